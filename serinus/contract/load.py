@@ -1,0 +1,73 @@
+"""Reading a contract: YAML to a checked ``Contract``, or an error with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from serinus.contract.checks import problems
+from serinus.contract.types import Contract
+from serinus.errors import SerinusError
+
+
+def load_contract(path: str | Path) -> Contract:
+    """Read and check the contract in a YAML file.
+
+    Raises:
+        SerinusError: ``SRN-CONTRACT-001`` the file cannot be read;
+            ``-002`` it is not YAML; ``-004`` a key is missing, misspelt or of
+            the wrong type; ``-005`` it contradicts itself (all contradictions
+            are named at once).
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SerinusError(
+            "SRN-CONTRACT-001",
+            f"the contract cannot be read ({getattr(error, 'strerror', None) or error})",
+            where=str(path),
+            hint="Give the path of a contract YAML file; models/fraud/contract.yaml is an example.",
+        ) from error
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1:,}" if mark else ""
+        raise SerinusError(
+            "SRN-CONTRACT-002",
+            f"not valid YAML ({getattr(error, 'problem', None) or 'cannot be parsed'})",
+            where=f"{path}{line}",
+            hint="Mend the YAML at that line; indentation and quotes are the usual causes.",
+        ) from error
+    return parse_contract(data, where=str(path))
+
+
+def parse_contract(data: Any, *, where: str) -> Contract:
+    """Check already parsed YAML or JSON. Raises as ``load_contract``, codes 004 and 005."""
+    try:
+        contract = msgspec.convert(data, Contract)
+    except msgspec.ValidationError as error:
+        raise SerinusError(
+            "SRN-CONTRACT-004",
+            f"not a data contract: {error}",
+            where=where,
+            hint="Compare that key with docs/contract.md, which lists every key and its type.",
+        ) from error
+    found = problems(contract)
+    if found:
+        raise SerinusError(
+            "SRN-CONTRACT-005",
+            "; ".join(found),
+            where=where,
+            hint="Mend each of these in the contract; docs/contract.md explains the rules.",
+        )
+    return contract
+
+
+def dump_contract(contract: Contract) -> dict[str, Any]:
+    """The contract as plain JSON values; ``parse_contract`` reads it back equal."""
+    return msgspec.to_builtins(contract)

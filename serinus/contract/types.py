@@ -1,0 +1,204 @@
+"""The data contract: what a model's data mean, in one reading for every program.
+
+Ingest checks, features, request validation in the scorer, drift binning and the
+model card all read this one definition (design: "Contracts between rooms", 1).
+The YAML form is documented by example in ``models/*/contract.yaml``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+ColumnType = Literal["number", "integer", "category", "boolean", "timestamp", "id"]
+Aggregate = Literal["count", "sum", "mean", "min", "max", "std"]
+TimePart = Literal["hour", "weekday", "is_weekend", "is_night"]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=63)]
+ModelName = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """A misspelt key is an error, never a silently ignored default."""
+
+
+class Column(_Strict):
+    """One column of the records.
+
+    ``id`` columns name entities or events and never reach a model. ``missing``
+    says what an absent value means: ``refuse`` makes it an error at ingest and in
+    a request, ``allow`` hands it to the model as missing. ``categories`` pins
+    the known levels; without it they are learned from the training data.
+    ``unknown`` says what an unseen level means in a request.
+    """
+
+    type: ColumnType
+    description: str = ""
+    unit: str = ""
+    min: float | None = None
+    max: float | None = None
+    categories: tuple[str, ...] | None = None
+    missing: Literal["refuse", "allow"] = "refuse"
+    unknown: Literal["refuse", "allow"] = "allow"
+
+
+class Event(_Strict):
+    """Which columns identify and date a record.
+
+    ``time`` is when the event happened; ``arrival`` when it became known, if
+    that is recorded (default: the event time). Without a time there are no
+    windows and the split is seeded rather than ordered; no date is invented.
+    """
+
+    id: str | None = None
+    time: str | None = None
+    arrival: str | None = None
+
+
+class Label(_Strict):
+    """The outcome. ``positive`` is the *bad* outcome (fraud, default, denial),
+    so a higher score always means more risk. ``delay`` is how long after the
+    event the outcome is known."""
+
+    column: str
+    positive: str | int | float | bool = 1
+    delay: str = "0s"
+    description: str = ""
+
+
+class Feature(_Strict):
+    """One model input, declared and not coded.
+
+    Three forms, told apart by their keys:
+
+    - a column as it is: ``column``;
+    - a part of a timestamp column: ``column`` and ``part``;
+    - an aggregate over an entity's history: ``entity``, ``aggregate``,
+      ``window``, and ``column`` unless the aggregate is ``count``; ``delay``
+      moves the window into the past.
+
+    For an event at time *t* an aggregate covers the entity's earlier events
+    with time in ``[t - delay - window, t - delay)`` that had arrived by *t*; the
+    event itself is never in its own window. An aggregate over the label must
+    have ``delay`` at least the label's delay. ``count`` and ``sum`` of no event
+    are 0; the others are missing.
+    """
+
+    name: Name
+    column: str | None = None
+    part: TimePart | None = None
+    entity: str | None = None
+    aggregate: Aggregate | None = None
+    window: str | None = None
+    delay: str = "0s"
+    missing: Literal["refuse", "allow"] | None = None
+    monotone: Literal[-1, 0, 1] = 0
+    reason: str = ""
+    description: str = ""
+
+
+class Decision(_Strict):
+    """Thresholds on the calibrated probability of the bad outcome: at or above
+    ``decline_at`` decline, at or above ``review_at`` refer to a person, else
+    approve. Costs are per decision, in ``currency``."""
+
+    decline_at: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    review_at: Annotated[float, Meta(gt=0, le=1)] | None = None
+    cost_false_positive: float | None = None
+    cost_false_negative: float | None = None
+    currency: str = ""
+    max_reasons: Annotated[int, Meta(ge=1, le=10)] = 4
+
+
+class FairnessMeasure(_Strict):
+    """One limit of the policy. Ratios have a ``min``, differences a ``max``.
+
+    ``adverse_impact_ratio``: share of the group approved over share of the
+    reference group approved (the four-fifths rule of 29 CFR 1607.4(D) is
+    ``min: 0.8``). ``equal_opportunity_difference``: absolute difference in the
+    share of *good* applicants approved. ``demographic_parity_difference``:
+    absolute difference in the share approved.
+    """
+
+    measure: Literal["adverse_impact_ratio", "equal_opportunity_difference", "demographic_parity_difference"]
+    min: float | None = None
+    max: float | None = None
+
+
+class Fairness(_Strict):
+    """The policy of one jurisdiction: configuration, never a constant.
+
+    ``min_group`` is the number of rows below which a group is not judged: its
+    verdict is *no data*, neither pass nor fail.
+    """
+
+    jurisdiction: str
+    measures: tuple[FairnessMeasure, ...]
+    min_group: Annotated[int, Meta(ge=1)] = 30
+
+
+class Protected(_Strict):
+    """A protected attribute: never a feature, kept apart from the decision log.
+    ``reference`` is the group the others are compared with (default: the largest)."""
+
+    column: str
+    reference: str | None = None
+
+
+class Contract(_Strict):
+    """A model's data contract. See the module docstring and ``load_contract``."""
+
+    apiVersion: Literal["serinus.io/v1"]  # noqa: N815  the Kubernetes spelling
+    kind: Literal["DataContract"]
+    name: ModelName
+    version: Annotated[int, Meta(ge=1)] = 1
+    description: str = ""
+    columns: dict[str, Column]
+    event: Event = Event()
+    entities: dict[str, str] = {}
+    label: Label
+    features: tuple[Feature, ...]
+    decision: Decision = Decision()
+    protected: tuple[Protected, ...] = ()
+    fairness: Fairness | None = None
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the model's inputs, in the order of the feature vector."""
+        return tuple(feature.name for feature in self.features)
+
+    def feature(self, name: str) -> Feature:
+        """The feature of that name. Raises KeyError if there is none."""
+        for feature in self.features:
+            if feature.name == name:
+                return feature
+        raise KeyError(name)
+
+    def source(self, feature: Feature) -> Column | None:
+        """The column a feature reads, or None for a count."""
+        return self.columns[feature.column] if feature.column else None
+
+    def is_categorical(self, feature: Feature) -> bool:
+        """Whether the feature's values are levels rather than numbers."""
+        column = self.source(feature)
+        return (
+            column is not None
+            and column.type == "category"
+            and feature.part is None
+            and feature.aggregate is None
+        )
+
+    def allows_missing(self, feature: Feature) -> bool:
+        """Whether the feature may be absent from a vector.
+
+        The feature's own policy, else its column's; aggregates other than
+        count and sum may be missing unless the contract refuses it, because an
+        entity without history has none.
+        """
+        if feature.missing is not None:
+            return feature.missing == "allow"
+        if feature.aggregate is not None:
+            return feature.aggregate not in ("count", "sum")
+        column = self.source(feature)
+        return column is not None and column.missing == "allow"
