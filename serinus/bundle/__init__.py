@@ -1,0 +1,21 @@
+"""The immutable model artefact: a directory named by the digest of all it holds."""
+
+from serinus.bundle.keys import Keyring, Signature, SigningKey
+from serinus.bundle.manifest import Manifest
+from serinus.bundle.read import Bundle, open_bundle
+from serinus.bundle.reference import Histogram, Reference, build_reference
+from serinus.bundle.write import BundleParts, write_bundle
+
+__all__ = [
+    "Bundle",
+    "BundleParts",
+    "Histogram",
+    "Keyring",
+    "Manifest",
+    "Reference",
+    "Signature",
+    "SigningKey",
+    "build_reference",
+    "open_bundle",
+    "write_bundle",
+]

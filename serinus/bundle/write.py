@@ -1,0 +1,114 @@
+"""Writing a bundle: whole, hashed, signed, or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from serinus.bundle.keys import SigningKey
+from serinus.bundle.manifest import MANIFEST, SIGNATURE, Manifest, file_entry
+from serinus.bundle.read import Bundle, open_bundle
+from serinus.bundle.reference import Reference
+from serinus.contract import Contract
+from serinus.home import atomic_write, fsync_directory
+from serinus.model.calibration import Calibrator
+from serinus.model.levels import Levels
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BundleParts:
+    """What goes into a bundle. Arrays: ``reference_rows`` (n, F) encoded vectors,
+    ``reference_scores`` (n,) calibrated, ``golden_rows`` (g, F) and
+    ``golden_scores`` (g,) calibrated, which every scorer must reproduce."""
+
+    name: str
+    version: int
+    contract: Contract
+    model_text: str
+    levels: Levels
+    calibrator: Calibrator
+    reference: Reference
+    reference_rows: Floats
+    reference_scores: Floats
+    golden_rows: Floats
+    golden_scores: Floats
+    metrics: dict[str, Any] = field(default_factory=dict)
+    validation: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
+    card_html: str = ""
+
+
+def write_bundle(parent: Path, parts: BundleParts, key: SigningKey) -> Bundle:
+    """Write, sign and reopen a bundle below ``parent``, in a directory named by its digest.
+
+    The directory appears under its name only when every byte of it is on the
+    disk; a crash before leaves a dot-directory that no reader looks at. Writing
+    the same parts again finds the same bundle.
+
+    Raises:
+        SerinusError: as ``atomic_write`` (full disk, no permission), after
+            which nothing of the bundle is left.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=parent, prefix=".writing-"))
+    try:
+        for name, content in _files(parts).items():
+            atomic_write(temporary / name, content)
+        manifest = Manifest(
+            name=parts.name,
+            version=parts.version,
+            files={path.name: file_entry(path) for path in sorted(temporary.iterdir())},
+        )
+        digest = manifest.digest()
+        atomic_write(temporary / MANIFEST, manifest.canonical())
+        atomic_write(temporary / SIGNATURE, msgspec.json.encode(key.sign(digest)))
+        fsync_directory(temporary)
+        target = parent / f"{parts.name}-{parts.version}-{digest.removeprefix('sha256:')[:16]}"
+        os.chmod(temporary, 0o755)
+        if not target.exists():
+            os.rename(temporary, target)
+            fsync_directory(parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return open_bundle(target, trusted=None)
+
+
+def _files(parts: BundleParts) -> dict[str, bytes | str]:
+    return {
+        "model.txt": parts.model_text,
+        "contract.json": _json(parts.contract),
+        "levels.json": _json(parts.levels),
+        "calibrator.json": _json(parts.calibrator),
+        "reference.json": _json(parts.reference),
+        "reference_rows.npy": _npy(parts.reference_rows),
+        "reference_scores.npy": _npy(parts.reference_scores),
+        "golden_rows.npy": _npy(parts.golden_rows),
+        "golden_scores.npy": _npy(parts.golden_scores),
+        "metrics.json": _json(parts.metrics),
+        "validation.json": _json(parts.validation),
+        "provenance.json": _json(parts.provenance),
+        "card.json": _json(parts.card),
+        "card.html": parts.card_html,
+    }
+
+
+def _json(value: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=1)
+
+
+def _npy(array: Floats) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array, dtype=np.float64), allow_pickle=False)
+    return buffer.getvalue()

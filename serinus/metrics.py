@@ -1,0 +1,45 @@
+"""The one list of Prometheus names, labels and bucket edges (documented in docs/metrics.md).
+
+Counters and classic histograms only: they can be subtracted, so evidence can be
+taken from disjoint intervals. Labels are bounded: ``model`` and ``predictor``
+are configured names, ``code`` an HTTP status, ``feature`` a declared feature.
+The model's digest appears only in ``INFO``, to be joined.
+"""
+
+from __future__ import annotations
+
+# --- the scorer -----------------------------------------------------------
+REQUESTS = "serinus_requests_total"
+"""{model, predictor, code}: requests answered, by HTTP status."""
+LATENCY = "model_latency_seconds"
+"""{model, predictor}: from the request's last byte to the answer's first."""
+LATENCY_EDGES = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+SCORE = "serinus_score"
+"""{model, predictor}: calibrated probability of the bad outcome."""
+SCORE_EDGES = (
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99,
+)  # fmt: skip
+DECISIONS = "serinus_decisions_total"
+"""{model, predictor, decision}: approve, review or decline."""
+INFO = "serinus_model_info"
+"""{model, predictor, version, digest} = 1: what is being served."""
+DROPPED = "serinus_payloads_dropped_total"
+"""{model, predictor}: payloads that could not be handed to the drift monitor."""
+UNKNOWN_LEVELS = "serinus_unknown_levels_total"
+"""{model, predictor, feature}: values of a category that training had not seen."""
+
+# --- the drift monitor ----------------------------------------------------
+DRIFT_P_VALUE = "serinus_drift_p_value"
+DRIFT_DISTANCE = "serinus_drift_distance"
+DRIFT_PSI = "serinus_drift_psi"
+DRIFT_ACTIVE = "serinus_drift_active"
+DRIFT_EVENTS = "drift_events_total"
+DATA_QUALITY = "data_quality_score"
+DRIFT_PAYLOADS = "serinus_drift_payloads_total"
+DRIFT_LAST_EVALUATION = "serinus_drift_last_evaluation_timestamp_seconds"
+DRIFT_WINDOW_ROWS = "serinus_drift_window_rows"
+FEATURE_MISSING = "serinus_feature_missing_ratio"
+
+# --- retraining -----------------------------------------------------------
+RETRAIN_REQUESTS = "serinus_retrain_requests_total"
+"""{outcome}: started, duplicate, cooling_down, capped, needs_person, ignored, failed, succeeded."""

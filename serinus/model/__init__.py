@@ -1,0 +1,21 @@
+"""Scoring and explaining: what training and serving must do alike."""
+
+from serinus.model.calibration import Calibrator, fit_isotonic
+from serinus.model.decision import Answer, ReasonCode, decide, reason_codes
+from serinus.model.levels import Levels, learn_levels
+from serinus.model.scoring import Scorer
+from serinus.model.vector import FieldError, Vectorizer
+
+__all__ = [
+    "Answer",
+    "Calibrator",
+    "FieldError",
+    "Levels",
+    "ReasonCode",
+    "Scorer",
+    "Vectorizer",
+    "decide",
+    "fit_isotonic",
+    "learn_levels",
+    "reason_codes",
+]

@@ -1,0 +1,145 @@
+"""From named values to the vector a model reads: the same for training and serving."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serinus.contract import Contract, Feature
+from serinus.model.levels import Levels
+
+Vector = NDArray[np.float64]
+_NAN = float("nan")
+
+
+class FieldError(ValueError):
+    """A value that the contract refuses. ``field`` names it, ``message`` says why."""
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field = field
+        self.message = message
+        super().__init__(f"{field}: {message}")
+
+
+class Vectorizer:
+    """Encodes named values as float vectors by a contract.
+
+    Numbers stand as they are, booleans as 0 and 1, levels as their code,
+    missing values as NaN. A value the contract refuses raises ``FieldError``;
+    an unknown level that it allows counts as missing.
+    """
+
+    def __init__(self, contract: Contract, levels: Levels) -> None:
+        self.names = contract.feature_names
+        self.categorical = tuple(i for i, f in enumerate(contract.features) if contract.is_categorical(f))
+        self.levels = levels
+        self._known = frozenset(self.names)
+        self._encoders = [(f.name, _encoder(contract, f, levels.get(f.name, ()))) for f in contract.features]
+
+    def encode(self, row: Mapping[str, object]) -> Vector:
+        """One row, by feature name, as a vector of shape (F,).
+
+        Raises:
+            FieldError: for a name that is not a feature, or a value the contract refuses.
+        """
+        if len(row) > len(self.names) or not self._known.issuperset(row):
+            extra = next(name for name in row if name not in self._known)
+            raise FieldError(extra, f"is not a feature of this model; its features are {', '.join(self.names)}")
+        get = row.get
+        return np.array([encode(get(name)) for name, encode in self._encoders], dtype=np.float64)
+
+    def encode_rows(self, rows: Sequence[Mapping[str, object]]) -> Vector:
+        """Several rows, shape (n, F). Raises as ``encode``; the field is then ``[i].name``."""
+        out = np.empty((len(rows), len(self.names)), dtype=np.float64)
+        for i, row in enumerate(rows):
+            try:
+                out[i] = self.encode(row)
+            except FieldError as error:
+                raise FieldError(f"[{i}].{error.field}", error.message) from error
+        return out
+
+    def encode_values(self, values: Sequence[object]) -> Vector:
+        """One row in the order of ``names``. Raises ``FieldError`` also for a wrong length."""
+        if len(values) != len(self.names):
+            raise FieldError("row", f"has {len(values)} values; this model takes {len(self.names)}")
+        return np.array(
+            [encode(value) for (_, encode), value in zip(self._encoders, values, strict=True)], dtype=np.float64
+        )
+
+    def encode_columns(self, columns: Mapping[str, Sequence[object] | NDArray[np.generic]]) -> Vector:
+        """Whole columns, shape (n, F), for training: nothing is refused here.
+
+        The records were checked at ingest; what is not a number, or not a known
+        level, is missing.
+        """
+        out: list[Vector] = []
+        for name in self.names:
+            values = columns[name]
+            if name in self.levels:
+                codes = {level: float(code) for code, level in enumerate(self.levels[name])}
+                out.append(np.array([codes.get(str(v), _NAN) if v is not None else _NAN for v in values]))
+            else:
+                out.append(np.asarray(values, dtype=np.float64))
+        return np.column_stack(out) if out else np.empty((0, 0))
+
+    def decode(self, vector: Vector) -> dict[str, float | str | None]:
+        """A vector as named, readable values: codes become levels again, NaN None."""
+        named: dict[str, float | str | None] = {}
+        for name, value in zip(self.names, vector.tolist(), strict=True):
+            if math.isnan(value):
+                named[name] = None
+            elif name in self.levels:
+                named[name] = self.levels[name][int(value)]
+            else:
+                named[name] = value
+        return named
+
+
+def _encoder(contract: Contract, feature: Feature, levels: tuple[str, ...]) -> Callable[[object], float]:
+    """The encoding of one feature, bound once so that a request pays only for the checks."""
+    name, column = feature.name, contract.source(feature)
+    allow_missing = contract.allows_missing(feature)
+    plain = feature.aggregate is None and feature.part is None
+    low = column.min if column is not None and plain else None
+    high = column.max if column is not None and plain else None
+
+    def missing() -> float:
+        if allow_missing:
+            return _NAN
+        raise FieldError(name, "is missing, and the contract refuses a missing value")
+
+    def number(value: object) -> float:
+        if value is None:
+            return missing()
+        if not isinstance(value, int | float):
+            raise FieldError(name, f"is {value!r}; expected a number")
+        result = float(value)
+        if not math.isfinite(result):
+            if math.isnan(result):
+                return missing()
+            raise FieldError(name, "is infinite; expected a finite number")
+        if low is not None and result < low:
+            raise FieldError(name, f"is {value!r}; the contract allows {low:g} and more")
+        if high is not None and result > high:
+            raise FieldError(name, f"is {value!r}; the contract allows {high:g} and less")
+        return result
+
+    codes = {level: float(code) for code, level in enumerate(levels)}
+    refuse_unknown = column is not None and column.unknown == "refuse"
+
+    def level(value: object) -> float:
+        if value is None or value != value:
+            return missing()
+        if not isinstance(value, str | int | bool):
+            raise FieldError(name, f"is {value!r}; expected one of its levels as text")
+        code = codes.get(str(value))
+        if code is None:
+            if refuse_unknown:
+                raise FieldError(name, f"is {value!r}; the contract knows {', '.join(levels)}")
+            return _NAN
+        return code
+
+    return level if contract.is_categorical(feature) else number
