@@ -19,11 +19,11 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=63)]
 ModelName = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
 
 
-class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A misspelt key is an error, never a silently ignored default."""
 
 
-class Column(_Strict):
+class Column(_Strict, kw_only=True):
     """One column of the records.
 
     ``id`` columns name entities or events and never reach a model. ``missing``
@@ -43,7 +43,7 @@ class Column(_Strict):
     unknown: Literal["refuse", "allow"] = "allow"
 
 
-class Event(_Strict):
+class Event(_Strict, kw_only=True):
     """Which columns identify and date a record.
 
     ``time`` is when the event happened; ``arrival`` when it became known, if
@@ -56,7 +56,7 @@ class Event(_Strict):
     arrival: str | None = None
 
 
-class Label(_Strict):
+class Label(_Strict, kw_only=True):
     """The outcome. ``positive`` is the *bad* outcome (fraud, default, denial),
     so a higher score always means more risk. ``delay`` is how long after the
     event the outcome is known."""
@@ -67,7 +67,7 @@ class Label(_Strict):
     description: str = ""
 
 
-class Feature(_Strict):
+class Feature(_Strict, kw_only=True):
     """One model input, declared and not coded.
 
     Three forms, told apart by their keys:
@@ -98,7 +98,7 @@ class Feature(_Strict):
     description: str = ""
 
 
-class Decision(_Strict):
+class Decision(_Strict, kw_only=True):
     """Thresholds on the calibrated probability of the bad outcome: at or above
     ``decline_at`` decline, at or above ``review_at`` refer to a person, else
     approve. Costs are per decision, in ``currency``."""
@@ -111,7 +111,7 @@ class Decision(_Strict):
     max_reasons: Annotated[int, Meta(ge=1, le=10)] = 4
 
 
-class FairnessMeasure(_Strict):
+class FairnessMeasure(_Strict, kw_only=True):
     """One limit of the policy. Ratios have a ``min``, differences a ``max``.
 
     ``adverse_impact_ratio``: share of the group approved over share of the
@@ -126,7 +126,7 @@ class FairnessMeasure(_Strict):
     max: float | None = None
 
 
-class Fairness(_Strict):
+class Fairness(_Strict, kw_only=True):
     """The policy of one jurisdiction: configuration, never a constant.
 
     ``min_group`` is the number of rows below which a group is not judged: its
@@ -138,7 +138,7 @@ class Fairness(_Strict):
     min_group: Annotated[int, Meta(ge=1)] = 30
 
 
-class Protected(_Strict):
+class Protected(_Strict, kw_only=True):
     """A protected attribute: never a feature, kept apart from the decision log.
     ``reference`` is the group the others are compared with (default: the largest)."""
 
@@ -146,7 +146,7 @@ class Protected(_Strict):
     reference: str | None = None
 
 
-class Contract(_Strict):
+class Contract(_Strict, kw_only=True):
     """A model's data contract. See the module docstring and ``load_contract``."""
 
     apiVersion: Literal["serinus.io/v1"]  # noqa: N815  the Kubernetes spelling

@@ -3,7 +3,6 @@
 from serinus.model.calibration import Calibrator, fit_isotonic
 from serinus.model.decision import Answer, ReasonCode, decide, reason_codes
 from serinus.model.levels import Levels, learn_levels
-from serinus.model.scoring import Scorer
 from serinus.model.vector import FieldError, Vectorizer
 
 __all__ = [
@@ -12,7 +11,6 @@ __all__ = [
     "FieldError",
     "Levels",
     "ReasonCode",
-    "Scorer",
     "Vectorizer",
     "decide",
     "fit_isotonic",

@@ -1,0 +1,114 @@
+"""Fisher's noncentral hypergeometric law: which of the bad units are the canary's, given the margins.
+
+Over one scrape the canary answered ``n_c`` units, stable ``n_s``; ``total`` units were bad in both together.
+If units are exchangeable within an arm and the odds of being bad differ by the factor exp(theta), then, given
+these margins,
+
+    P_theta(x) = C(n_c, x) C(n_s, total - x) exp(theta x) / Z(theta)
+
+for the canary's bad units x (Fisher 1935; Cornfield 1956). Neither the traffic weight nor the base rate is in it:
+that is why drift, incidents that both arms share, and changing weights cannot mislead it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Supports up to this length are summed term by term. exp(K * theta) stays finite in float64 for theta <= ln(250).
+_DENSE = 128
+_REACH = 7.0  # half-width of a thinned sum, in standard deviations: leaves out less than 1e-10 of the mass
+_STEPS_PER_SD = 1.5  # trapezoid error of a normal shape at this step: exp(-2 (1.5 pi)^2) < 1e-19
+_TABLE = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1.0, 1 << 16)))))
+
+
+def log_factorial(k: Ints) -> Floats:
+    """ln k! for integers k >= 0; exact sums below 65536, Stirling's series above (error below 1e-15)."""
+    if k.size and int(k.max()) < len(_TABLE):
+        return _TABLE[k]
+    big = np.maximum(k, 1).astype(np.float64)
+    series = (big + 0.5) * np.log(big) - big + 0.9189385332046727 + 1 / (12 * big) - 1 / (360 * big**3)
+    return np.where(k < len(_TABLE), _TABLE[np.minimum(k, len(_TABLE) - 1)], series)
+
+
+@lru_cache(maxsize=256)
+def _powers(thetas: tuple[float, ...], length: int) -> Floats:
+    return np.exp(np.arange(length)[:, None] * np.asarray(thetas)[None, :])
+
+
+def log_likelihoods(n_c: int, n_s: int, bad_c: Ints, bad_s: Ints, thetas: tuple[float, ...]) -> Floats:
+    """ln P_theta(bad_c) up to a term that does not depend on theta.
+
+    Args:
+        n_c, n_s: units of the canary and of stable in this batch.
+        bad_c, bad_s: bad units, one entry per edge; 0 <= bad <= n.
+        thetas: log odds ratios.
+
+    Returns:
+        array (edges, thetas).
+    """
+    theta = np.asarray(thetas)
+    total = bad_c + bad_s
+    low = np.maximum(0, total - n_s)
+    high = np.minimum(n_c, total)
+    length = int((high - low).max(initial=0)) + 1
+    if length == 1:  # the margins alone fix x: no information
+        return np.zeros((len(bad_c), len(theta)))
+    if length <= _DENSE and (length - 1) * float(np.abs(theta).max()) < 650:
+        log_z = _dense(n_c, n_s, total, low, high, length, thetas)
+        return (bad_c - low)[:, None] * theta - log_z
+    return bad_c[:, None] * theta - _thinned(n_c, n_s, total, low, high, theta)
+
+
+def _dense(
+    n_c: int, n_s: int, total: Ints, low: Ints, high: Ints, length: int, thetas: tuple[float, ...]
+) -> Floats:
+    j = low[:, None] + np.arange(length)
+    outside = j > high[:, None]
+    j = np.minimum(j, high[:, None])
+    log_h = -_log_h_denominator(n_c, n_s, total[:, None], j)
+    log_h[outside] = -np.inf
+    top = log_h.max(axis=1, keepdims=True)
+    return np.log(np.exp(log_h - top) @ _powers(thetas, length)) + (top - top)
+
+
+def _log_h_denominator(n_c: int, n_s: int, total: Ints, j: Ints) -> Floats:
+    return (
+        log_factorial(j)
+        + log_factorial(n_c - j)
+        + log_factorial(total - j)
+        + log_factorial(n_s - total + j)
+    )
+
+
+def _thinned(n_c: int, n_s: int, total: Ints, low: Ints, high: Ints, theta: Floats) -> Floats:
+    """ln Z by a trapezoid sum around each mode. Z's terms are log-concave and, where the step exceeds 1, close to
+    a normal curve, for which the trapezoid rule converges faster than any power of the step."""
+    psi = np.exp(theta)[None, :]
+    e, lo, hi = total[:, None], low[:, None], high[:, None]
+    # The mode solves x (n_s - e + x) = psi (n_c - x)(e - x); the stable form of the quadratic's root.
+    a = psi - 1.0
+    b = psi * (n_c + e) + n_s - e
+    c = psi * n_c * e
+    root = 2 * c / (b + np.sqrt(np.maximum(b * b - 4 * a * c, 0.0)))
+    mode = np.clip(np.rint(root), lo, hi)
+    cells = (mode, n_c - mode, e - mode, n_s - e + mode)
+    sd = 1 / np.sqrt(sum(1 / (np.maximum(cell, 0) + 0.5) for cell in cells))
+    step = np.maximum(1, np.floor(sd / _STEPS_PER_SD)).astype(np.int64)
+    # Near the end of the support the shape is no normal curve: sum every term there.
+    near = np.minimum(mode - lo, hi - mode) < (_REACH + 1) * sd
+    step = np.where(near, np.maximum(1, np.minimum(step, np.floor(sd / 4).astype(np.int64))), step)
+    half = int(np.ceil((_REACH * (sd + 0.5) / step)).max()) + 8
+    j = mode.astype(np.int64)[:, :, None] + step[:, :, None] * np.arange(-half, half + 1)
+    outside = (j < lo[:, :, None]) | (j > hi[:, :, None])
+    j = np.clip(j, lo[:, :, None], hi[:, :, None])
+    terms = j * theta[None, :, None] - _log_h_denominator(n_c, n_s, total[:, None, None], j)
+    terms[outside] = -np.inf
+    top = terms.max(axis=2)
+    base = -_log_h_denominator(n_c, n_s, total, low)[:, None]  # keeps the numbers small; the same for all theta
+    return top + np.log(np.exp(terms - top[:, :, None]).sum(axis=2) * step) - base
