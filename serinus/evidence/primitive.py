@@ -74,7 +74,7 @@ def _dense(
     log_h = -_log_h_denominator(n_c, n_s, total[:, None], j)
     log_h[outside] = -np.inf
     top = log_h.max(axis=1, keepdims=True)
-    return np.log(np.exp(log_h - top) @ _powers(thetas, length)) + (top - top)
+    return np.log(np.exp(log_h - top) @ _powers(thetas, length))
 
 
 def _log_h_denominator(n_c: int, n_s: int, total: Ints, j: Ints) -> Floats:

@@ -1,0 +1,189 @@
+"""Taking in one scrape: ``start`` and ``update``, pure.
+
+The mixture over onsets, exactly and in constant space. Let LR_i(k) be the likelihood ratio of alternative i against
+the margin in batch k, and let onset j (one per epoch) have the weight g_j = 1/((j+1)(j+2)), which sum to 1. Then
+
+    E = sum_i pi_i sum_j g_j prod_{k after onset j} LR_i(k)  +  (weight of onsets still to come) * 1
+
+The inner sum obeys S_i <- (S_i + g_j [onset j opens now]) * LR_i(k), so one number per alternative holds every onset.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from serinus.durations import parse_duration
+from serinus.errors import SerinusError
+
+from . import absolute, deltas, primitive, routing, slo
+from .grid import MULTIPLES, Grid, grid_of
+from .types import Evidence, Guard, GuardState, Plan, Sample
+
+Floats = NDArray[np.float64]
+
+
+def digest(plan: Plan) -> str:
+    """What evidence depends on: everything in a plan but its thresholds, weights and modes."""
+    parts = [(g.name, g.metric, g.side, g.margin_ratio, g.margin_absolute, g.slo) for g in plan.guards]
+    return hashlib.sha256(msgspec.json.encode((parts, parse_duration(plan.epoch)))).hexdigest()[:16]
+
+
+def start(plan: Plan) -> Evidence:
+    """Evidence before the first scrape."""
+    return Evidence(plan=digest(plan), guards=tuple(GuardState() for _ in plan.guards))
+
+
+def check(plan: Plan, evidence: Evidence) -> None:
+    """Refuses evidence of another plan.
+
+    Raises:
+        SerinusError: SRN-EVIDENCE-002.
+    """
+    if evidence.plan != digest(plan) or len(evidence.guards) != len(plan.guards):
+        raise SerinusError(
+            "SRN-EVIDENCE-002",
+            "this evidence was gathered under other guards, margins or epochs",
+            where=f"plan {digest(plan)}, evidence {evidence.plan}",
+            hint="Start new evidence when a rollout's guards change; weights, alpha and modes may change freely.",
+        )
+
+
+def log_onset(j: int) -> float:
+    """ln weight of onset j (0 is the first scrape)."""
+    return -math.log((j + 1) * (j + 2))
+
+
+def floor32(values: Floats) -> NDArray[np.float32]:
+    """float32, never above the value: rounding must not create evidence."""
+    rounded = values.astype(np.float32)
+    return np.where(rounded > values, np.nextafter(rounded, np.float32(-np.inf)), rounded).astype(np.float32)
+
+
+def rows_of(state: GuardState, grid: Grid) -> Floats:
+    """The state's rows (edges, columns) as float64."""
+    return np.frombuffer(state.logs, dtype="<f4").reshape(state.edges, grid.width).astype(np.float64)
+
+
+def bad_of(state: GuardState) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Bad units so far, per edge: (stable, canary)."""
+    both = np.frombuffer(state.bad, dtype="<i8")
+    return both[: state.edges], both[state.edges :]
+
+
+def slo_of(state: GuardState) -> Floats:
+    """ln S_i of the SLO's alternatives."""
+    return np.frombuffer(state.slo, dtype="<f4").astype(np.float64)
+
+
+def _fresh(guard: Guard, grid: Grid, edges: int) -> GuardState:
+    rows = np.zeros((edges, grid.width))
+    rows[:, : grid.harm_width] = log_onset(0)
+    own = np.full(len(MULTIPLES), log_onset(0)) if guard.slo is not None and edges == 1 else np.empty(0)
+    return GuardState(
+        edges=edges,
+        bad=np.zeros(2 * edges, dtype="<i8").tobytes(),
+        logs=floor32(rows).tobytes(),
+        slo=floor32(own).tobytes(),
+    )
+
+
+def _open_onsets(state: GuardState, grid: Grid, first: int, last: int) -> GuardState:
+    """Adds the weight of the onsets first..last (a telescoping sum) to every alternative."""
+    if last < first or not state.edges:
+        return state
+    added = math.log(1 / (first + 1) - 1 / (last + 2))
+    rows = rows_of(state, grid)
+    rows[:, : grid.harm_width] = np.logaddexp(rows[:, : grid.harm_width], added)
+    own = slo_of(state)
+    return msgspec.structs.replace(
+        state,
+        logs=floor32(rows).tobytes(),
+        slo=floor32(np.logaddexp(own, added)).tobytes() if own.size else b"",
+    )
+
+
+def _absorb(guard: Guard, grid: Grid, state: GuardState, delta: deltas.Delta) -> GuardState:
+    n_s, n_c = delta.n_stable, delta.n_canary
+    if n_s + n_c == 0:
+        return state
+    rows = rows_of(state, grid)
+    bad_s, bad_c = bad_of(state)
+    curve = primitive.log_likelihoods(n_c, n_s, delta.bad_canary, delta.bad_stable, grid.thetas)
+    for side, direction in enumerate(grid.directions):
+        rows[:, grid.harm(side)] += curve[:, grid.alternatives[side]] - curve[:, [grid.margins[side]]]
+        past_n = state.n_stable + state.n_canary
+        past = bad_s + bad_c
+        new_s, new_c = delta.bad_stable, delta.bad_canary
+        if direction < 0:  # fewer bad units is the harm: count the good ones
+            past, new_s, new_c = past_n - past, n_s - new_s, n_c - new_c
+        rows[:, grid.absolute.start + side] += absolute.log_e(
+            n_c, n_s, new_c, new_s, past_n=past_n, past_bad=past, margin=guard.margin_absolute
+        )
+    curve -= curve[:, [grid.anchor]]
+    rows[:, grid.curve] += np.delete(curve, grid.anchor, axis=1)
+    own = slo_of(state)
+    if own.size and guard.slo is not None:
+        own = own + slo.log_ratios(n_c, int(delta.bad_canary[0]), guard.slo)
+    return GuardState(
+        edges=state.edges,
+        n_stable=state.n_stable + n_s,
+        n_canary=state.n_canary + n_c,
+        bad=np.concatenate([bad_s + delta.bad_stable, bad_c + delta.bad_canary]).astype("<i8").tobytes(),
+        logs=floor32(rows).tobytes(),
+        slo=floor32(own).tobytes(),
+    )
+
+
+def update(plan: Plan, evidence: Evidence, sample: Sample) -> Evidence:
+    """Takes in one scrape.
+
+    A scrape that is not later than the last one, or in which nothing could be read, changes nothing. The first
+    readable scrape only sets the baseline: what a process counted before the rollout is not evidence.
+
+    Raises:
+        SerinusError: SRN-EVIDENCE-002 if the evidence belongs to another plan.
+    """
+    check(plan, evidence)
+    if not math.isfinite(sample.at) or (evidence.last_at is not None and sample.at <= evidence.last_at):
+        return evidence
+    now = deltas.read(sample, {guard.metric for guard in plan.guards})
+    if not any(now):
+        return evidence
+    before = deltas.unpack(evidence.baseline)
+    # An onset is opened before the batch that it may explain is read, by the clock alone.
+    first_at = sample.at if evidence.first_at is None else evidence.first_at
+    last_at = sample.at if evidence.last_at is None else evidence.last_at
+    epoch = max(evidence.epoch, int((last_at - first_at) // parse_duration(plan.epoch)))
+    states: list[GuardState] = []
+    sizes: dict[str, deltas.Delta] = {}
+    for guard, state in zip(plan.guards, evidence.guards, strict=True):
+        grid = grid_of(guard)
+        if not state.edges and (edges := deltas.edges_of(guard.metric, now)):
+            state = _open_onsets(_fresh(guard, grid, edges), grid, 1, evidence.epoch)
+        state = _open_onsets(state, grid, evidence.epoch + 1, epoch)
+        if state.edges:
+            delta = deltas.delta_of(guard.metric, before, now, state.edges)
+            sizes[guard.metric] = delta
+            state = _absorb(guard, grid, state, delta)
+        states.append(state)
+    traffic = max(sizes.values(), key=lambda d: d.n_stable + d.n_canary, default=None)
+    return Evidence(
+        plan=evidence.plan,
+        first_at=first_at,
+        last_at=sample.at,
+        epoch=epoch,
+        baseline=deltas.pack(now),
+        guards=tuple(states),
+        routing=routing.add(
+            evidence.routing,
+            sample.canary_share,
+            traffic.n_canary if traffic else 0,
+            traffic.n_stable if traffic else 0,
+            traffic is not None and traffic.complete,
+        ),
+    )

@@ -1,0 +1,74 @@
+"""What may happen to a version: pure rules, each with its reason."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import msgspec
+
+from serinus.errors import SerinusError
+
+Stage = Literal[
+    "candidate", "validated", "approved", "canary", "champion", "retired", "rejected", "rolled_back"
+]
+STAGES: tuple[str, ...] = get_args(Stage)
+
+_NEXT: dict[str, frozenset[str]] = {
+    "candidate": frozenset({"validated", "rejected"}),
+    "validated": frozenset({"approved", "canary", "champion", "rejected", "retired"}),
+    "approved": frozenset({"canary", "champion", "rejected", "retired"}),
+    "canary": frozenset({"champion", "rolled_back", "approved", "validated"}),
+    "champion": frozenset({"retired", "rolled_back"}),
+    # What was rolled back or retired may be tried again, as a canary, never directly.
+    "rolled_back": frozenset({"canary", "retired"}),
+    "retired": frozenset({"canary"}),
+    "rejected": frozenset(),
+}
+
+
+class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One person's word for a version, with the reason given."""
+
+    by: str
+    role: str
+    reason: str
+    time: str
+
+
+def check_stage(subject: str, now: str, to: str) -> None:
+    """Whether a version may move between stages.
+
+    Raises:
+        SerinusError: ``SRN-REGISTRY-003`` with the stages that are open to it.
+    """
+    if to not in _NEXT.get(now, frozenset()):
+        allowed = ", ".join(sorted(_NEXT.get(now, frozenset()))) or "none"
+        raise SerinusError(
+            "SRN-REGISTRY-003",
+            f"{subject} is {now} and cannot become {to}",
+            where="registry",
+            hint=f"From {now} it may become: {allowed}.",
+        )
+
+
+def check_approval(subject: str, *, built_by: str, started_by: str | None, by: str, reason: str) -> None:
+    """Four eyes: nobody approves what they built or are rolling out.
+
+    Raises:
+        SerinusError: ``SRN-APPROVAL-001`` own work; ``-002`` no reason given.
+    """
+    if by == built_by or (started_by is not None and by == started_by):
+        did = "built it" if by == built_by else "started its rollout"
+        raise SerinusError(
+            "SRN-APPROVAL-001",
+            f"{by} cannot approve {subject}, having {did}",
+            where="four-eyes policy",
+            hint="Ask a second person to approve it (serinus rollout approve --as NAME).",
+        )
+    if not reason.strip():
+        raise SerinusError(
+            "SRN-APPROVAL-002",
+            f"the approval of {subject} gives no reason",
+            where="four-eyes policy",
+            hint="Say what you looked at and why it may go live: --reason TEXT.",
+        )

@@ -1,0 +1,253 @@
+"""The registry of one installation: SQLite, every change in the audit log first."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from serinus.audit import AuditLog
+from serinus.bundle import Bundle, Keyring, open_bundle
+from serinus.errors import SerinusError
+from serinus.home import Home
+from serinus.registry.policy import Approval, check_approval, check_stage
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS versions (
+  model TEXT NOT NULL, version INTEGER NOT NULL, digest TEXT NOT NULL, path TEXT NOT NULL,
+  stage TEXT NOT NULL, owner TEXT NOT NULL, built_by TEXT NOT NULL, run TEXT NOT NULL, created TEXT NOT NULL,
+  PRIMARY KEY (model, version)
+);
+CREATE TABLE IF NOT EXISTS approvals (
+  model TEXT NOT NULL, version INTEGER NOT NULL, approver TEXT NOT NULL, role TEXT NOT NULL,
+  reason TEXT NOT NULL, time TEXT NOT NULL, PRIMARY KEY (model, version, approver, role)
+);
+"""
+
+
+class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A registered version. ``path`` is the bundle's directory."""
+
+    model: str
+    version: int
+    digest: str
+    path: str
+    stage: str
+    owner: str
+    built_by: str
+    run: str
+    created: str
+
+
+class Registry:
+    """Versions, stages and approvals of one installation.
+
+    Every method opens its own short transaction, so several processes may use
+    one registry. A change is written to the audit log inside the transaction:
+    what cannot be recorded does not happen.
+    """
+
+    def __init__(self, home: Home, clock: Callable[[], float] = time.time) -> None:
+        self._home = home
+        self._clock = clock
+        self.audit = AuditLog(home.audit, clock)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = None
+        try:
+            connection = sqlite3.connect(self._home.registry_db, timeout=30, isolation_level=None)
+            connection.row_factory = sqlite3.Row
+            connection.executescript(_SCHEMA)
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise SerinusError(
+                "SRN-REGISTRY-001",
+                f"the registry cannot be used ({error})",
+                where=str(self._home.root / "registry.db"),
+                hint="Check free disk space and the file's permissions; nothing was changed.",
+            ) from error
+        finally:
+            if connection is not None:
+                connection.close()  # an open transaction is rolled back
+
+    def _now(self) -> str:
+        return datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
+
+    def next_version(self, model: str) -> int:
+        """One more than the highest version of the model, 1 for a new one."""
+        with self._transaction() as db:
+            row = db.execute("SELECT coalesce(max(version), 0) AS n FROM versions WHERE model = ?", (model,))
+            return int(row.fetchone()["n"]) + 1
+
+    def register(self, bundle: Bundle, *, by: str, owner: str, run: str, stage: str = "validated") -> Version:
+        """Enter a bundle as a version. Registering the same digest again changes nothing.
+
+        Raises:
+            SerinusError: ``SRN-REGISTRY-004`` if the version exists with another digest.
+        """
+        version = Version(
+            model=bundle.name,
+            version=bundle.version,
+            digest=bundle.digest,
+            path=str(bundle.path),
+            stage=stage,
+            owner=owner,
+            built_by=by,
+            run=run,
+            created=self._now(),
+        )
+        subject = f"{version.model}/{version.version}"
+        with self._transaction() as db:
+            row = db.execute(
+                "SELECT * FROM versions WHERE model = ? AND version = ?", (version.model, version.version)
+            ).fetchone()
+            if row is not None:
+                if row["digest"] == version.digest:
+                    return _version(row)
+                raise SerinusError(
+                    "SRN-REGISTRY-004",
+                    f"{subject} exists already with another digest ({row['digest'][:23]}…)",
+                    where="registry",
+                    hint="Versions never change; run the pipeline again to get the next number.",
+                )
+            fields = msgspec.structs.asdict(version)
+            columns = ", ".join(fields)
+            marks = ", ".join("?" * len(fields))
+            db.execute(f"INSERT INTO versions ({columns}) VALUES ({marks})", tuple(fields.values()))
+            self.audit.append(
+                actor=by,
+                action="register",
+                subject=subject,
+                reason=f"pipeline run {run}",
+                details={"digest": version.digest, "stage": stage, "owner": owner},
+            )
+        return version
+
+    def models(self) -> list[str]:
+        """Names of all registered models, sorted."""
+        with self._transaction() as db:
+            return [row["model"] for row in db.execute("SELECT DISTINCT model FROM versions ORDER BY model")]
+
+    def versions(self, model: str) -> list[Version]:
+        """All versions of a model, oldest first; empty if there is none."""
+        with self._transaction() as db:
+            rows = db.execute("SELECT * FROM versions WHERE model = ? ORDER BY version", (model,))
+            return [_version(row) for row in rows]
+
+    def get(self, model: str, which: int | str = "latest") -> Version:
+        """A version by number, or ``champion``, or ``latest``.
+
+        Raises:
+            SerinusError: ``SRN-REGISTRY-002`` if there is none, naming what there is.
+        """
+        versions = self.versions(model)
+        if which == "latest" and versions:
+            return versions[-1]
+        for version in reversed(versions):
+            if str(version.version) == str(which) or (which == "champion" and version.stage == "champion"):
+                return version
+        known = ", ".join(f"{v.version} ({v.stage})" for v in versions)
+        models = ", ".join(self.models()) or "none"
+        raise SerinusError(
+            "SRN-REGISTRY-002",
+            f"there is no {which} version of {model}",
+            where="registry",
+            hint=f"Registered: {known}." if versions else f"Registered models: {models}. Run the pipeline first.",
+        )
+
+    def bundle(self, version: Version) -> Bundle:
+        """The version's bundle, verified by hash and signature, and by the registered digest.
+
+        Raises:
+            SerinusError: as ``open_bundle``; ``SRN-REGISTRY-005`` if it is not
+                the bundle that was registered.
+        """
+        bundle = open_bundle(Path(version.path), trusted=Keyring.load(self._home.keys))
+        if bundle.digest != version.digest:
+            raise SerinusError(
+                "SRN-REGISTRY-005",
+                f"the bundle's digest is {bundle.digest[:23]}…, registered was {version.digest[:23]}…",
+                where=version.path,
+                hint="The directory was replaced; restore the registered bundle.",
+            )
+        return bundle
+
+    def set_stage(self, model: str, version: int, stage: str, *, by: str, reason: str) -> Version:
+        """Move a version to another stage; a new champion retires the one before it.
+
+        Raises:
+            SerinusError: ``SRN-REGISTRY-002`` no such version; ``-003`` not allowed from its stage.
+        """
+        current = self.get(model, version)
+        subject = f"{model}/{version}"
+        if current.stage == stage:
+            return current
+        check_stage(subject, current.stage, stage)
+        with self._transaction() as db:
+            if stage == "champion":
+                for row in db.execute(
+                    "SELECT version FROM versions WHERE model = ? AND stage = 'champion'", (model,)
+                ).fetchall():
+                    self._move(db, model, int(row["version"]), "retired", by, f"replaced by {subject}")
+            self._move(db, model, version, stage, by, reason)
+        return self.get(model, version)
+
+    def _move(self, db: sqlite3.Connection, model: str, version: int, stage: str, by: str, reason: str) -> None:
+        db.execute("UPDATE versions SET stage = ? WHERE model = ? AND version = ?", (stage, model, version))
+        self.audit.append(
+            actor=by, action="stage", subject=f"{model}/{version}", reason=reason, details={"stage": stage}
+        )
+
+    def approve(
+        self, model: str, version: int, *, by: str, role: str, reason: str, started_by: str | None = None
+    ) -> Approval:
+        """Record an approval by a second person; a refused one is recorded too.
+
+        Raises:
+            SerinusError: ``SRN-APPROVAL-001`` own work; ``-002`` no reason;
+                ``SRN-REGISTRY-002`` no such version.
+        """
+        current = self.get(model, version)
+        subject = f"{model}/{version}"
+        try:
+            check_approval(subject, built_by=current.built_by, started_by=started_by, by=by, reason=reason)
+        except SerinusError as error:
+            self.audit.append(
+                actor=by, action="approval-refused", subject=subject, reason=error.what, details={"role": role}
+            )
+            raise
+        approval = Approval(by=by, role=role, reason=reason, time=self._now())
+        with self._transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO approvals VALUES (?, ?, ?, ?, ?, ?)",
+                (model, version, by, role, reason, approval.time),
+            )
+            self.audit.append(
+                actor=by,
+                action="approve",
+                subject=subject,
+                reason=reason,
+                details={"role": role, "digest": current.digest},
+            )
+        return approval
+
+    def approvals(self, model: str, version: int) -> list[Approval]:
+        """Approvals of a version, oldest first."""
+        with self._transaction() as db:
+            rows = db.execute(
+                "SELECT approver, role, reason, time FROM approvals WHERE model = ? AND version = ? ORDER BY time",
+                (model, version),
+            )
+            return [Approval(by=r["approver"], role=r["role"], reason=r["reason"], time=r["time"]) for r in rows]
+
+
+def _version(row: sqlite3.Row) -> Version:
+    return Version(**{key: row[key] for key in row.keys()})  # noqa: SIM118  a Row iterates over values
