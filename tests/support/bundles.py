@@ -71,7 +71,7 @@ _DOCUMENT: dict[str, Any] = {
             "reason": "The merchant has had fraud before",
         },
     ],
-    "decision": {"review_at": 0.3, "decline_at": 0.7, "max_reasons": 3},
+    "decision": {"review_at": 0.3, "decline_at": 0.6, "max_reasons": 3},
     "protected": [{"column": "sex"}],
 }
 
@@ -158,10 +158,10 @@ def _outcome(columns: dict[str, list[Any]], seed: int) -> Floats:
         [channel == "online" for channel in columns["channel"]], dtype=np.float64
     )
     logit = (
-        -5.5
-        + 0.9 * (np.log(np.array(columns["amount"])) - 4)
-        + 1.8 * online
-        + 9.0 * np.array(columns["merchant_risk"])
+        -6.0
+        + 1.6 * (np.log(np.array(columns["amount"])) - 4)
+        + 2.5 * online
+        + 14.0 * np.array(columns["merchant_risk"])
         + 1.5 * (np.array(columns["hour"]) < 6)
     )
     return (random.random(logit.size) < 1 / (1 + np.exp(-logit))).astype(np.float64)
