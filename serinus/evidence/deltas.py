@@ -71,14 +71,18 @@ def _restarted(before: Arm, now: Arm) -> set[str]:
         earlier = before.get(metric, {})
         for source, counts in sources.items():
             old = earlier.get(source)
-            if old is not None and len(old) == len(counts) and any(
-                new < past for new, past in zip(counts, old, strict=True)
+            if (
+                old is not None
+                and len(old) == len(counts)
+                and any(new < past for new, past in zip(counts, old, strict=True))
             ):
                 gone.add(source)
     return gone
 
 
-def _sum(before: dict[str, Counts], now: dict[str, Counts], restarted: set[str], edges: int) -> tuple[Ints, bool]:
+def _sum(
+    before: dict[str, Counts], now: dict[str, Counts], restarted: set[str], edges: int
+) -> tuple[Ints, bool]:
     total = np.zeros(edges + 1, dtype=np.int64)
     complete = before.keys() == now.keys()
     for source, counts in now.items():
@@ -122,6 +126,17 @@ def edges_of(metric: str, arms: tuple[Arm, Arm]) -> int:
 def read(sample: Sample, metrics: set[str]) -> tuple[Arm, Arm]:
     """(stable, canary) of a sample."""
     return read_arm(sample.stable, metrics), read_arm(sample.canary, metrics)
+
+
+def carry(before: tuple[Arm, Arm], now: tuple[Arm, Arm]) -> tuple[Arm, Arm]:
+    """The next baseline. A metric that no canary source gave this time keeps its old counters in both arms, so
+    that the gap is bridged by one longer batch, the same for both, and no unit is lost."""
+    held = {metric for metric in before[1] if metric not in now[1]}
+    stable, canary = (
+        {**{m: s for m, s in new.items() if m not in held}, **{m: s for m, s in old.items() if m in held}}
+        for old, new in zip(before, now, strict=True)
+    )
+    return stable, canary
 
 
 def pack(arms: tuple[Arm, Arm]) -> bytes:

@@ -79,10 +79,7 @@ def _dense(
 
 def _log_h_denominator(n_c: int, n_s: int, total: Ints, j: Ints) -> Floats:
     return (
-        log_factorial(j)
-        + log_factorial(n_c - j)
-        + log_factorial(total - j)
-        + log_factorial(n_s - total + j)
+        log_factorial(j) + log_factorial(n_c - j) + log_factorial(total - j) + log_factorial(n_s - total + j)
     )
 
 
@@ -110,5 +107,7 @@ def _thinned(n_c: int, n_s: int, total: Ints, low: Ints, high: Ints, theta: Floa
     terms = j * theta[None, :, None] - _log_h_denominator(n_c, n_s, total[:, None, None], j)
     terms[outside] = -np.inf
     top = terms.max(axis=2)
-    base = -_log_h_denominator(n_c, n_s, total, low)[:, None]  # keeps the numbers small; the same for all theta
+    base = -_log_h_denominator(n_c, n_s, total, low)[
+        :, None
+    ]  # keeps the numbers small; the same for all theta
     return top + np.log(np.exp(terms - top[:, :, None]).sum(axis=2) * step) - base

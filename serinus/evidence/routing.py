@@ -26,9 +26,7 @@ def add(routing: Routing, share: float | None, n_canary: int, n_stable: int, com
         return Routing(share=share)
     if not complete or share is None or not 0 < share < 1:
         return routing
-    return Routing(
-        share=share, n_canary=routing.n_canary + n_canary, n_stable=routing.n_stable + n_stable
-    )
+    return Routing(share=share, n_canary=routing.n_canary + n_canary, n_stable=routing.n_stable + n_stable)
 
 
 def log10_evidence(routing: Routing) -> float:

@@ -155,6 +155,7 @@ def update(plan: Plan, evidence: Evidence, sample: Sample) -> Evidence:
     if not any(now):
         return evidence
     before = deltas.unpack(evidence.baseline)
+    after = deltas.carry(before, now)
     # An onset is opened before the batch that it may explain is read, by the clock alone.
     first_at = sample.at if evidence.first_at is None else evidence.first_at
     last_at = sample.at if evidence.last_at is None else evidence.last_at
@@ -167,7 +168,7 @@ def update(plan: Plan, evidence: Evidence, sample: Sample) -> Evidence:
             state = _open_onsets(_fresh(guard, grid, edges), grid, 1, evidence.epoch)
         state = _open_onsets(state, grid, evidence.epoch + 1, epoch)
         if state.edges:
-            delta = deltas.delta_of(guard.metric, before, now, state.edges)
+            delta = deltas.delta_of(guard.metric, before, after, state.edges)
             sizes[guard.metric] = delta
             state = _absorb(guard, grid, state, delta)
         states.append(state)
@@ -177,7 +178,7 @@ def update(plan: Plan, evidence: Evidence, sample: Sample) -> Evidence:
         first_at=first_at,
         last_at=sample.at,
         epoch=epoch,
-        baseline=deltas.pack(now),
+        baseline=deltas.pack(after),
         guards=tuple(states),
         routing=routing.add(
             evidence.routing,
