@@ -37,7 +37,13 @@ class AuditLog:
         self._clock = clock
 
     def append(
-        self, *, actor: str, action: str, subject: str, reason: str = "", details: dict[str, Any] | None = None
+        self,
+        *,
+        actor: str,
+        action: str,
+        subject: str,
+        reason: str = "",
+        details: dict[str, Any] | None = None,
     ) -> Action:
         """Record an action durably.
 

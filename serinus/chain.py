@@ -102,7 +102,10 @@ class ChainWriter:
         for body in bodies:
             seq += 1
             digest = _hash(head, seq, body)
-            lines.append(b'{"seq":%d,"prev":"%s","hash":"%s","body":%s}\n' % (seq, head.encode(), digest.encode(), body))
+            lines.append(
+                b'{"seq":%d,"prev":"%s","hash":"%s","body":%s}\n'
+                % (seq, head.encode(), digest.encode(), body)
+            )
             head = digest
         before = os.fstat(self._file.fileno()).st_size
         payload = b"".join(lines)
@@ -124,7 +127,9 @@ class ChainWriter:
     def __enter__(self) -> ChainWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self.close()
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from serinus.bundle.read import Bundle
 from serinus.errors import SerinusError
 from serinus.model.booster import Ensemble
-from serinus.model.decision import Answer, decide, reason_codes
+from serinus.model.decision import Answer, Verdict, decide, reason_codes
 from serinus.model.vector import Vectorizer
 
 Floats = NDArray[np.float64]
@@ -62,11 +62,13 @@ class Scorer:
                 "SRN-SCORE-001",
                 f"the model gave no usable probability for row {row} ({calibrated[row]})",
                 where=f"{self.name} v{self.version}",
-                hint="The bundle's model or calibrator is faulty; roll it back and inspect its validation report.",
+                hint="Its model or calibrator is faulty; roll it back and read its validation report.",
             )
-        verdicts = [decide(self.contract, p) for p in calibrated.tolist()]
+        verdicts: list[Verdict] = [decide(self.contract, p) for p in calibrated.tolist()]
         explained = [
-            i for i, v in enumerate(verdicts) if explain == "always" or (explain == "adverse" and v != "approve")
+            i
+            for i, v in enumerate(verdicts)
+            if explain == "always" or (explain == "adverse" and v != "approve")
         ]
         reasons = dict(zip(explained, self.contributions(rows[explained]), strict=True)) if explained else {}
         return [

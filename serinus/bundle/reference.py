@@ -62,7 +62,9 @@ def _category(values: Floats, levels: tuple[str, ...]) -> Histogram:
     return msgspec.structs.replace(shape, counts=tuple(counts.tolist()), missing=missing)
 
 
-def build_reference(contract: Contract, levels: Levels, rows: Floats, scores: Floats, bins: int = 10) -> Reference:
+def build_reference(
+    contract: Contract, levels: Levels, rows: Floats, scores: Floats, bins: int = 10
+) -> Reference:
     """Histograms of encoded rows (n, F) and calibrated scores (n,), in ``bins`` quantile bins."""
     features = {
         name: _category(rows[:, i], levels[name]) if name in levels else _number(rows[:, i], bins)

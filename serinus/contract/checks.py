@@ -95,7 +95,8 @@ def _feature(contract: Contract, feature: Feature) -> Iterator[str]:
 
 def _aggregate(contract: Contract, feature: Feature, what: str) -> Iterator[str]:
     if feature.entity not in contract.entities:
-        yield f'{what}: entity "{feature.entity}" is not among the entities ({", ".join(contract.entities) or "none"})'
+        known = ", ".join(contract.entities) or "none"
+        yield f'{what}: entity "{feature.entity}" is not among the entities ({known})'
     if feature.window is None:
         yield f"{what}: an aggregate needs a window, such as 7d"
     elif parse_duration(feature.window) <= 0:
@@ -115,7 +116,8 @@ def _aggregate(contract: Contract, feature: Feature, what: str) -> Iterator[str]
                 f"after {contract.label.delay}; set delay: {contract.label.delay} or more"
             )
     elif contract.columns[feature.column].type not in ("number", "integer", "boolean"):
-        yield f"{what}: {feature.aggregate} needs a number, and {feature.column} is {contract.columns[feature.column].type}"
+        kind = contract.columns[feature.column].type
+        yield f"{what}: {feature.aggregate} needs a number, and {feature.column} is {kind}"
 
 
 def _protected(contract: Contract) -> Iterator[str]:

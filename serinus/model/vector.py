@@ -47,7 +47,9 @@ class Vectorizer:
         """
         if len(row) > len(self.names) or not self._known.issuperset(row):
             extra = next(name for name in row if name not in self._known)
-            raise FieldError(extra, f"is not a feature of this model; its features are {', '.join(self.names)}")
+            raise FieldError(
+                extra, f"is not a feature of this model; its features are {', '.join(self.names)}"
+            )
         get = row.get
         return np.array([encode(get(name)) for name, encode in self._encoders], dtype=np.float64)
 
@@ -66,7 +68,8 @@ class Vectorizer:
         if len(values) != len(self.names):
             raise FieldError("row", f"has {len(values)} values; this model takes {len(self.names)}")
         return np.array(
-            [encode(value) for (_, encode), value in zip(self._encoders, values, strict=True)], dtype=np.float64
+            [encode(value) for (_, encode), value in zip(self._encoders, values, strict=True)],
+            dtype=np.float64,
         )
 
     def encode_columns(self, columns: Mapping[str, Sequence[object] | NDArray[np.generic]]) -> Vector:

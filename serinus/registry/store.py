@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,7 +58,7 @@ class Registry:
         self.audit = AuditLog(home.audit, clock)
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Generator[sqlite3.Connection]:
         connection = None
         try:
             connection = sqlite3.connect(self._home.registry_db, timeout=30, isolation_level=None)
@@ -160,7 +160,9 @@ class Registry:
             "SRN-REGISTRY-002",
             f"there is no {which} version of {model}",
             where="registry",
-            hint=f"Registered: {known}." if versions else f"Registered models: {models}. Run the pipeline first.",
+            hint=f"Registered: {known}."
+            if versions
+            else f"Registered models: {models}. Run the pipeline first.",
         )
 
     def bundle(self, version: Version) -> Bundle:
@@ -200,7 +202,9 @@ class Registry:
             self._move(db, model, version, stage, by, reason)
         return self.get(model, version)
 
-    def _move(self, db: sqlite3.Connection, model: str, version: int, stage: str, by: str, reason: str) -> None:
+    def _move(
+        self, db: sqlite3.Connection, model: str, version: int, stage: str, by: str, reason: str
+    ) -> None:
         db.execute("UPDATE versions SET stage = ? WHERE model = ? AND version = ?", (stage, model, version))
         self.audit.append(
             actor=by, action="stage", subject=f"{model}/{version}", reason=reason, details={"stage": stage}
@@ -221,7 +225,11 @@ class Registry:
             check_approval(subject, built_by=current.built_by, started_by=started_by, by=by, reason=reason)
         except SerinusError as error:
             self.audit.append(
-                actor=by, action="approval-refused", subject=subject, reason=error.what, details={"role": role}
+                actor=by,
+                action="approval-refused",
+                subject=subject,
+                reason=error.what,
+                details={"role": role},
             )
             raise
         approval = Approval(by=by, role=role, reason=reason, time=self._now())
@@ -243,10 +251,13 @@ class Registry:
         """Approvals of a version, oldest first."""
         with self._transaction() as db:
             rows = db.execute(
-                "SELECT approver, role, reason, time FROM approvals WHERE model = ? AND version = ? ORDER BY time",
+                "SELECT approver, role, reason, time FROM approvals"
+                " WHERE model = ? AND version = ? ORDER BY time",
                 (model, version),
             )
-            return [Approval(by=r["approver"], role=r["role"], reason=r["reason"], time=r["time"]) for r in rows]
+            return [
+                Approval(by=r["approver"], role=r["role"], reason=r["reason"], time=r["time"]) for r in rows
+            ]
 
 
 def _version(row: sqlite3.Row) -> Version:
