@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import cast, override
+from typing import override
 
 import click
 import typer
@@ -68,7 +68,7 @@ class Rooms(click.Group):
         command = typer.main.get_command(app)
         # One app may bring several root commands (up, status, down).
         if isinstance(command, click.Group) and cmd_name in command.commands:
-            return cast(click.Command, command.commands[cmd_name])
+            return command.commands[cmd_name]
         return command
 
 

@@ -23,7 +23,7 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     """A misspelt key is an error, never a silently ignored default."""
 
 
-class Column(_Strict, kw_only=True):
+class Column(_Strict, frozen=True, kw_only=True):
     """One column of the records.
 
     ``id`` columns name entities or events and never reach a model. ``missing``
@@ -43,7 +43,7 @@ class Column(_Strict, kw_only=True):
     unknown: Literal["refuse", "allow"] = "allow"
 
 
-class Event(_Strict, kw_only=True):
+class Event(_Strict, frozen=True, kw_only=True):
     """Which columns identify and date a record.
 
     ``time`` is when the event happened; ``arrival`` when it became known, if
@@ -56,7 +56,7 @@ class Event(_Strict, kw_only=True):
     arrival: str | None = None
 
 
-class Label(_Strict, kw_only=True):
+class Label(_Strict, frozen=True, kw_only=True):
     """The outcome. ``positive`` is the *bad* outcome (fraud, default, denial),
     so a higher score always means more risk. ``delay`` is how long after the
     event the outcome is known."""
@@ -67,7 +67,7 @@ class Label(_Strict, kw_only=True):
     description: str = ""
 
 
-class Feature(_Strict, kw_only=True):
+class Feature(_Strict, frozen=True, kw_only=True):
     """One model input, declared and not coded.
 
     Three forms, told apart by their keys:
@@ -98,7 +98,7 @@ class Feature(_Strict, kw_only=True):
     description: str = ""
 
 
-class Decision(_Strict, kw_only=True):
+class Decision(_Strict, frozen=True, kw_only=True):
     """Thresholds on the calibrated probability of the bad outcome: at or above
     ``decline_at`` decline, at or above ``review_at`` refer to a person, else
     approve. Costs are per decision, in ``currency``."""
@@ -111,7 +111,7 @@ class Decision(_Strict, kw_only=True):
     max_reasons: Annotated[int, Meta(ge=1, le=10)] = 4
 
 
-class FairnessMeasure(_Strict, kw_only=True):
+class FairnessMeasure(_Strict, frozen=True, kw_only=True):
     """One limit of the policy. Ratios have a ``min``, differences a ``max``.
 
     ``adverse_impact_ratio``: share of the group approved over share of the
@@ -126,7 +126,7 @@ class FairnessMeasure(_Strict, kw_only=True):
     max: float | None = None
 
 
-class Fairness(_Strict, kw_only=True):
+class Fairness(_Strict, frozen=True, kw_only=True):
     """The policy of one jurisdiction: configuration, never a constant.
 
     ``min_group`` is the number of rows below which a group is not judged: its
@@ -138,7 +138,7 @@ class Fairness(_Strict, kw_only=True):
     min_group: Annotated[int, Meta(ge=1)] = 30
 
 
-class Protected(_Strict, kw_only=True):
+class Protected(_Strict, frozen=True, kw_only=True):
     """A protected attribute: never a feature, kept apart from the decision log.
     ``reference`` is the group the others are compared with (default: the largest)."""
 
@@ -146,7 +146,7 @@ class Protected(_Strict, kw_only=True):
     reference: str | None = None
 
 
-class Contract(_Strict, kw_only=True):
+class Contract(_Strict, frozen=True, kw_only=True):
     """A model's data contract. See the module docstring and ``load_contract``."""
 
     apiVersion: Literal["serinus.io/v1"]  # noqa: N815  the Kubernetes spelling

@@ -1,0 +1,68 @@
+# serinus: everything a newcomer needs. `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# uv comes from PATH, or into .tools; nothing outside this directory is touched.
+UV_VERSION := 0.13.9
+UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
+STAMP := .venv/.serinus-locked
+RUN := .venv/bin
+DEMO ?= fraud
+
+##@ Start here
+.PHONY: run
+run: $(STAMP) ## Set everything up, then the main job: train, serve, canary, roll back, drift, retrain
+	@$(RUN)/serinus demo $(DEMO) $(ARGS)
+
+.PHONY: test
+test: $(STAMP) ## Set everything up, then all tests of this machine (no cluster, no root)
+	@$(RUN)/python -m pytest tests/unit tests/local $(ARGS)
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z][a-zA-Z_-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ While working
+.PHONY: unit
+unit: $(STAMP) ## Only the fast tests
+	@$(RUN)/python -m pytest tests/unit -q $(ARGS)
+
+.PHONY: lint
+lint: $(STAMP) ## Formatter, linter, type checker, import rules
+	@$(RUN)/ruff format --check .
+	@$(RUN)/ruff check .
+	@$(RUN)/lint-imports
+	@$(RUN)/pyright --warnings
+
+.PHONY: format
+format: $(STAMP) ## Format and mend what can be mended
+	@$(RUN)/ruff format .
+	@$(RUN)/ruff check --fix .
+
+##@ Measured
+.PHONY: bench-judges
+bench-judges: $(STAMP) ## Canary judges on the same traces: the named subset (SET=full for the whole grid)
+	@$(RUN)/python -m benchmarks.judges $(or $(SET),subset) --out docs/benchmarks/judges
+
+##@ House-keeping
+.PHONY: setup
+setup: $(STAMP) ## Only set up: uv and the locked environment
+
+.PHONY: clean
+clean: ## Remove the environment, caches and everything the demo made
+	rm -rf .venv .tools .serinus .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(STAMP): pyproject.toml uv.lock .python-version | uv
+	@$(UV) sync --locked --quiet --extra local --extra credit --group oracles
+	@touch $@
+
+# A Debian without python3-venv has no ensurepip; pip alone can still install into a directory.
+.PHONY: uv
+uv:
+	@if ! command -v uv >/dev/null 2>&1 && [ ! -x .tools/uv/bin/uv ]; then \
+	  echo "setting up uv $(UV_VERSION) in .tools (once)"; mkdir -p .tools; \
+	  python3 -m venv .tools/uv >/dev/null 2>&1 && .tools/uv/bin/pip install --quiet uv==$(UV_VERSION) \
+	  || { rm -rf .tools/uv; python3 -m pip install --quiet --target .tools/uv uv==$(UV_VERSION); } \
+	  || { echo "make: uv could not be installed. Install it (docs.astral.sh/uv) or python3-venv, then run make again." >&2; exit 1; }; \
+	fi
