@@ -1,9 +1,9 @@
 """Evidence of no harm: what a good canary can really give, and bounds that hold at every look.
 
-A canary is harmful in a guard's sense if its odds ratio is at or above the ratio margin *and* its excess share is at
-or above the absolute margin. Clearing rejects that: two e-processes, one against each half, are averaged, and the
-mean is an e-process wherever both halves hold. So many good units with no bad one clear a guard although they say
-nothing about a ratio.
+A canary is harmful in a guard's sense if its odds ratio is at or above the ratio margin *and* its excess
+share is at or above the absolute margin. Clearing rejects that: two e-processes, one against each half, are
+averaged, and the mean is an e-process wherever both halves hold. So many good units with no bad one clear a
+guard although they say nothing about a ratio.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FINE = 24  # points between two nodes when bounds are drawn
 
 
 def log_below(curve: Floats, at: int, direction: int) -> Floats:
-    """ln e-value against "the ratio is at node ``at`` or further in ``direction``", one per edge.
+    """Ln e-value against "the ratio is at node ``at`` or further in ``direction``", one per edge.
 
     A uniform mixture over the nodes on the near side. Its mean is at most 1 at every such ratio, because the
     likelihood ratio of a nearer node is monotone in the canary's bad units.
@@ -32,7 +32,7 @@ def log_below(curve: Floats, at: int, direction: int) -> Floats:
 
 
 def log_clear(rows: Floats, grid: Grid) -> Floats:
-    """ln e-value of no harm, (edges, sides): the mean of the ratio's and the absolute margin's evidence."""
+    """Ln e-value of no harm, (edges, sides): the mean of the ratio's and the absolute margin's evidence."""
     curve = grid.full_curve(rows)
     absolute = rows[:, grid.absolute]
     sides = [
@@ -53,27 +53,22 @@ def ratio_bounds(curve: Floats, thetas: tuple[float, ...], beta: float) -> tuple
     if np.ptp(curve) < 1e-9:
         return None, None
     slopes = np.diff(curve) / np.diff(theta)
-    points, upper = [theta[:1]], [curve[:1]]
-    for k in range(len(theta) - 1):
-        t = np.linspace(theta[k], theta[k + 1], _FINE + 1)[1:]
-        left = curve[k] + slopes[k - 1] * (t - theta[k]) if k else np.full(_FINE, np.inf)
-        right = (
-            curve[k + 1] + slopes[k + 1] * (t - theta[k + 1])
-            if k + 2 < len(theta)
-            else np.full(_FINE, np.inf)
-        )
-        ceiling = np.minimum(left, right)
-        ceiling[-1] = curve[k + 1]
-        points.append(t)
-        upper.append(ceiling)
-    t, ceiling = np.concatenate(points), np.concatenate(upper)
-    need = math.log(2 / beta)
-    # Against "at t or above" only nodes below t may be bet on, and the other way round.
+    fraction = np.arange(1, _FINE) / _FINE
+    t = theta[:-1, None] + np.diff(theta)[:, None] * fraction
+    left = curve[:-1, None] + np.r_[np.inf, slopes[:-1]][:, None] * (t - theta[:-1, None])
+    right = curve[1:, None] - np.r_[slopes[1:], -np.inf][:, None] * (theta[1:, None] - t)
+    ceiling = np.minimum(left, right)
+    # Against "t or above" only nodes below t may be bet on, and the other way round.
     weights = curve - math.log(len(curve))
-    below = np.array([np.logaddexp.reduce(weights[theta < at], initial=-np.inf) for at in t])
-    above = np.array([np.logaddexp.reduce(weights[theta > at], initial=-np.inf) for at in t])
-    too_high = t[below - ceiling >= need]
-    too_low = t[above - ceiling >= need]
+    need = math.log(2 / beta)
+    below = np.logaddexp.accumulate(weights)
+    above = np.logaddexp.accumulate(weights[::-1])[::-1]
+    too_high = np.concatenate(
+        [t[below[:-1, None] - ceiling >= need], theta[1:][below[:-1] - curve[1:] >= need]]
+    )
+    too_low = np.concatenate(
+        [t[above[1:, None] - ceiling >= need], theta[:-1][above[1:] - curve[:-1] >= need]]
+    )
     low = math.exp(float(too_low.max())) if too_low.size else None
     high = math.exp(float(too_high.min())) if too_high.size else None
     return low, high
@@ -82,7 +77,8 @@ def ratio_bounds(curve: Floats, thetas: tuple[float, ...], beta: float) -> tuple
 def _share_bounds(n: int, bad: int, delta: float) -> tuple[float, float]:
     """Bounds of an arm's mean share that hold at all times, each side with probability 1 - delta.
 
-    Robbins' beta mixture (uniform prior): p is outside if the integral of the likelihood exceeds it by 1/delta.
+    Robbins' beta mixture (uniform prior): p is outside if the integral of the likelihood exceeds it by
+    1/delta.
     """
     if n == 0:
         return 0.0, 1.0
@@ -104,7 +100,8 @@ def _share_bounds(n: int, bad: int, delta: float) -> tuple[float, float]:
 
 
 def excess_bound(n_c: int, bad_c: int, n_s: int, bad_s: int, direction: int, beta: float) -> float:
-    """Upper bound of (canary's share - stable's) in the harmful direction, at all times with probability 1 - beta."""
+    """Upper bound of (canary's share - stable's) in the harmful direction, at all times with probability 1
+    - beta."""
     canary, stable = _share_bounds(n_c, bad_c, beta / 2), _share_bounds(n_s, bad_s, beta / 2)
     return canary[1] - stable[0] if direction > 0 else stable[1] - canary[0]
 
@@ -117,10 +114,11 @@ def _kl(p: float, q: float) -> float:
 def requests_to_clear(
     need: float, p: float, share: float, direction: int, margin_ratio: float, margin_absolute: float
 ) -> int | None:
-    """Estimate of the canary units that give ``need`` nats of evidence of no harm if both arms have the share p.
+    """Estimate of the canary units that give ``need`` nats of evidence of no harm if both arms have the
+    share p.
 
-    Each half gains, per unit of traffic, the divergence of the truth from the nearest harmful pair of shares; the
-    faster of the two counts.
+    Each half gains, per unit of traffic, the divergence of the truth from the nearest harmful pair of
+    shares; the faster of the two counts.
     """
     if need <= 0:
         return 0

@@ -1,8 +1,9 @@
 """Several guards, one verdict: the weighted mean of e-values, and who is to blame.
 
-A mean of e-values is an e-value whatever their dependence (Vovk and Wang 2021), so guards need no correction for
-being many. Blame is a closed test: a guard is a culprit if the mean over *every* set of guards that contains it
-reaches 1/alpha; then the chance that any innocent guard is ever named is at most alpha (e-Holm).
+A mean of e-values is an e-value whatever their dependence (Vovk and Wang 2021), so guards need no
+correction for being many. Blame is a closed test: a guard is a culprit if the mean over *every* set of
+guards that contains it reaches 1/alpha; then the chance that any innocent guard is ever named is at most
+alpha (e-Holm).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 
 def log_mean(log_e: Sequence[float], weights: Sequence[float]) -> float:
-    """ln of the weighted mean of exp(log_e)."""
+    """Ln of the weighted mean of exp(log_e)."""
     if not log_e:
         return 0.0
     shares = np.asarray(weights) / np.sum(weights)
@@ -22,9 +23,10 @@ def log_mean(log_e: Sequence[float], weights: Sequence[float]) -> float:
 
 
 def adjusted(log_e: Sequence[float], weights: Sequence[float]) -> NDArray[np.float64]:
-    """ln of each guard's adjusted e-value: the least weighted mean over the sets that contain it.
+    """Ln of each guard's adjusted e-value: the least weighted mean over the sets that contain it.
 
-    The set that gives it holds the guard and the lowest of the others, so prefixes of the sorted list suffice.
+    The set that gives it holds the guard and the lowest of the others, so prefixes of the sorted list
+    suffice.
     """
     values, shares = np.asarray(log_e, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     order = np.argsort(values, kind="stable")

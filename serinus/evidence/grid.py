@@ -2,9 +2,10 @@
 
 One row of state, float32, per edge:
 
-    harm[up], harm[down]   ln S_i of the mixture over onsets, one per alternative (``updating`` has the recursion)
-    curve                  ln P(node) - ln P(anchor), one per node but the anchor: the whole likelihood of the ratio
-    absolute[up|down]      ln e-value against "the excess share is at least the absolute margin"
+    harm[up], harm[down]   ln S_i of the mixture over onsets, one per alternative (``updating`` has the
+    recursion) curve                  ln P(node) - ln P(anchor), one per node but the anchor: the whole
+    likelihood of the ratio absolute[up|down]      ln e-value against "the excess share is at least the
+    absolute margin"
 
 A side that is not harm has no columns.
 """
@@ -50,6 +51,7 @@ class Grid:
 
     @property
     def harm_width(self) -> int:
+        """Columns of harm's evidence."""
         return len(self.directions) * len(MULTIPLES)
 
     @property
@@ -58,14 +60,17 @@ class Grid:
         return self.harm_width + len(self.thetas) - 1 + len(self.directions)
 
     def harm(self, side: int) -> slice:
+        """Columns of one direction of harm."""
         return slice(side * len(MULTIPLES), (side + 1) * len(MULTIPLES))
 
     @property
     def curve(self) -> slice:
+        """Columns of the odds ratio's likelihood."""
         return slice(self.harm_width, self.harm_width + len(self.thetas) - 1)
 
     @property
     def absolute(self) -> slice:
+        """Columns of the absolute margin's evidence, one per direction."""
         return slice(self.width - len(self.directions), self.width)
 
     def full_curve(self, rows: Floats) -> Floats:

@@ -26,7 +26,7 @@ class _Reading:
 
 
 def _log_harm(log_s: np.ndarray, epoch: int) -> np.ndarray:
-    """ln E of rows of ln S_i: the mixture over alternatives, and the weight of onsets still to come."""
+    """Ln E of rows of ln S_i: the mixture over alternatives, and the weight of onsets still to come."""
     return np.logaddexp(np.logaddexp.reduce(log_s + LOG_PRIOR, axis=-1), -math.log(epoch + 2))
 
 
@@ -72,7 +72,8 @@ def _read(plan: Plan, guard: Guard, state: GuardState, epoch: int) -> _Reading:
     need = -math.log(plan.beta)
     cleared = bool((clear >= need).all()) and n_s > 0
     harmful = log_e >= -math.log(plan.alpha)
-    # The edge that tells most: of harm if there is some, otherwise the one that still withholds its clearance.
+    # The edge that tells most: of harm if there is some, otherwise the one that still withholds its
+    # clearance.
     edge = int(per_edge.argmax()) if log_e > 0 or cleared else int(clear.min(axis=1).argmin())
     side = int(sides[edge].argmax()) if log_e > 0 else int(clear[edge].argmin())
     direction = grid.directions[side]
@@ -82,21 +83,18 @@ def _read(plan: Plan, guard: Guard, state: GuardState, epoch: int) -> _Reading:
     if rows[edge, grid.absolute][side] >= need:
         bound = min(bound, guard.margin_absolute)
     pooled = (x_s + x_c) / (n_s + n_c)
-    to_go = [
-        clearing.requests_to_clear(
-            need - float(clear[e, k]),
-            float(bad_s[e] + bad_c[e]) / (n_s + n_c),
+    if cleared or harmful or n_s == 0:
+        requests = 0 if cleared else None
+    else:
+        last, lag = divmod(int(clear.argmin()), len(grid.directions))
+        requests = clearing.requests_to_clear(
+            need - float(clear[last, lag]),
+            float(bad_s[last] + bad_c[last]) / (n_s + n_c),
             n_c / (n_s + n_c),
-            grid.directions[k],
+            grid.directions[lag],
             guard.margin_ratio,
             guard.margin_absolute,
         )
-        for e in range(state.edges)
-        for k in range(len(grid.directions))
-    ]
-    requests = (
-        0 if cleared else (None if n_s == 0 or None in to_go else max((t for t in to_go if t), default=1))
-    )
     outcome: GuardOutcome = "harm" if harmful else "clear" if cleared else "undecided"
     where = f" above edge {edge}" if state.edges > 1 else ""
     counts = f"{x_c:,} of {n_c:,} canary units{where} against {x_s:,} of {n_s:,} stable units"
@@ -106,7 +104,8 @@ def _read(plan: Plan, guard: Guard, state: GuardState, epoch: int) -> _Reading:
         claim = (
             f"the canary's share of {_percent(x_c / n_c)} is above its limit of {_percent(guard.slo or 0)}"
             if by_slo
-            else f"{guard.metric} is {word} frequent in the canary than a ratio of {guard.margin_ratio:g} allows"
+            else f"{guard.metric} is {word} frequent in the canary "
+            f"than a ratio of {guard.margin_ratio:g} allows"
         )
         reason = f"{claim}: {counts}; evidence 10^{log_e / _LN10:.1f}"
         limit = low if direction > 0 else high

@@ -1,8 +1,8 @@
 """Shadow: both models answer the same request, so only the requests on which they differ say anything.
 
-McNemar's test made sequential. Of the discordant pairs, those bad for the candidate alone against those bad for the
-champion alone: if the candidate is no worse than the margin allows, the former are at most margin/(1 + margin) of
-them. No traffic of the candidate's own is needed; it answers nobody.
+McNemar's test made sequential. Of the discordant pairs, those bad for the candidate alone against those bad
+for the champion alone: if the candidate is no worse than the margin allows, the former are at most
+margin/(1 + margin) of them. No traffic of the candidate's own is needed; it answers nobody.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Pairs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PairedVerdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Outcome "harm", "clear", "undecided" or "no_data" (no discordant pair yet), with its numbers in words."""
+    """Outcome "harm", "clear", "undecided" or "no_data" (no discordant pair yet), with its numbers in
+    words."""
 
     outcome: str
     log10_harm: float

@@ -6,8 +6,8 @@ these margins,
 
     P_theta(x) = C(n_c, x) C(n_s, total - x) exp(theta x) / Z(theta)
 
-for the canary's bad units x (Fisher 1935; Cornfield 1956). Neither the traffic weight nor the base rate is in it:
-that is why drift, incidents that both arms share, and changing weights cannot mislead it.
+for the canary's bad units x (Fisher 1935; Cornfield 1956). Neither the traffic weight nor the base rate is
+in it: that is why drift, incidents that both arms share, and changing weights cannot mislead it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Supports up to this length are summed term by term. exp(K * theta) stays finite in float64 for theta <= ln(250).
+# Supports up to this length are summed term by term. exp(K * theta) stays finite in float64 for theta <=
+# ln(250).
 _DENSE = 128
 _REACH = 7.0  # half-width of a thinned sum, in standard deviations: leaves out less than 1e-10 of the mass
 _STEPS_PER_SD = 1.5  # trapezoid error of a normal shape at this step: exp(-2 (1.5 pi)^2) < 1e-19
@@ -28,7 +29,7 @@ _TABLE = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1.0, 1 << 16)))))
 
 
 def log_factorial(k: Ints) -> Floats:
-    """ln k! for integers k >= 0; exact sums below 65536, Stirling's series above (error below 1e-15)."""
+    """Ln k! for integers k >= 0; exact sums below 65536, Stirling's series above (error below 1e-15)."""
     if k.size and int(k.max()) < len(_TABLE):
         return _TABLE[k]
     big = np.maximum(k, 1).astype(np.float64)
@@ -42,7 +43,7 @@ def _powers(thetas: tuple[float, ...], length: int) -> Floats:
 
 
 def log_likelihoods(n_c: int, n_s: int, bad_c: Ints, bad_s: Ints, thetas: tuple[float, ...]) -> Floats:
-    """ln P_theta(bad_c) up to a term that does not depend on theta.
+    """Ln P_theta(bad_c) up to a term that does not depend on theta.
 
     Args:
         n_c, n_s: units of the canary and of stable in this batch.
@@ -84,8 +85,8 @@ def _log_h_denominator(n_c: int, n_s: int, total: Ints, j: Ints) -> Floats:
 
 
 def _thinned(n_c: int, n_s: int, total: Ints, low: Ints, high: Ints, theta: Floats) -> Floats:
-    """ln Z by a trapezoid sum around each mode. Z's terms are log-concave and, where the step exceeds 1, close to
-    a normal curve, for which the trapezoid rule converges faster than any power of the step."""
+    """Ln Z by a trapezoid sum around each mode. Z's terms are log-concave and, where the step exceeds 1,
+    close to a normal curve, for which the trapezoid rule converges faster than any power of the step."""
     psi = np.exp(theta)[None, :]
     e, lo, hi = total[:, None], low[:, None], high[:, None]
     # The mode solves x (n_s - e + x) = psi (n_c - x)(e - x); the stable form of the quadratic's root.
@@ -100,7 +101,7 @@ def _thinned(n_c: int, n_s: int, total: Ints, low: Ints, high: Ints, theta: Floa
     # Near the end of the support the shape is no normal curve: sum every term there.
     near = np.minimum(mode - lo, hi - mode) < (_REACH + 1) * sd
     step = np.where(near, np.maximum(1, np.minimum(step, np.floor(sd / 4).astype(np.int64))), step)
-    half = int(np.ceil((_REACH * (sd + 0.5) / step)).max()) + 8
+    half = int(np.ceil(_REACH * (sd + 0.5) / step).max()) + 8
     j = mode.astype(np.int64)[:, :, None] + step[:, :, None] * np.arange(-half, half + 1)
     outside = (j < lo[:, :, None]) | (j > hi[:, :, None])
     j = np.clip(j, lo[:, :, None], hi[:, :, None])

@@ -1,9 +1,9 @@
 """Does the canary get the share of traffic that was declared? The sample-ratio guard.
 
 Broken routing (a rule that was not applied, a hash that is not uniform) would make every comparison doubtful.
-Shares a little off the weight are common and harmless (retries, connection reuse), so the null is a band of odds
-around the declared ones, and each side of it is tested like an SLO (``slo``). The evidence starts afresh whenever
-the weight changes. After Lindon and Malek (2022), with the band added.
+Shares a little off the weight are common and harmless (retries, connection reuse), so the null is a band of
+odds around the declared ones, and each side of it is tested like an SLO (``slo``). The evidence starts
+afresh whenever the weight changes. After Lindon and Malek (2022), with the band added.
 """
 
 from __future__ import annotations

@@ -23,15 +23,17 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A misspelt key is an error, never a silently ignored default."""
 
 
-class Guard(_Strict, kw_only=True):
+class Guard(_Strict, frozen=True, kw_only=True):
     """One thing the canary must not make worse.
 
     Args:
         name: how verdicts call it: "errors", "latency", "scores", "decisions", or any other.
         metric: the counter of a sample that it reads.
         side: the direction of harm, canary against stable.
-        margin_ratio: the odds ratio (canary to stable) that is tolerated, at least 1. For ``lower`` its inverse.
-        margin_absolute: the difference of shares that is tolerated when a canary is cleared (0.005 = half a point).
+        margin_ratio: the odds ratio (canary to stable) that is tolerated, at least 1. For ``lower`` its
+            inverse.
+        margin_absolute: the difference of shares that is tolerated when a canary is cleared (0.005 = half a
+            point).
         slo: an absolute limit on the canary's own share of bad units; only for plain rates.
         weight: the guard's share of the evidence, relative to the other enforcing guards.
         mode: ``observe`` is computed and reported, and moves nothing.
@@ -47,12 +49,13 @@ class Guard(_Strict, kw_only=True):
     mode: Literal["enforce", "observe"] = "enforce"
 
 
-class Plan(_Strict, kw_only=True):
+class Plan(_Strict, frozen=True, kw_only=True):
     """What a rollout watches, and how sure it must be.
 
     Args:
         guards: at least one, names distinct.
-        alpha: the probability that a canary within every margin is ever called harmful, over the whole rollout.
+        alpha: the probability that a canary within every margin is ever called harmful, over the whole
+            rollout.
         beta: the probability that a guard ever clears a canary that is harmful by both of its margins.
         epoch: how often the mixture over onsets opens a new start ("5m").
 
@@ -85,7 +88,7 @@ class Plan(_Strict, kw_only=True):
             )
 
 
-class Counter(_Strict):
+class Counter(_Strict, frozen=True):
     """Cumulative counts of one process since it started.
 
     Args:
@@ -97,7 +100,7 @@ class Counter(_Strict):
     bad: tuple[float, ...]
 
 
-class Sample(_Strict):
+class Sample(_Strict, frozen=True):
     """One scrape of both arms.
 
     Args:
@@ -113,11 +116,11 @@ class Sample(_Strict):
     canary_share: float | None = None
 
 
-class GuardState(_Strict):
+class GuardState(_Strict, frozen=True):
     """The evidence of one guard. ``edges`` is 0 until a counter has been read.
 
-    ``logs`` packs float32, row by row (one row per edge; ``grid.Grid`` names the columns); ``bad`` packs uint64:
-    the stable arm's counts above each edge, then the canary's; ``slo`` packs float32.
+    ``logs`` packs float32, row by row (one row per edge; ``grid.Grid`` names the columns); ``bad`` packs
+    uint64: the stable arm's counts above each edge, then the canary's; ``slo`` packs float32.
     """
 
     edges: int = 0
@@ -128,7 +131,7 @@ class GuardState(_Strict):
     slo: bytes = b""
 
 
-class Routing(_Strict):
+class Routing(_Strict, frozen=True):
     """Units by arm since the declared share last changed."""
 
     share: float | None = None
@@ -136,7 +139,7 @@ class Routing(_Strict):
     n_stable: int = 0
 
 
-class Evidence(_Strict, kw_only=True):
+class Evidence(_Strict, frozen=True, kw_only=True):
     """All that must survive a restart; fits the status of a Kubernetes resource.
 
     Args:
@@ -157,15 +160,17 @@ class Evidence(_Strict, kw_only=True):
     routing: Routing = Routing()
 
 
-class GuardVerdict(_Strict, kw_only=True):
+class GuardVerdict(_Strict, frozen=True, kw_only=True):
     """What one guard says, with the numbers it rests on.
 
     Args:
         log10_e: evidence of harm; 0 is none, and 2 would happen once in a hundred good canaries.
-        n_stable, n_canary, bad_stable, bad_canary: counts; for a histogram, at the edge ``edge`` that tells most.
+        n_stable, n_canary, bad_stable, bad_canary: counts; for a histogram, at the edge ``edge`` that tells
+            most.
         edge: index of that edge, None for a plain rate.
         ratio_low, ratio_high: bounds on the odds ratio that hold at all times; None where there is none yet.
-        bound: upper bound on the share by which the canary exceeds stable in the harmful direction, at all times.
+        bound: upper bound on the share by which the canary exceeds stable in the harmful direction, at all
+            times.
         requests_to_clear: estimate of further canary units until the guard clears if the canary is as good as
             stable; 0 when it has; None when it cannot be told.
         reason: the same in words.
@@ -186,7 +191,7 @@ class GuardVerdict(_Strict, kw_only=True):
     reason: str
 
 
-class Verdict(_Strict, kw_only=True):
+class Verdict(_Strict, frozen=True, kw_only=True):
     """What the evidence says at this look.
 
     Args:

@@ -1,17 +1,20 @@
 """Taking in one scrape: ``start`` and ``update``, pure.
 
-The mixture over onsets, exactly and in constant space. Let LR_i(k) be the likelihood ratio of alternative i against
-the margin in batch k, and let onset j (one per epoch) have the weight g_j = 1/((j+1)(j+2)), which sum to 1. Then
+The mixture over onsets, exactly and in constant space. Let LR_i(k) be the likelihood ratio of alternative i
+against the margin in batch k, and let onset j (one per epoch) have the weight g_j = 1/((j+1)(j+2)), which
+sum to 1. Then
 
     E = sum_i pi_i sum_j g_j prod_{k after onset j} LR_i(k)  +  (weight of onsets still to come) * 1
 
-The inner sum obeys S_i <- (S_i + g_j [onset j opens now]) * LR_i(k), so one number per alternative holds every onset.
+The inner sum obeys S_i <- (S_i + g_j [onset j opens now]) * LR_i(k), so one number per alternative holds
+every onset.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -25,6 +28,7 @@ from .grid import MULTIPLES, Grid, grid_of
 from .types import Evidence, Guard, GuardState, Plan, Sample
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 def digest(plan: Plan) -> str:
@@ -49,12 +53,12 @@ def check(plan: Plan, evidence: Evidence) -> None:
             "SRN-EVIDENCE-002",
             "this evidence was gathered under other guards, margins or epochs",
             where=f"plan {digest(plan)}, evidence {evidence.plan}",
-            hint="Start new evidence when a rollout's guards change; weights, alpha and modes may change freely.",
+            hint="Start new evidence when guards change; weights, alpha and modes may change freely.",
         )
 
 
 def log_onset(j: int) -> float:
-    """ln weight of onset j (0 is the first scrape)."""
+    """Ln weight of onset j (0 is the first scrape)."""
     return -math.log((j + 1) * (j + 2))
 
 
@@ -76,7 +80,7 @@ def bad_of(state: GuardState) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def slo_of(state: GuardState) -> Floats:
-    """ln S_i of the SLO's alternatives."""
+    """Ln S_i of the SLO's alternatives."""
     return np.frombuffer(state.slo, dtype="<f4").astype(np.float64)
 
 
@@ -107,43 +111,81 @@ def _open_onsets(state: GuardState, grid: Grid, first: int, last: int) -> GuardS
     )
 
 
-def _absorb(guard: Guard, grid: Grid, state: GuardState, delta: deltas.Delta) -> GuardState:
-    n_s, n_c = delta.n_stable, delta.n_canary
-    if n_s + n_c == 0:
-        return state
-    rows = rows_of(state, grid)
-    bad_s, bad_c = bad_of(state)
-    curve = primitive.log_likelihoods(n_c, n_s, delta.bad_canary, delta.bad_stable, grid.thetas)
-    for side, direction in enumerate(grid.directions):
-        rows[:, grid.harm(side)] += curve[:, grid.alternatives[side]] - curve[:, [grid.margins[side]]]
-        past_n = state.n_stable + state.n_canary
-        past = bad_s + bad_c
-        new_s, new_c = delta.bad_stable, delta.bad_canary
-        if direction < 0:  # fewer bad units is the harm: count the good ones
-            past, new_s, new_c = past_n - past, n_s - new_s, n_c - new_c
-        rows[:, grid.absolute.start + side] += absolute.log_e(
-            n_c, n_s, new_c, new_s, past_n=past_n, past_bad=past, margin=guard.margin_absolute
-        )
+@dataclass
+class _Row:
+    """One guard while a batch is taken in."""
+
+    guard: Guard
+    grid: Grid
+    state: GuardState
+    delta: deltas.Delta
+    values: Floats
+    bad_s: Ints
+    bad_c: Ints
+
+
+def _ratios(row: _Row) -> None:
+    """Advances the mixture over onsets and the curve of the odds ratio."""
+    delta, grid, values = row.delta, row.grid, row.values
+    curve = primitive.log_likelihoods(
+        delta.n_canary, delta.n_stable, delta.bad_canary, delta.bad_stable, grid.thetas
+    )
+    for side in range(len(grid.directions)):
+        values[:, grid.harm(side)] += curve[:, grid.alternatives[side]] - curve[:, [grid.margins[side]]]
     curve -= curve[:, [grid.anchor]]
-    rows[:, grid.curve] += np.delete(curve, grid.anchor, axis=1)
-    own = slo_of(state)
-    if own.size and guard.slo is not None:
-        own = own + slo.log_ratios(n_c, int(delta.bad_canary[0]), guard.slo)
+    values[:, grid.curve] += np.delete(curve, grid.anchor, axis=1)
+
+
+def _absolute(rows: list[_Row]) -> None:
+    """Advances the absolute margins' evidence of all guards in one go: the projection is an iteration."""
+    tests: list[Floats] = []
+    for row in rows:
+        past_n, delta = row.state.n_stable + row.state.n_canary, row.delta
+        for direction in row.grid.directions:
+            past, new_s, new_c = row.bad_s + row.bad_c, delta.bad_stable, delta.bad_canary
+            if direction < 0:  # fewer bad units is the harm: count the good ones
+                past, new_s, new_c = past_n - past, delta.n_stable - new_s, delta.n_canary - new_c
+            test = np.empty((7, row.state.edges))
+            test[0], test[1], test[2], test[3] = delta.n_canary, delta.n_stable, new_c, new_s
+            test[4], test[5], test[6] = past_n, past, row.guard.margin_absolute
+            tests.append(test)
+    n_c, n_s, bad_c, bad_s, past_n, past_bad, margin = np.concatenate(tests, axis=1)
+    gains = absolute.log_e(n_c, n_s, bad_c, bad_s, past_n=past_n, past_bad=past_bad, margin=margin)
+    at = 0
+    for row in rows:
+        for column in range(row.grid.absolute.start, row.grid.absolute.stop):
+            row.values[:, column] += gains[at : at + row.state.edges]
+            at += row.state.edges
+
+
+def _closed(row: _Row) -> GuardState:
+    state, delta, own = row.state, row.delta, slo_of(row.state)
+    if own.size and row.guard.slo is not None:
+        own = own + slo.log_ratios(delta.n_canary, int(delta.bad_canary[0]), row.guard.slo)
+    bad = np.concatenate([row.bad_s + delta.bad_stable, row.bad_c + delta.bad_canary])
     return GuardState(
         edges=state.edges,
-        n_stable=state.n_stable + n_s,
-        n_canary=state.n_canary + n_c,
-        bad=np.concatenate([bad_s + delta.bad_stable, bad_c + delta.bad_canary]).astype("<i8").tobytes(),
-        logs=floor32(rows).tobytes(),
+        n_stable=state.n_stable + delta.n_stable,
+        n_canary=state.n_canary + delta.n_canary,
+        bad=bad.astype("<i8").tobytes(),
+        logs=floor32(row.values).tobytes(),
         slo=floor32(own).tobytes(),
     )
+
+
+def _onsets(guard: Guard, state: GuardState, opened: int, epoch: int, now: deltas.Counters) -> GuardState:
+    """The state with all onsets up to ``epoch`` open, made when the guard's metric is read for the first
+    time."""
+    if not state.edges and (edges := deltas.edges_of(guard.metric, now)):
+        state, opened = _fresh(guard, grid_of(guard), edges), 0
+    return _open_onsets(state, grid_of(guard), opened + 1, epoch)
 
 
 def update(plan: Plan, evidence: Evidence, sample: Sample) -> Evidence:
     """Takes in one scrape.
 
-    A scrape that is not later than the last one, or in which nothing could be read, changes nothing. The first
-    readable scrape only sets the baseline: what a process counted before the rollout is not evidence.
+    A scrape that is not later than the last one, or in which nothing could be read, changes nothing. The
+    first readable scrape only sets the baseline: what a process counted before the rollout is not evidence.
 
     Raises:
         SerinusError: SRN-EVIDENCE-002 if the evidence belongs to another plan.
@@ -152,7 +194,7 @@ def update(plan: Plan, evidence: Evidence, sample: Sample) -> Evidence:
     if not math.isfinite(sample.at) or (evidence.last_at is not None and sample.at <= evidence.last_at):
         return evidence
     now = deltas.read(sample, {guard.metric for guard in plan.guards})
-    if not any(now):
+    if not now.spans:
         return evidence
     before = deltas.unpack(evidence.baseline)
     after = deltas.carry(before, now)
@@ -160,18 +202,21 @@ def update(plan: Plan, evidence: Evidence, sample: Sample) -> Evidence:
     first_at = sample.at if evidence.first_at is None else evidence.first_at
     last_at = sample.at if evidence.last_at is None else evidence.last_at
     epoch = max(evidence.epoch, int((last_at - first_at) // parse_duration(plan.epoch)))
-    states: list[GuardState] = []
-    sizes: dict[str, deltas.Delta] = {}
-    for guard, state in zip(plan.guards, evidence.guards, strict=True):
-        grid = grid_of(guard)
-        if not state.edges and (edges := deltas.edges_of(guard.metric, now)):
-            state = _open_onsets(_fresh(guard, grid, edges), grid, 1, evidence.epoch)
-        state = _open_onsets(state, grid, evidence.epoch + 1, epoch)
-        if state.edges:
-            delta = deltas.delta_of(guard.metric, before, after, state.edges)
-            sizes[guard.metric] = delta
-            state = _absorb(guard, grid, state, delta)
-        states.append(state)
+    states = [
+        _onsets(guard, state, evidence.epoch, epoch, now)
+        for guard, state in zip(plan.guards, evidence.guards, strict=True)
+    ]
+    edges = {g.metric: s.edges for g, s in zip(plan.guards, states, strict=True) if s.edges}
+    sizes = deltas.deltas_of(before, after, edges)
+    busy: dict[int, _Row] = {}
+    for i, (guard, state) in enumerate(zip(plan.guards, states, strict=True)):
+        delta = sizes.get(guard.metric)
+        if delta is not None and delta.n_stable + delta.n_canary > 0:
+            grid = grid_of(guard)
+            busy[i] = _Row(guard, grid, state, delta, rows_of(state, grid), *bad_of(state))
+            _ratios(busy[i])
+    if busy:
+        _absolute(list(busy.values()))
     traffic = max(sizes.values(), key=lambda d: d.n_stable + d.n_canary, default=None)
     return Evidence(
         plan=evidence.plan,
@@ -179,7 +224,7 @@ def update(plan: Plan, evidence: Evidence, sample: Sample) -> Evidence:
         last_at=sample.at,
         epoch=epoch,
         baseline=deltas.pack(after),
-        guards=tuple(states),
+        guards=tuple(_closed(busy[i]) if i in busy else state for i, state in enumerate(states)),
         routing=routing.add(
             evidence.routing,
             sample.canary_share,
