@@ -1,0 +1,163 @@
+"""What a rollout is asked to do: the ``spec`` of a ModelRollout.
+
+Durations are written as people write them (``90s``, ``15m``); counts are
+requests answered by the candidate.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import yaml
+from msgspec import Meta
+
+from serinus.durations import parse_duration
+from serinus.errors import SerinusError
+from serinus.evidence import Guard, Plan
+
+Percent = Annotated[int, Meta(ge=1, le=100)]
+Policy = Literal["pause", "rollback", "promote"]
+Probability = Annotated[float, Meta(gt=0, lt=1)]
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A misspelt key is an error, never a silently ignored default."""
+
+
+class Approval(_Strict, frozen=True, kw_only=True):
+    """Someone other than who started the rollout must agree before the step begins.
+
+    ``roles`` lists the roles that must each have approved; empty means any one
+    person.
+    """
+
+    roles: tuple[str, ...] = ()
+
+
+class Step(_Strict, frozen=True, kw_only=True):
+    """One share of traffic and what it takes to leave it for the next.
+
+    ``analysis``: ``watch`` goes on as long as no guard shows harm; ``clear``
+    goes on only when every enforcing guard shows that there is none. ``approval``
+    is asked for before this step's weight is set.
+    """
+
+    weight: Percent
+    min_requests: Annotated[int, Meta(ge=0)] = 0
+    min_seconds: Annotated[float, Meta(ge=0)] = 0.0
+    analysis: Literal["watch", "clear"] = "watch"
+    approval: Approval | None = None
+
+
+class Limits(_Strict, frozen=True, kw_only=True):
+    """How long each state may last.
+
+    ``max_duration`` counts the time in which traffic is being judged: waiting for
+    people does not use it up.
+    """
+
+    max_duration: str = "1h"
+    no_data_timeout: str = "5m"
+    ready_timeout: str = "2m"
+
+
+def default_guards() -> tuple[Guard, ...]:
+    """Errors, latency and scores, each against the champion in the same minutes.
+
+    The absolute margins are what an owner would not get up for: half a percent
+    of answers for errors, five percent of requests slower or scored apart.
+    """
+    return (
+        Guard(name="errors", metric="errors", side="higher", margin_absolute=0.005),
+        Guard(name="latency", metric="latency", side="higher", margin_ratio=1.5, margin_absolute=0.05),
+        Guard(name="scores", metric="scores", side="both", margin_absolute=0.05),
+    )
+
+
+def default_steps() -> tuple[Step, ...]:
+    """5, 25, 50 %, then everything after a second person agreed."""
+    return (
+        Step(weight=5, min_requests=100, min_seconds=30),
+        Step(weight=25, min_requests=500, min_seconds=30),
+        Step(weight=50, min_requests=1000, min_seconds=30, analysis="clear"),
+        Step(weight=100, min_seconds=15, approval=Approval()),
+    )
+
+
+class RolloutSpec(_Strict, frozen=True, kw_only=True):
+    """A rollout of one version of a model over another.
+
+    ``champion`` and ``candidate`` are references that the platform resolves: a
+    registered version number, or a bundle's path. ``alpha`` bounds the chance of
+    rolling back a candidate that is no worse than the margins; ``beta`` is the
+    confidence with which ``clear`` excludes harm.
+    """
+
+    model: str
+    candidate: str
+    champion: str = "champion"
+    steps: tuple[Step, ...] = msgspec.field(default_factory=default_steps)
+    guards: tuple[Guard, ...] = msgspec.field(default_factory=default_guards)
+    alpha: Probability = 0.01
+    beta: Probability = 0.05
+    limits: Limits = Limits()
+    on_inconclusive: Policy = "pause"
+    on_no_data: Literal["pause", "rollback"] = "pause"
+    rollback_window: str = "0s"
+
+    def plan(self) -> Plan:
+        """The statistical plan that ``serinus.evidence`` judges by."""
+        return Plan(guards=self.guards, alpha=self.alpha, beta=self.beta)
+
+
+def check(spec: RolloutSpec, where: str = "rollout spec") -> RolloutSpec:
+    """The rules that types cannot say.
+
+    Raises:
+        SerinusError: SRN-ROLLOUT-001 naming the field and the value.
+    """
+
+    def refuse(field: str, what: str, hint: str) -> SerinusError:
+        return SerinusError("SRN-ROLLOUT-001", what, where=f"{where}, {field}", hint=hint)
+
+    if not spec.steps:
+        raise refuse("steps", "a rollout needs at least one step", "Add one: {weight: 5, min_requests: 100}.")
+    weights = [step.weight for step in spec.steps]
+    if weights != sorted(set(weights)):
+        raise refuse("steps", f"weights must rise from step to step, not {weights}", "Write 5, 25, 50, 100.")
+    if not any(guard.mode == "enforce" for guard in spec.guards):
+        raise refuse("guards", "no guard is enforced, so nothing could stop a bad candidate", "Enforce one.")
+    names = [guard.name for guard in spec.guards]
+    if len(names) != len(set(names)):
+        raise refuse("guards", f"guard names repeat: {names}", "Give each guard a name of its own.")
+    for field, text in (
+        ("limits.max_duration", spec.limits.max_duration),
+        ("limits.no_data_timeout", spec.limits.no_data_timeout),
+        ("limits.ready_timeout", spec.limits.ready_timeout),
+        ("rollback_window", spec.rollback_window),
+    ):
+        try:
+            parse_duration(text)
+        except ValueError as problem:
+            raise refuse(field, str(problem), "A number and a unit: 90s, 15m, 1h.") from None
+    if spec.champion == spec.candidate:
+        both = f"candidate and champion are both {spec.champion!r}"
+        raise refuse("candidate", both, "Name another version.")
+    return spec
+
+
+def load_spec(path: Path) -> RolloutSpec:
+    """Read a spec from YAML or JSON.
+
+    Raises:
+        SerinusError: SRN-ROLLOUT-001 with the file and the field that is wrong.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return check(msgspec.convert(raw, RolloutSpec), str(path))
+    except (OSError, yaml.YAMLError, msgspec.ValidationError) as problem:
+        raise SerinusError(
+            "SRN-ROLLOUT-001", str(problem), where=str(path), hint="See docs/rollout.md for the fields."
+        ) from None
