@@ -160,9 +160,8 @@ def _bundle() -> typer.Typer:
     def verify(path: Path, home: HomeOption = None) -> None:
         """Check every file's hash and the signature of the bundle in PATH."""
         bundle = open_bundle(path, trusted=Keyring.load(find_home(home).keys))
-        typer.echo(
-            f"{bundle.name} v{bundle.version}: {len(bundle.manifest.files)} files, signature sound, {bundle.digest}"
-        )
+        what = f"{bundle.name} v{bundle.version}"
+        typer.echo(f"{what}: {len(bundle.manifest.files)} files, signature sound, {bundle.digest}")
 
     return app
 
