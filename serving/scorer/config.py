@@ -1,0 +1,129 @@
+"""The scorer's flags, with the environment of a Seldon pod as their defaults."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from serinus.scoring import Explain
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One scorer process, as ``parse`` reads it."""
+
+    bundle: Path
+    home: Path | None
+    host: str
+    port: int
+    predictor: str
+    model: str | None
+    deployment: str
+    namespace: str
+    explain: Explain
+    log: Path | None
+    feedback: Path | None
+    payload_url: str | None
+    payload_mode: Literal["all", "request", "response"]
+    untrusted: bool
+    max_body: int
+    drain_timeout: float
+    drain_grace: float
+
+
+_EPILOG = """\
+The answer to a request is a calibrated probability, a decision and its reasons.
+docs/scorer.md shows requests in both protocols; docs/errors/scorer.md the errors.
+"""
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Flags to settings; exits with 2 and a usage line on a wrong flag, as argparse does."""
+    get = environment.get
+    parser = argparse.ArgumentParser(
+        prog="python -m serving.scorer",
+        description="Serve one bundle in the Seldon V1 and Open Inference V2 protocols.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--bundle", type=Path, required=True, help="directory of the bundle to serve")
+    add(
+        "--home", type=Path, help="installation: trusted keys and logs (default: $SERINUS_HOME or ./.serinus)"
+    )
+    add(
+        "--host", default="127.0.0.1", help="address to listen on (a pod needs 0.0.0.0; default: %(default)s)"
+    )
+    add(
+        "--port",
+        type=_port,
+        default=get("PREDICTIVE_UNIT_HTTP_SERVICE_PORT", "9000"),
+        help="port to listen on; 0 asks the kernel (default: $PREDICTIVE_UNIT_HTTP_SERVICE_PORT or 9000)",
+    )
+    add(
+        "--predictor",
+        type=_name,
+        default=get("PREDICTOR_ID", "default"),
+        help="which predictor this is: the metrics' label (default: $PREDICTOR_ID or default)",
+    )
+    add(
+        "--model",
+        type=_name,
+        default=get("PREDICTIVE_UNIT_ID"),
+        help="the model's name in URLs and metrics (default: $PREDICTIVE_UNIT_ID or the bundle's)",
+    )
+    add(
+        "--deployment",
+        type=_name,
+        default=get("SELDON_DEPLOYMENT_ID", ""),
+        help="SeldonDeployment named in payload events (default: $SELDON_DEPLOYMENT_ID or the model)",
+    )
+    add("--namespace", type=_name, default=get("POD_NAMESPACE", ""), help="namespace named in payload events")
+    add(
+        "--explain",
+        choices=("always", "adverse", "never"),
+        default="adverse",
+        help="give reasons for every answer, for those not approved, or for none (default: %(default)s)",
+    )
+    add("--log", type=Path, help="decision log (default: <home>/decisions/<model>-<predictor>.jsonl)")
+    add("--feedback", type=Path, help="outcomes sent back (default: <home>/decisions/<model>.feedback.jsonl)")
+    add("--payload-url", help="drift monitor that gets requests and answers as CloudEvents")
+    add("--payload-mode", choices=("all", "request", "response"), default="all", help="which of them it gets")
+    add("--untrusted", action="store_true", help="serve a bundle whose signature is not checked (tests only)")
+    add("--max-body", type=_positive, default=4 << 20, help="largest body in bytes (default: %(default)s)")
+    add("--drain-timeout", type=float, default=10.0, help="seconds SIGTERM gives open requests and queues")
+    add(
+        "--drain-grace",
+        type=float,
+        default=0.3,
+        help="seconds kept-alive connections are still answered after SIGTERM, each closed with its answer",
+    )
+    return msgspec.convert(vars(parser.parse_args(arguments)), Settings)
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port (0 to 65535)")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of bytes above 0")
+    return value
+
+
+def _name(text: str) -> str:
+    # It stands in headers, URLs, file names and labels.
+    if text and not (
+        len(text) <= 128
+        and text.isascii()
+        and text.replace("-", "").replace("_", "").replace(".", "").isalnum()
+    ):
+        raise argparse.ArgumentTypeError(f'"{text}" is not a name (letters, digits, "-", "_" and ".")')
+    return text

@@ -1,0 +1,101 @@
+"""The Seldon V1 protocol: ``SeldonMessage`` and ``Feedback`` in JSON.
+
+Field names and error shape follow seldon-core's ``prediction.proto`` (1.17.1).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from serinus.model import Answer, Vectorizer
+from serving.scorer.identity import Identity
+from serving.scorer.refusal import bad, decode_json
+from serving.scorer.rows import Parsed, Value, checked_id, encode_cells, encode_named
+
+PROTOCOL: str = "seldon"
+
+
+class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``shape`` [n, F] and the values row by row."""
+
+    shape: list[int]
+    values: list[float | None]
+
+
+class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``DefaultData``: exactly one of ``ndarray`` and ``tensor``."""
+
+    names: list[str] | None = None
+    ndarray: list[list[Value]] | None = None
+    tensor: Tensor | None = None
+
+
+class JsonData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Our ``jsonData``: rows by feature name."""
+
+    rows: list[dict[str, Value]]
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """What we read of a message's ``meta``; the rest passes unread."""
+
+    puid: str | None = None
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"json_data": "jsonData"}):
+    """A request: exactly one of ``data`` and ``jsonData``."""
+
+    data: Data | None = None
+    json_data: JsonData | None = None
+    meta: Meta | None = None
+    status: Any = None
+
+
+_request = msgspec.json.Decoder(Message)
+_encode = msgspec.json.Encoder().encode
+
+
+def decode(body: bytes, vectorizer: Vectorizer) -> Parsed:
+    """Rows of a prediction request. Raises ``Refusal`` (400) naming the field."""
+    message = decode_json(_request.decode, body)
+    if message.data is not None and message.json_data is None:
+        parsed = _decode_data(message.data, vectorizer)
+    elif message.json_data is not None and message.data is None:
+        parsed = encode_named(vectorizer, message.json_data.rows, "jsonData.rows")
+    else:
+        raise bad("", "give exactly one of data (ndarray or tensor) and jsonData")
+    if message.meta is not None and message.meta.puid:
+        return msgspec.structs.replace(parsed, request_id=checked_id(message.meta.puid, "meta.puid"))
+    return parsed
+
+
+def _decode_data(data: Data, vectorizer: Vectorizer) -> Parsed:
+    if data.ndarray is not None and data.tensor is None:
+        return encode_cells(vectorizer, data.names, data.ndarray, "data.ndarray")
+    if data.tensor is None or data.ndarray is not None:
+        raise bad("data", "give exactly one of ndarray and tensor")
+    shape, values = data.tensor.shape, data.tensor.values
+    if len(shape) != 2 or min(shape) < 1 or shape[0] * shape[1] != len(values):
+        raise bad("data.tensor.shape", f"{shape} does not fit {len(values)} values; expected [rows, columns]")
+    width = shape[1]
+    rows = [values[i : i + width] for i in range(0, len(values), width)]
+    return encode_cells(vectorizer, data.names, rows, "data.tensor")
+
+
+def encode(answers: list[Answer], parsed: Parsed, request_id: str, identity: Identity) -> bytes:
+    """The answer: probabilities in ``data``, decisions with reasons in ``jsonData``."""
+    return _encode(
+        {
+            "data": {"names": ["probability"], "ndarray": [[answer.probability] for answer in answers]},
+            "meta": {"puid": request_id, "tags": identity.tags},
+            "jsonData": {"decisions": answers},
+        }
+    )
+
+
+def encode_error(status: int, message: str) -> bytes:
+    """A ``SeldonMessage`` that carries only a failed status."""
+    reason = "MICROSERVICE_BAD_DATA" if status < 500 else "MICROSERVICE_INTERNAL_ERROR"
+    return _encode({"status": {"code": status, "info": message, "reason": reason, "status": "FAILURE"}})
