@@ -11,7 +11,7 @@ import numpy as np
 from . import clearing, combine, routing
 from .grid import LOG_PRIOR, grid_of
 from .types import Evidence, Guard, GuardOutcome, GuardState, GuardVerdict, Outcome, Plan, Verdict
-from .updating import bad_of, check, rows_of, slo_of
+from .updating import bad_of, check, rows_of, slo_of, unopened
 
 _LN10 = math.log(10)
 _SLO_SHARE = 0.2  # of a guard's evidence, where it has an SLO
@@ -27,7 +27,7 @@ class _Reading:
 
 def _log_harm(log_s: np.ndarray, epoch: int) -> np.ndarray:
     """Ln E of rows of ln S_i: the mixture over alternatives, and the weight of onsets still to come."""
-    return np.logaddexp(np.logaddexp.reduce(log_s + LOG_PRIOR, axis=-1), -math.log(epoch + 2))
+    return np.logaddexp(np.logaddexp.reduce(log_s + LOG_PRIOR, axis=-1), math.log(unopened(epoch)))
 
 
 def _percent(share: float) -> str:

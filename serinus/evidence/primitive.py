@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Supports up to this length are summed term by term. exp(K * theta) stays finite in float64 for theta <=
-# ln(250).
-_DENSE = 128
+_BLOCK = 128  # terms summed by one matrix product
+_LONGEST = 1024  # supports up to this length are summed term by term
 _REACH = 7.0  # half-width of a thinned sum, in standard deviations: leaves out less than 1e-10 of the mass
 _STEPS_PER_SD = 1.5  # trapezoid error of a normal shape at this step: exp(-2 (1.5 pi)^2) < 1e-19
 _TABLE = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1.0, 1 << 16)))))
@@ -42,53 +41,68 @@ def _powers(thetas: tuple[float, ...], length: int) -> Floats:
     return np.exp(np.arange(length)[:, None] * np.asarray(thetas)[None, :])
 
 
-def log_likelihoods(n_c: int, n_s: int, bad_c: Ints, bad_s: Ints, thetas: tuple[float, ...]) -> Floats:
+def log_likelihoods(
+    n_c: Ints | int, n_s: Ints | int, bad_c: Ints, bad_s: Ints, thetas: tuple[float, ...]
+) -> Floats:
     """Ln P_theta(bad_c) up to a term that does not depend on theta.
 
     Args:
-        n_c, n_s: units of the canary and of stable in this batch.
-        bad_c, bad_s: bad units, one entry per edge; 0 <= bad <= n.
+        n_c, n_s: units of the canary and of stable in this batch; one number, or one per row.
+        bad_c, bad_s: bad units, one entry per row (an edge, or a replication); 0 <= bad <= n.
         thetas: log odds ratios.
 
     Returns:
-        array (edges, thetas).
+        array (rows, thetas).
     """
     theta = np.asarray(thetas)
+    n_c, n_s = np.asarray(n_c), np.asarray(n_s)
     total = bad_c + bad_s
     low = np.maximum(0, total - n_s)
     high = np.minimum(n_c, total)
     length = int((high - low).max(initial=0)) + 1
     if length == 1:  # the margins alone fix x: no information
         return np.zeros((len(bad_c), len(theta)))
-    if length <= _DENSE and (length - 1) * float(np.abs(theta).max()) < 650:
-        log_z = _dense(n_c, n_s, total, low, high, length, thetas)
-        return (bad_c - low)[:, None] * theta - log_z
+    if length <= _LONGEST:
+        return (bad_c - low)[:, None] * theta - _blocks(n_c, n_s, total, low, high, length, thetas)
     return bad_c[:, None] * theta - _thinned(n_c, n_s, total, low, high, theta)
 
 
-def _dense(
-    n_c: int, n_s: int, total: Ints, low: Ints, high: Ints, length: int, thetas: tuple[float, ...]
+def _blocks(
+    n_c: Ints, n_s: Ints, total: Ints, low: Ints, high: Ints, length: int, thetas: tuple[float, ...]
 ) -> Floats:
-    j = low[:, None] + np.arange(length)
+    """ln Z, term by term: a matrix product per block of the support, so short that exp(block * theta) is finite."""
+    theta = np.asarray(thetas)
+    block = min(length, _BLOCK, int(600 / max(1.0, float(np.abs(theta).max()))))
+    count = -(-length // block)
+    j = low[:, None] + np.arange(count * block)
     outside = j > high[:, None]
-    j = np.minimum(j, high[:, None])
-    log_h = -_log_h_denominator(n_c, n_s, total[:, None], j)
+    np.minimum(j, high[:, None], out=j)
+    log_h = -_log_h_denominator(n_c[..., None], n_s[..., None], total[:, None], j)
     log_h[outside] = -np.inf
-    top = log_h.max(axis=1, keepdims=True)
-    return np.log(np.exp(log_h - top) @ _powers(thetas, length))
+    log_h = log_h.reshape(len(low), count, block)
+    top = log_h.max(axis=2, keepdims=True)
+    reference = top.max(axis=1, keepdims=True)
+    top = np.where(np.isfinite(top), top, reference)  # a block wholly outside: its terms stay 0
+    with np.errstate(divide="ignore"):
+        inner = np.log(np.exp(log_h - top) @ _powers(thetas, block))
+    if count == 1:
+        return inner[:, 0]
+    inner += (top - reference) + (np.arange(count) * block)[:, None] * theta
+    return np.logaddexp.reduce(inner, axis=1)
 
 
-def _log_h_denominator(n_c: int, n_s: int, total: Ints, j: Ints) -> Floats:
+def _log_h_denominator(n_c: Ints, n_s: Ints, total: Ints, j: Ints) -> Floats:
     return (
         log_factorial(j) + log_factorial(n_c - j) + log_factorial(total - j) + log_factorial(n_s - total + j)
     )
 
 
-def _thinned(n_c: int, n_s: int, total: Ints, low: Ints, high: Ints, theta: Floats) -> Floats:
+def _thinned(n_c: Ints, n_s: Ints, total: Ints, low: Ints, high: Ints, theta: Floats) -> Floats:
     """Ln Z by a trapezoid sum around each mode. Z's terms are log-concave and, where the step exceeds 1,
     close to a normal curve, for which the trapezoid rule converges faster than any power of the step."""
     psi = np.exp(theta)[None, :]
     e, lo, hi = total[:, None], low[:, None], high[:, None]
+    n_c, n_s = n_c[..., None], n_s[..., None]
     # The mode solves x (n_s - e + x) = psi (n_c - x)(e - x); the stable form of the quadratic's root.
     a = psi - 1.0
     b = psi * (n_c + e) + n_s - e
@@ -105,7 +119,7 @@ def _thinned(n_c: int, n_s: int, total: Ints, low: Ints, high: Ints, theta: Floa
     j = mode.astype(np.int64)[:, :, None] + step[:, :, None] * np.arange(-half, half + 1)
     outside = (j < lo[:, :, None]) | (j > hi[:, :, None])
     j = np.clip(j, lo[:, :, None], hi[:, :, None])
-    terms = j * theta[None, :, None] - _log_h_denominator(n_c, n_s, total[:, None, None], j)
+    terms = j * theta[None, :, None] - _log_h_denominator(n_c[..., None], n_s[..., None], e[:, :, None], j)
     terms[outside] = -np.inf
     top = terms.max(axis=2)
     base = -_log_h_denominator(n_c, n_s, total, low)[

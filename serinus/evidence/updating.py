@@ -57,9 +57,9 @@ def check(plan: Plan, evidence: Evidence) -> None:
         )
 
 
-def log_onset(j: int) -> float:
-    """Ln weight of onset j (0 is the first scrape)."""
-    return -math.log((j + 1) * (j + 2))
+def unopened(epoch: int) -> float:
+    """The weight of all onsets after ``epoch``; 0 is the first scrape, where most harm begins."""
+    return 1 / (4 * (epoch + 1))
 
 
 def floor32(values: Floats) -> NDArray[np.float32]:
@@ -86,8 +86,12 @@ def slo_of(state: GuardState) -> Floats:
 
 def _fresh(guard: Guard, grid: Grid, edges: int) -> GuardState:
     rows = np.zeros((edges, grid.width))
-    rows[:, : grid.harm_width] = log_onset(0)
-    own = np.full(len(MULTIPLES), log_onset(0)) if guard.slo is not None and edges == 1 else np.empty(0)
+    rows[:, : grid.harm_width] = math.log(1 - unopened(0))
+    own = (
+        np.full(len(MULTIPLES), math.log(1 - unopened(0)))
+        if guard.slo is not None and edges == 1
+        else np.empty(0)
+    )
     return GuardState(
         edges=edges,
         bad=np.zeros(2 * edges, dtype="<i8").tobytes(),
@@ -100,7 +104,7 @@ def _open_onsets(state: GuardState, grid: Grid, first: int, last: int) -> GuardS
     """Adds the weight of the onsets first..last (a telescoping sum) to every alternative."""
     if last < first or not state.edges:
         return state
-    added = math.log(1 / (first + 1) - 1 / (last + 2))
+    added = math.log(unopened(first - 1) - unopened(last))
     rows = rows_of(state, grid)
     rows[:, : grid.harm_width] = np.logaddexp(rows[:, : grid.harm_width], added)
     own = slo_of(state)
