@@ -19,22 +19,19 @@ import duckdb
 
 from serinus.contract import Contract, Feature
 from serinus.errors import SerinusError
-from serinus.features.plan import Plan, Windowed, plan
+from serinus.features.plan import NIGHT_ENDS, Plan, Windowed, plan
 from serinus.features.values import identifier_sql, label_sql, literal, quote
 
 META = ("row_id", "event_id", "event_time", "label")
 """Columns before the features: 0-based row of the source, event id (text or null),
 event time (timestamp, UTC, or null), label (0, 1 or null). The protected columns follow."""
 
-NIGHT_ENDS = 6
-"""``is_night`` is 1 from midnight until this hour."""
-
 _FUNCTIONS = {"count": "count", "sum": "sum", "mean": "avg", "min": "min", "max": "max", "std": "stddev_samp"}
 _PARTS = {
     "hour": "hour({})",
     "weekday": "isodow({}) - 1",
-    "is_weekend": "CASE WHEN isodow({}) >= 6 THEN 1 ELSE 0 END",
-    "is_night": f"CASE WHEN hour({{}}) < {NIGHT_ENDS} THEN 1 ELSE 0 END",
+    "is_weekend": "isodow({}) >= 6",  # of an absent time: absent, not "no weekend"
+    "is_night": f"hour({{}}) < {NIGHT_ENDS}",
 }
 
 
@@ -126,7 +123,9 @@ def _run(
             _recompute(connection, compiled, entity, again[entity])
             joins.append(f"LEFT JOIN {again[entity]} USING (row_id)")
     columns = ["row_id", "event_id", "event_time", "label"]
-    columns += [quote(f"p:{protected.column}") + f" AS {quote(protected.column)}" for protected in contract.protected]
+    columns += [
+        quote(f"p:{protected.column}") + f" AS {quote(protected.column)}" for protected in contract.protected
+    ]
     by_name = {item.name: item for item in compiled.windowed}
     for feature in contract.features:
         columns.append(f"{_feature(feature, by_name, again)} AS {quote(feature.name)}")
@@ -156,7 +155,8 @@ def _load(connection: duckdb.DuckDBPyConnection, contract: Contract, compiled: P
     ]
     columns += [f"CAST({quote(p.column)} AS VARCHAR) AS {quote(f'p:{p.column}')}" for p in contract.protected]
     columns += [
-        f"{identifier_sql(quote(contract.entities[entity]))} AS {quote('k:' + entity)}" for entity in compiled.entities
+        f"{identifier_sql(quote(contract.entities[entity]))} AS {quote('k:' + entity)}"
+        for entity in compiled.entities
     ]
     for column in compiled.values:
         is_label = column == contract.label.column
@@ -169,8 +169,9 @@ def _load(connection: duckdb.DuckDBPyConnection, contract: Contract, compiled: P
     for feature in compiled.parts:
         assert feature.column is not None and feature.part is not None
         moment = f"CAST({quote(feature.column)} AS TIMESTAMP)"
-        columns.append(f"CAST({_PARTS[feature.part].format(moment)} AS DOUBLE) AS {quote('d:' + feature.name)}")
-    # a timestamp part of an absent time is absent, not "no weekend"
+        columns.append(
+            f"CAST({_PARTS[feature.part].format(moment)} AS DOUBLE) AS {quote('d:' + feature.name)}"
+        )
     try:
         connection.execute(
             f"CREATE TABLE base AS SELECT {', '.join(columns)} "
@@ -189,7 +190,7 @@ def _load(connection: duckdb.DuckDBPyConnection, contract: Contract, compiled: P
         return 0
     connection.execute(
         "CREATE TABLE extra AS SELECT row_id FROM base WHERE event_id IS NOT NULL "
-        "QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY a, row_id) > 1"
+        "QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY a, t, row_id) > 1"
     )
     connection.execute("DELETE FROM base WHERE row_id IN (SELECT row_id FROM extra)")
     return _scalar(connection, "SELECT count(*) FROM extra")
@@ -204,7 +205,9 @@ def _unreadable(source: Path, error: Exception) -> SerinusError:
     )
 
 
-def _check_times(connection: duckdb.DuckDBPyConnection, contract: Contract, compiled: Plan, source: Path) -> None:
+def _check_times(
+    connection: duckdb.DuckDBPyConnection, contract: Contract, compiled: Plan, source: Path
+) -> None:
     if not compiled.windowed:
         return
     found = connection.execute("SELECT count(*), min(row_id) FROM base WHERE t IS NULL").fetchone()
@@ -250,7 +253,7 @@ def _feature(feature: Feature, windowed: dict[str, Windowed], again: dict[str, s
     value = quote("w:" + item.name)
     if item.frame.entity in again:
         fix = again[item.frame.entity]
-        value = f"CASE WHEN {fix}.affected THEN {fix}.{quote('w:' + item.name)} ELSE {value} END"
+        value = f"CASE WHEN {fix}.affected THEN {fix}.{quote('f:' + item.name)} ELSE {value} END"
     value = f"CASE WHEN {quote('k:' + item.frame.entity)} IS NULL THEN NULL ELSE {value} END"
     if item.aggregate in ("count", "sum"):
         value = f"coalesce({value}, 0)"
@@ -258,7 +261,7 @@ def _feature(feature: Feature, windowed: dict[str, Windowed], again: dict[str, s
 
 
 def _affected(connection: duckdb.DuckDBPyConnection, compiled: Plan, entity: str) -> int:
-    """Create ``affected``-rows of an entity: some event in reach arrived after the row's time."""
+    """List an entity's affected rows: some event in reach arrived after the row's time."""
     connection.execute(f"CREATE OR REPLACE TABLE {quote('late:' + entity)} (row_id BIGINT)")
     if not _scalar(connection, "SELECT count(*) FROM base WHERE a > t"):
         return 0
@@ -280,7 +283,9 @@ def _recompute(connection: duckdb.DuckDBPyConnection, compiled: Plan, entity: st
     for item in compiled.of(entity):
         value = "past.row_id" if item.column is None else f"past.{quote('v:' + item.column)}"
         inside = f"past.t >= now.t - {item.frame.reach} AND past.t < now.t - {item.frame.delay}"
-        calls.append(f"{_FUNCTIONS[item.aggregate]}({value}) FILTER (WHERE {inside}) AS {quote('w:' + item.name)}")
+        calls.append(
+            f"{_FUNCTIONS[item.aggregate]}({value}) FILTER (WHERE {inside}) AS {quote('f:' + item.name)}"
+        )
     connection.execute(
         f"CREATE TABLE {table} AS SELECT now.row_id, true AS affected, {', '.join(calls)} "
         f"FROM base AS now JOIN {quote('late:' + entity)} AS late ON late.row_id = now.row_id "

@@ -9,6 +9,8 @@ from serinus.contract.types import Aggregate
 from serinus.durations import parse_duration
 
 MICROS = 1_000_000
+NIGHT_ENDS = 6
+"""``is_night`` is 1 from midnight until this hour."""
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,9 @@ def label_sql(expression: str, label: Label) -> str:
         same = f"coalesce(TRY_CAST({plain} AS DOUBLE) = {float(positive)!r}, false)"
     except ValueError:
         same = f"{plain} = {literal(positive)}"
-    return f"(CASE WHEN {expression} IS NULL OR {text} IN ({missing}) THEN NULL WHEN {same} THEN 1 ELSE 0 END)"
+    return (
+        f"(CASE WHEN {expression} IS NULL OR {text} IN ({missing}) THEN NULL WHEN {same} THEN 1 ELSE 0 END)"
+    )
 
 
 def micros(value: object) -> int | None:
