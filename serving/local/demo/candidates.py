@@ -1,0 +1,170 @@
+"""Four candidates as they happen in practice, made of ordinary data, contracts and configs.
+
+Nothing here reaches into the scorer: each fault is one that a team could really
+ship, and each of these models passes its offline gates, because the fault is
+not in what the gates see.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import yaml
+
+from serinus.bundle import Bundle
+from serinus.contract import Contract, dump_contract
+from serinus.scoring import Scorer
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One candidate to train.
+
+    ``ends``: how its rollout must end. ``culprit``: the guard that must be named.
+    ``fault`` is what went wrong in its making, for the reader.
+    """
+
+    name: str
+    title: str
+    fault: str
+    ends: str
+    culprit: str | None
+    contract: Path
+    config: Path
+    data: Path
+
+
+def telling_column(bundle: Bundle) -> str:
+    """The number column, used as it is by a feature, that moves this model's score most."""
+    contract = bundle.contract
+    weight = np.abs(Scorer(bundle).contributions(bundle.reference_rows[:300])).mean(axis=0)
+    plain = [
+        (float(weight[i]), feature.column)
+        for i, feature in enumerate(contract.features)
+        if feature.column and feature.aggregate is None and feature.part is None
+        if contract.columns[feature.column].type in ("number", "integer")
+    ]
+    if not plain:
+        return ""
+    return max(plain)[1]
+
+
+class Kitchen:
+    """Writes what each recipe needs below one directory.
+
+    Args:
+        history: typed records that the champion was trained on.
+        config: the champion's training config, as a mapping.
+    """
+
+    def __init__(
+        self, directory: Path, contract: Contract, history: Path, config: dict[str, Any], column: str
+    ) -> None:
+        self._dir = directory
+        self._contract = contract
+        self._history = history
+        self._config = config
+        self._column = column
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def errors(self) -> Recipe:
+        """Trained on an extract that a limit had been put on; its contract refuses what lies above."""
+        limit = self._quantile(0.95)
+        document = dump_contract(self._contract)
+        document["columns"][self._column]["max"] = limit
+        data = self._records("errors", f'WHERE "{self._column}" IS NULL OR "{self._column}" <= {limit!r}')
+        return Recipe(
+            name="errors",
+            title="a candidate that refuses some requests",
+            fault=f"it was trained on an extract with {self._column} up to {limit:g}; its contract refuses more",
+            ends="RolledBack",
+            culprit="errors",
+            contract=self._write("errors-contract.yaml", document),
+            config=self._write_config("errors", {}),
+            data=data,
+        )
+
+    def slow(self, rounds: int) -> Recipe:
+        """Thousands of trees where hundreds would do: as accurate, and slow to explain."""
+        change = {
+            "rounds": rounds,
+            "early_stopping": 0,
+            "out_of_fold_rows": 0,
+            "parameters": {
+                "learning_rate": 0.01, "num_leaves": 63, "bagging_fraction": 0.1, "bagging_freq": 1,
+            },
+        }  # fmt: skip
+        return Recipe(
+            name="slow",
+            title="a candidate that is slow",
+            fault=f"it was trained with {rounds:,} trees of 63 leaves, and no one looked at the time they take",
+            ends="RolledBack",
+            culprit="latency",
+            contract=self._write("contract.yaml", dump_contract(self._contract)),
+            config=self._write_config("slow", change),
+            data=self._history,
+        )
+
+    def shifted(self) -> Recipe:
+        """Trained on a column in the wrong unit; its offline metrics are as good as ever."""
+        column = self._column
+        whole = self._contract.columns[column].type == "integer"
+        divided = f'"{column}" // 100' if whole else f'"{column}" * 0.01'
+        data = self._records("shifted", "", replace=f'{divided} AS "{column}"')
+        return Recipe(
+            name="shifted",
+            title="a candidate whose scores are shifted",
+            fault=f"in its training data {column} was divided by 100 (cents taken for units)",
+            ends="RolledBack",
+            culprit="scores",
+            contract=self._write("contract.yaml", dump_contract(self._contract)),
+            config=self._write_config("shifted", {}),
+            data=data,
+        )
+
+    def good(self) -> Recipe:
+        """The champion's recipe with another seed."""
+        return Recipe(
+            name="good",
+            title="a good candidate",
+            fault="",
+            ends="Promoted",
+            culprit=None,
+            contract=self._write("contract.yaml", dump_contract(self._contract)),
+            config=self._write_config("good", {"seed": int(self._training().get("seed", 7)) + 1}),
+            data=self._history,
+        )
+
+    def _training(self) -> dict[str, Any]:
+        return dict(self._config.get("training") or {})
+
+    def _write_config(self, name: str, change: dict[str, Any]) -> Path:
+        training = self._training()
+        parameters = {**(training.get("parameters") or {}), **change.get("parameters", {})}
+        training = {**training, **change, **({"parameters": parameters} if parameters else {})}
+        return self._write(f"{name}-model.yaml", {**self._config, "training": training})
+
+    def _write(self, name: str, document: dict[str, Any]) -> Path:
+        path = self._dir / name
+        path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        return path
+
+    def _quantile(self, q: float) -> float:
+        query = f'SELECT quantile_disc("{self._column}", {q}) FROM read_parquet(?)'
+        row = duckdb.execute(query, [str(self._history)]).fetchone()
+        assert row is not None
+        return float(row[0])
+
+    def _records(self, name: str, where: str, replace: str = "") -> Path:
+        path = self._dir / f"{name}.parquet"
+        columns = f"* REPLACE ({replace})" if replace else "*"
+        source = str(self._history).replace("'", "''")
+        target = str(path).replace("'", "''")
+        duckdb.execute(
+            f"COPY (SELECT {columns} FROM read_parquet('{source}') {where}) TO '{target}' (FORMAT parquet)"
+        )
+        return path
