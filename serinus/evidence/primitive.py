@@ -70,8 +70,9 @@ def log_likelihoods(
 def _blocks(
     n_c: Ints, n_s: Ints, total: Ints, low: Ints, high: Ints, length: int, thetas: tuple[float, ...]
 ) -> Floats:
-    """ln Z, term by term: a matrix product per block of the support, so short that exp(block * theta) is finite."""
+    """Log of Z, term by term: a matrix product per block of the support."""
     theta = np.asarray(thetas)
+    # Short enough for exp(block * theta) to be finite.
     block = min(length, _BLOCK, int(600 / max(1.0, float(np.abs(theta).max()))))
     count = -(-length // block)
     j = low[:, None] + np.arange(count * block)
@@ -98,7 +99,7 @@ def _log_h_denominator(n_c: Ints, n_s: Ints, total: Ints, j: Ints) -> Floats:
 
 
 def _thinned(n_c: Ints, n_s: Ints, total: Ints, low: Ints, high: Ints, theta: Floats) -> Floats:
-    """Ln Z by a trapezoid sum around each mode. Z's terms are log-concave and, where the step exceeds 1,
+    """Log of Z by a trapezoid sum around each mode. Z's terms are log-concave and, where the step exceeds 1,
     close to a normal curve, for which the trapezoid rule converges faster than any power of the step."""
     psi = np.exp(theta)[None, :]
     e, lo, hi = total[:, None], low[:, None], high[:, None]
