@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .account import JUDGED, Observation
@@ -68,13 +69,15 @@ def new_status(
 class Engine:
     """Drives one rollout from its persisted status to its end.
 
-    ``interval`` is the time between looks at the metrics, in seconds.
+    ``interval`` is the time between looks at the metrics, in seconds; ``on_look``
+    is called with the status after every look.
     """
 
     def __init__(self, spec: RolloutSpec, ports: Ports, interval: float = 1.0) -> None:
         self.spec = spec
         self.ports = ports
         self.interval = interval
+        self.on_look: Callable[[RolloutStatus], None] = lambda status: None
         self._told = 0
         self._sampled_at = float("-inf")
 
@@ -107,6 +110,7 @@ class Engine:
         await self._tell(decided.status)
         for action in decided.actions:
             await self._act(action)
+        self.on_look(decided.status)
         return decided.status
 
     async def _load(self) -> RolloutStatus:

@@ -1,0 +1,228 @@
+"""The rollout side of the platform: begin one, give commands, approve, wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from serinus.bundle import Bundle
+from serinus.errors import SerinusError
+from serinus.home import Home
+from serinus.registry import Registry
+from serving.rollout import spec as specs
+from serving.rollout.adapters.envoy import EnvoyTraffic
+from serving.rollout.ports import Command
+from serving.rollout.status import Entry, Phase, RolloutStatus
+
+from .predictors import LocalPredictors, Target
+from .rollouts import LocalRollout, Record
+from .targets import distinct, resolve
+
+log = logging.getLogger("serinus.platform")
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """Something worth telling whoever watches: a process lost, a turn of the rollout."""
+
+    at: float
+    source: str
+    reason: str
+    message: str
+
+
+class RolloutDesk:
+    """Rollouts over one Envoy and its scorers, one at a time."""
+
+    def __init__(
+        self,
+        home: Home,
+        traffic: EnvoyTraffic,
+        predictors: LocalPredictors,
+        *,
+        interval: float,
+        on_notice: Callable[[Notice], None] | None = None,
+    ) -> None:
+        self.home = home
+        self.traffic = traffic
+        self.predictors = predictors
+        self.on_notice = on_notice or (lambda notice: None)
+        self.champion: Target | None = None
+        self.rollout: LocalRollout | None = None
+        self._interval = interval
+
+    async def start_rollout(
+        self, spec: specs.RolloutSpec, *, by: str, candidate: Bundle | None = None
+    ) -> RolloutStatus:
+        """Begin a rollout; returns at once, the engine goes on by itself.
+
+        ``candidate``: an opened bundle to use instead of resolving ``spec.candidate``.
+
+        Raises:
+            SerinusError: SRN-ROLLOUT-001 spec, -003 candidate or champion is not
+                what it must be, -004 another rollout is in progress.
+        """
+        specs.check(spec)
+        champion = self.champion
+        assert champion is not None
+        if self.rollout is not None and not self.rollout.status.ended:
+            raise SerinusError(
+                "SRN-ROLLOUT-004",
+                f"rollout {self.rollout.record.id} is {self.rollout.status.phase.value}",
+                where=f"model {champion.model}",
+                hint="Wait for it, or end it: serinus rollout abort.",
+            )
+        target = resolve(self.home, candidate or spec.candidate, spec.model)
+        self._check_pair(spec, champion, target)
+        target = distinct(target, (champion,))
+        self.predictors.targets[target.name] = target
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")[:-3]
+        name = f"{target.model}-{target.name}-{stamp}"
+        record = Record(id=name, spec=spec, champion=champion, candidate=target, started_by=by)
+        await self._begin(record)
+        return self.rollout_status()
+
+    def rollout_status(self) -> RolloutStatus:
+        """The status of the rollout that is in progress, or was last.
+
+        Raises:
+            SerinusError: SRN-ROLLOUT-005 if there has been none.
+        """
+        return self._current().status
+
+    async def wait_rollout(self, *phases: Phase, timeout: float, ended: bool = True) -> RolloutStatus:
+        """Wait until the rollout is in one of ``phases``, or has ended.
+
+        Raises:
+            SerinusError: SRN-ROLLOUT-006 if it is neither in time.
+        """
+        rollout = self._current()
+        end = time.monotonic() + timeout
+        while True:
+            status = rollout.status
+            if status.phase in phases or (ended and status.ended):
+                return status
+            left = end - time.monotonic()
+            if left <= 0:
+                raise SerinusError(
+                    "SRN-ROLLOUT-006",
+                    f"rollout {status.id} is still {status.phase.value} after {timeout:g} s: {status.message}",
+                    where=str(rollout.directory),
+                    hint="serinus rollout status says what it waits for.",
+                )
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(rollout.changed.wait(), left)
+
+    def approve(self, by: str, *, role: str = "approver", reason: str) -> None:
+        """Record an approval of the candidate; the registry refuses one's own work.
+
+        Raises:
+            SerinusError: SRN-APPROVAL-001 own work or own rollout, -002 no
+                reason; SRN-ROLLOUT-005 no rollout; -007 candidate not registered.
+        """
+        rollout = self._current()
+        candidate = rollout.record.candidate
+        if not candidate.registered:
+            raise SerinusError(
+                "SRN-ROLLOUT-007",
+                f"candidate {candidate.name} is not registered, so no approval of it can be recorded",
+                where=candidate.bundle,
+                hint="Register the bundle first (the pipeline does), then start the rollout by its version.",
+            )
+        Registry(self.home).approve(
+            candidate.model,
+            candidate.version,
+            by=by,
+            role=role,
+            reason=reason,
+            started_by=rollout.record.started_by,
+        )
+
+    def command(self, kind: str, *, by: str, reason: str = "") -> None:
+        """Give ``pause``, ``resume``, ``abort`` or ``promote``; the history says whether it was obeyed."""
+        made = {"id": secrets.token_hex(4), "kind": kind, "by": by, "at": time.time(), "reason": reason}
+        self._current().inbox.put(msgspec.convert(made, Command))
+
+    def pause(self, *, by: str, reason: str = "") -> None:
+        """Hold the weights; judging goes on."""
+        self.command("pause", by=by, reason=reason)
+
+    def resume(self, *, by: str, reason: str = "") -> None:
+        """Go on after a pause."""
+        self.command("resume", by=by, reason=reason)
+
+    def abort(self, *, by: str, reason: str = "") -> None:
+        """End the rollout with the champion at 100 %."""
+        self.command("abort", by=by, reason=reason)
+
+    def promote(self, *, by: str, reason: str = "") -> None:
+        """Skip what is left of the analysis, but no approval."""
+        self.command("promote", by=by, reason=reason)
+
+    def _current(self) -> LocalRollout:
+        if self.rollout is None:
+            raise SerinusError(
+                "SRN-ROLLOUT-005",
+                "there has been no rollout here",
+                where=str(self.home.platform),
+                hint="Start one: serinus rollout start CANDIDATE.",
+            )
+        return self.rollout
+
+    def _check_pair(self, spec: specs.RolloutSpec, champion: Target, target: Target) -> None:
+        def refuse(what: str, hint: str) -> SerinusError:
+            return SerinusError("SRN-ROLLOUT-003", what, where=f"rollout of {spec.model}", hint=hint)
+
+        if target.model != champion.model:
+            what = f"the candidate is a {target.model} model, the champion a {champion.model} model"
+            raise refuse(what, "Start the platform for that model.")
+        if target.digest == champion.digest:
+            raise refuse(f"the candidate is the champion ({champion.name}) itself", "Name another version.")
+        if spec.champion != "champion" and spec.champion not in (str(champion.version), champion.name):
+            what = f"the spec's champion is {spec.champion}, but {champion.name} is serving"
+            raise refuse(what, "Leave `champion` out, or start the platform with that version.")
+
+    async def _begin(self, record: Record) -> None:
+        if self.rollout is not None:
+            await self.rollout.close()
+        self.rollout = rollout = LocalRollout(
+            self.home,
+            record,
+            traffic=self.traffic,
+            predictors=self.predictors,
+            told=self._told,
+            interval=self._interval,
+        )
+        await rollout.begin()
+
+    def _told(self, entry: Entry) -> None:
+        rollout = self.rollout
+        if rollout is None:
+            return
+        if entry.reason == "Promoted":
+            self._crown(rollout.record.candidate)
+        elif entry.reason in ("RolledBack", "Aborted"):
+            self._crown(rollout.record.champion)
+        self._notice("rollout", entry.reason, entry.message)
+
+    def _crown(self, target: Target) -> None:
+        """From now on ``target`` is what is kept alive, and what a restart begins with."""
+        if self.champion == target:
+            return
+        self.champion = target
+        self.predictors.keep(target.name)
+        self._crowned(target)
+
+    def _crowned(self, target: Target) -> None:
+        """What else follows from another champion."""
+
+    def _notice(self, source: str, reason: str, message: str) -> None:
+        if source != "rollout":
+            log.warning("%s: %s", reason, message)
+        self.on_notice(Notice(at=time.time(), source=source, reason=reason, message=message))

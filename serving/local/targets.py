@@ -1,0 +1,72 @@
+"""From what a person names (a version, ``champion``, a path) to a verified bundle and a predictor's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from serinus.bundle import Bundle, Keyring, open_bundle
+from serinus.errors import SerinusError
+from serinus.home import Home
+from serinus.registry import Registry
+
+from .predictors import Target
+
+
+def resolve(home: Home, reference: str | Path | Bundle, model: str | None = None) -> Target:
+    """The bundle that ``reference`` means, verified by hash and signature.
+
+    A reference is an opened bundle, a directory, or a registered version: a
+    number, ``champion`` or ``latest``, or ``MODEL/VERSION``.
+
+    Raises:
+        SerinusError: SRN-BUNDLE-… if it does not verify, SRN-REGISTRY-002 if
+            there is no such version, SRN-PLATFORM-007 if the model is not named
+            and there are several.
+    """
+    if isinstance(reference, Bundle):
+        return _target(home, reference)
+    path = Path(reference)
+    if path.is_dir():
+        return _target(home, open_bundle(path, trusted=Keyring.load(home.keys)))
+    named, _, version = str(reference).rpartition("/")
+    if named or model:
+        model = named or model
+    registry = Registry(home)
+    model = model or _only_model(registry)
+    found = registry.get(model, version)
+    return _target(home, registry.bundle(found))
+
+
+def distinct(target: Target, others: tuple[Target, ...]) -> Target:
+    """The target under a predictor name that none of the others has."""
+    if all(other.name != target.name for other in others):
+        return target
+    return replace(target, name=f"{target.name}-{target.digest.removeprefix('sha256:')[:6]}")
+
+
+def _target(home: Home, bundle: Bundle) -> Target:
+    versions = Registry(home).versions(bundle.name)
+    return Target(
+        name=f"v{bundle.version}",
+        model=bundle.name,
+        bundle=str(bundle.path),
+        version=bundle.version,
+        digest=bundle.digest,
+        registered=any(version.digest == bundle.digest for version in versions),
+    )
+
+
+def _only_model(registry: Registry) -> str:
+    models = registry.models()
+    if len(models) == 1:
+        return models[0]
+    raise SerinusError(
+        "SRN-PLATFORM-007",
+        "no model is named" if models else "no model is registered here",
+        where="registry",
+        hint=f"Name one with --model: {', '.join(models)}."
+        if models
+        else "Train one first (serinus demo, serinus pipeline run), or serve a bundle with --bundle DIR.",
+    )
