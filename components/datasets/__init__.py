@@ -1,0 +1,1 @@
+"""Data for the demos: simulated card transactions and real mortgage applications."""
