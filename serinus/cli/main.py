@@ -99,8 +99,17 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; errors are printed, never raised."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    return run_command(Rooms(), arguments or ["--help"], name="serinus")
+
+
+def run_command(command: click.Command, arguments: list[str], *, name: str) -> int:
+    """Run one command as the root does: its exit code, with errors printed as one clear line.
+
+    ``python -m`` entry points use it too, so that a program's errors read the
+    same whichever way it was started.
+    """
     try:
-        result = Rooms().main(args=arguments or ["--help"], prog_name="serinus", standalone_mode=False)
+        result = command.main(args=arguments, prog_name=name, standalone_mode=False)
         return result if isinstance(result, int) else 0
     except SerinusError as error:
         _report(error, as_json=_wants_json(arguments))
