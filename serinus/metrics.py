@@ -48,4 +48,7 @@ FEATURE_MISSING = "serinus_feature_missing_ratio"
 
 # --- retraining -----------------------------------------------------------
 RETRAIN_REQUESTS = "serinus_retrain_requests_total"
-"""{outcome}: started, duplicate, cooling_down, capped, needs_person, ignored, failed, succeeded."""
+"""{outcome}: started, duplicate, cooling_down, capped, needs_person, ignored, succeeded, failed, interrupted,
+notice_failed."""
+RETRAIN_RUNNING = "serinus_retrain_running"
+"""Runs under way."""

@@ -1,0 +1,102 @@
+"""Starting the alert receiver."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serinus.audit import AuditLog
+from serinus.durations import parse_duration
+from serinus.errors import SerinusError
+from serinus.home import find_home
+from serving.retrain.http import bind, build_app, serve
+from serving.retrain.policy import Limits
+from serving.retrain.runner import LocalRunner, read_command
+from serving.retrain.service import HttpNotifier, Receiver
+from serving.retrain.store import FileStore
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def retrain(
+    command: Annotated[
+        str,
+        typer.Option(help="What a run executes, without a shell; {model}, {reason}, {run} are filled in."),
+    ],
+    home: Annotated[
+        Path | None, typer.Option(help="Installation directory: audit log, run logs, ledger.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 lets the kernel choose.")] = 0,
+    model: Annotated[list[str] | None, typer.Option(help="Retrain only this model; may be repeated.")] = None,
+    cooldown: Annotated[
+        str, typer.Option(help="From the end of a model's run to the start of its next.")
+    ] = "1h",
+    in_flight: Annotated[int, typer.Option(min=1, help="Runs at a time, of all models.")] = 1,
+    per_day: Annotated[int, typer.Option(min=1, help="Runs of a model in 24 hours.")] = 4,
+    repeat_within: Annotated[
+        str, typer.Option(help="A cause that returns within this time of its run calls a person.")
+    ] = "7d",
+    timeout: Annotated[str, typer.Option(help="A run that takes longer is ended and has failed.")] = "1h",
+    notify_url: Annotated[str | None, typer.Option(help="POST a notice here after a successful run.")] = None,
+) -> None:
+    """Turn drift alerts into pipeline runs.
+
+    Alertmanager (or the drift monitor itself) POSTs its webhook to
+    /api/v1/alerts. A firing alert labelled retrain="true" starts the command
+    once; repetitions, cooldown and caps hold others back, and a cause that
+    returns after its run calls a person, who lets it go on by
+    POST /api/v1/release {"model": …, "by": …}. Every turn is in the audit log.
+    """
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    listener = bind(host, port)
+    installation = find_home(home)
+    limits = Limits(
+        cooldown=_duration("--cooldown", cooldown),
+        in_flight=in_flight,
+        per_day=per_day,
+        repeat_within=_duration("--repeat-within", repeat_within),
+        models=tuple(model or ()),
+    )
+    receiver = Receiver(
+        store=FileStore(installation.platform / "retrain.json"),
+        runner=LocalRunner(
+            read_command(command), installation.runs / "retrain", _duration("--timeout", timeout)
+        ),
+        audit=AuditLog(installation.audit),
+        limits=limits,
+        notifier=HttpNotifier(notify_url) if notify_url else None,
+    )
+    # The server re-raises the signal that ended it; a drained exit is a success.
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, lambda number, frame: sys.exit(0))
+    try:
+        serve(build_app(receiver), listener)
+    finally:
+        receiver.stop()
+
+
+def main() -> None:
+    """Run the program; an error that a user can meet is one line on stderr and exit code 2."""
+    try:
+        app()
+    except SerinusError as error:
+        typer.echo(f"serinus: {error}", err=True)
+        raise SystemExit(2) from error
+
+
+def _duration(flag: str, text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise SerinusError(
+            "SRN-RETRAIN-005", str(error), where=flag, hint="For example 90s, 1h, 7d."
+        ) from error

@@ -1,0 +1,150 @@
+"""The receiver's HTTP face."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Iterator
+
+import msgspec
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from serinus import metrics as names
+from serinus.errors import SerinusError
+from serving.retrain.alerts import read_webhook
+from serving.retrain.service import OUTCOMES, Receiver
+
+MAX_BODY = 4 << 20
+
+
+class _Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    model: str
+    by: str
+
+
+class RetrainCollector:
+    """The receiver's counters; every outcome stands from the start, so that a first increase is seen."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing ahead of time."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics of one moment."""
+        requests = CounterMetricFamily(
+            names.RETRAIN_REQUESTS, "Alerts received and runs ended, by outcome.", labels=("outcome",)
+        )
+        for outcome in OUTCOMES:
+            requests.add_metric((outcome,), self._receiver.counts[outcome])
+        running = GaugeMetricFamily(names.RETRAIN_RUNNING, "Runs under way.")
+        running.add_metric((), sum(run.outcome == "running" for run in self._receiver.ledger().runs))
+        yield requests
+        yield running
+
+
+def build_app(receiver: Receiver) -> Starlette:
+    """The ASGI application over a receiver."""
+    registry = CollectorRegistry()
+    registry.register(RetrainCollector(receiver))  # pyright: ignore[reportArgumentType]
+
+    async def alerts(request: Request) -> Response:
+        body = await _body(request)
+        if body is None:
+            return _json({"code": "SRN-RETRAIN-001", "what": f"the body exceeds {MAX_BODY} bytes"}, 413)
+        try:
+            webhook = read_webhook(body)
+        except SerinusError as error:
+            return _json(error.to_dict(), 400)
+        try:
+            answers = await run_in_threadpool(receiver.receive, webhook)
+        except SerinusError as error:
+            # What cannot be recorded is not done; 503 makes Alertmanager try again.
+            return _json(error.to_dict(), 503)
+        return _json({"alerts": answers})
+
+    async def release(request: Request) -> Response:
+        try:
+            wanted = msgspec.json.decode(await request.body(), type=_Release)
+        except msgspec.DecodeError as error:
+            return _json({"code": "SRN-RETRAIN-001", "what": str(error)}, 400)
+        await run_in_threadpool(receiver.release, wanted.model, wanted.by)
+        return _json({"released": wanted.model})
+
+    async def status(request: Request) -> Response:
+        ledger = receiver.ledger()
+        return _json(
+            {
+                "runs": ledger.runs,
+                "running": [run.id for run in ledger.runs if run.outcome == "running"],
+                "handled": len(ledger.handled),
+                "released": ledger.released,
+                "outcomes": {outcome: receiver.counts[outcome] for outcome in OUTCOMES},
+            }
+        )
+
+    async def metrics(request: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def healthy(request: Request) -> Response:
+        return _json({"ready": True})
+
+    return Starlette(
+        routes=[
+            Route("/api/v1/alerts", alerts, methods=["POST"]),
+            Route("/api/v1/release", release, methods=["POST"]),
+            Route("/status", status),
+            Route("/metrics", metrics),
+            Route("/prometheus", metrics),
+            Route("/health/ready", healthy),
+            Route("/health/live", healthy),
+        ]
+    )
+
+
+async def _body(request: Request) -> bytes | None:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            return None
+    return bytes(body)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 lets the kernel choose.
+
+    Raises:
+        SerinusError: ``SRN-RETRAIN-004`` the address cannot be had.
+    """
+    try:
+        return socket.create_server((host, port), backlog=128)
+    except OSError as error:
+        raise SerinusError(
+            "SRN-RETRAIN-004",
+            f"cannot listen here ({error.strerror or error})",
+            where=f"{host}:{port}",
+            hint="Choose another --port; 0 lets the kernel choose one, and the ready line names it.",
+        ) from error
+
+
+def serve(app: Starlette, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT. The ready line goes to stdout once the port answers."""
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+    # Connections are queued by the kernel from here on, so the line may be written before the loop runs.
+    sys.stdout.write(msgspec.json.encode({"ready": True, "port": listener.getsockname()[1]}).decode() + "\n")
+    sys.stdout.flush()
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
