@@ -68,7 +68,9 @@ def find_problems(
     if not asked:
         return []
     counts = connection.execute(
-        "SELECT " + ", ".join(f"count(*) FILTER (WHERE {condition})" for _, _, condition in asked) + " FROM raw"
+        "SELECT "
+        + ", ".join(f"count(*) FILTER (WHERE {condition})" for _, _, condition in asked)
+        + " FROM raw"
     ).fetchone()
     assert counts is not None
     found: list[Problem] = []
@@ -92,7 +94,9 @@ def refusal(source: Source, contract: Contract, problems: Sequence[Problem]) -> 
     if total > 1:
         columns = len({problem.column for problem in problems})
         listed = "".join(f"\n  {_line(source, problem, places)}" for problem in problems)
-        hint = f"{total:,} values in {columns} column{'s' if columns > 1 else ''} break the contract:{listed}\n"
+        hint = (
+            f"{total:,} values in {columns} column{'s' if columns > 1 else ''} break the contract:{listed}\n"
+        )
     hint += _remedy(contract.columns[first.column], contract.name)
     return SerinusError(
         "SRN-CONTRACT-003",
@@ -115,4 +119,6 @@ def _shown(value: str | None) -> str:
 
 
 def _remedy(column: Column, name: str) -> str:
-    return f"Mend these values in the source, or change the column in the contract of {name} if they are right."
+    return (
+        f"Mend these values in the source, or change the column in the contract of {name} if they are right."
+    )

@@ -112,7 +112,9 @@ def _run(
     if not rows:
         raise empty(source.path)
     formats = {
-        name: _time_format(connection, source, name) for name in names if contract.columns[name].type == "timestamp"
+        name: _time_format(connection, source, name)
+        for name in names
+        if contract.columns[name].type == "timestamp"
     }
     problems = find_problems(connection, contract, names, formats)
     if problems:
@@ -121,7 +123,8 @@ def _run(
         f"{typed_sql(name, contract.columns[name], formats.get(name, ''))} AS {quote(name)}" for name in names
     )
     connection.execute(
-        f"COPY (SELECT {typed} FROM raw ORDER BY n) TO {literal(str(partial))} (FORMAT parquet, COMPRESSION zstd)"
+        f"COPY (SELECT {typed} FROM raw ORDER BY n) "
+        f"TO {literal(str(partial))} (FORMAT parquet, COMPRESSION zstd)"
     )
     labelled, positives = _labels(connection, source, contract, partial)
     report = _report(connection, source, contract, out, partial, rows, labelled, positives, formats)
@@ -133,7 +136,8 @@ def _stage(connection: duckdb.DuckDBPyConnection, source: Source, names: tuple[s
     """Create ``raw``: the contract's columns as text, numbered in the order of the file."""
     try:
         connection.execute(
-            f"CREATE TABLE raw AS SELECT row_number() OVER () AS n, {selection(source, names)} FROM {source.relation()}"
+            f"CREATE TABLE raw AS SELECT row_number() OVER () AS n, {selection(source, names)} "
+            f"FROM {source.relation()}"
         )
     except duckdb.InvalidInputException as error:
         raise _malformed(source, str(error)) from error
@@ -150,7 +154,11 @@ def _malformed(source: Source, message: str) -> SerinusError:
     text = message.split("\n")
     number = next((line.rsplit(":", 1)[1].strip() for line in text if "Error on Line" in line), "")
     detail = next(
-        (line.strip() for line in text[1:] if line.strip() and not line.startswith(("Original Line", "Possible"))),
+        (
+            line.strip()
+            for line in text[1:]
+            if line.strip() and not line.startswith(("Original Line", "Possible"))
+        ),
         text[0],
     )
     if not number.isdigit():
@@ -159,7 +167,7 @@ def _malformed(source: Source, message: str) -> SerinusError:
         "SRN-DATA-006",
         f"the line is not a record of {len(source.columns)} columns ({detail})",
         where=f"{source.path} line {int(number):,}",
-        hint='Mend that line; a value that holds the delimiter or a line break must stand in "double quotes".',
+        hint='Mend that line; a value that holds the delimiter must stand in "double quotes".',
     )
 
 
@@ -169,7 +177,9 @@ def _time_format(connection: duckdb.DuckDBPyConnection, source: Source, name: st
     present, iso = _row(connection, f"SELECT count({text}), count({timestamp_sql(text, ISO)}) FROM raw")
     if iso == present:
         return ISO
-    counts = _row(connection, "SELECT " + ", ".join(f"count({timestamp_sql(text, f)})" for f in FORMATS) + " FROM raw")
+    counts = _row(
+        connection, "SELECT " + ", ".join(f"count({timestamp_sql(text, f)})" for f in FORMATS) + " FROM raw"
+    )
     best = max(counts)
     if best <= iso:
         return ISO
@@ -197,12 +207,14 @@ def _labels(
     held = connection.execute(
         f"SELECT CAST({quote(column)} AS VARCHAR), count(*) FROM {table} GROUP BY 1 ORDER BY 2 DESC LIMIT 5"
     ).fetchall()
-    values = ", ".join(f'"{value}" ({count:,})' if value is not None else f"empty ({count:,})" for value, count in held)
+    values = ", ".join(
+        f'"{value}" ({count:,})' if value is not None else f"empty ({count:,})" for value, count in held
+    )
     raise SerinusError(
         "SRN-DATA-010",
         f'no record has the positive label: {column} is never "{contract.label.positive}" but {values}',
         where=str(source.path),
-        hint="Set label.positive in the contract to the value of the bad outcome, or give a file that holds some.",
+        hint="Set label.positive in the contract to the value of the bad outcome, or give another file.",
     )
 
 
@@ -219,14 +231,21 @@ def _report(
 ) -> IngestReport:
     names, event = tuple(contract.columns), contract.event
     table = f"read_parquet({literal(str(typed))})"
-    missing = _row(connection, "SELECT " + ", ".join(f"count(*) - count({quote(n)})" for n in names) + f" FROM {table}")
+    missing = _row(
+        connection, "SELECT " + ", ".join(f"count(*) - count({quote(n)})" for n in names) + f" FROM {table}"
+    )
     times: tuple[str | None, ...] = (None, None)
     if event.time:
         iso = "strftime({}({}), '%Y-%m-%dT%H:%M:%S.%fZ')"
-        times = _row(connection, f"SELECT {', '.join(iso.format(f, quote(event.time)) for f in ('min', 'max'))} FROM {table}")
+        times = _row(
+            connection,
+            f"SELECT {', '.join(iso.format(f, quote(event.time)) for f in ('min', 'max'))} FROM {table}",
+        )
     duplicates = 0
     if event.id:
-        duplicates = _row(connection, f"SELECT count({quote(event.id)}) - count(DISTINCT {quote(event.id)}) FROM {table}")[0]
+        duplicates = _row(
+            connection, f"SELECT count({quote(event.id)}) - count(DISTINCT {quote(event.id)}) FROM {table}"
+        )[0]
     return IngestReport(
         source=str(source.path),
         digest=digest(source.path),

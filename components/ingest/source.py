@@ -8,7 +8,7 @@ import hashlib
 import io
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,8 @@ class Source:
             return f"read_parquet({literal(str(self.path))})"
         columns = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in self.columns)
         return (
-            f"read_csv({literal(str(self.path))}, auto_detect = false, header = true, columns = {{{columns}}}, "
+            f"read_csv({literal(str(self.path))}, auto_detect = false, header = true, "
+            f"columns = {{{columns}}}, "
             f"delim = {literal(self.delimiter)}, quote = '\"', escape = '\"', "
             f"compression = {literal('gzip' if self.path.suffix == '.gz' else 'none')})"
         )
@@ -65,7 +66,9 @@ def open_source(path: Path, wanted: Iterable[str]) -> Source:
             damaged; ``-007`` a column name twice.
     """
     if not path.exists():
-        raise SerinusError("SRN-DATA-001", "no such file", where=str(path), hint="Check the path of the data file.")
+        raise SerinusError(
+            "SRN-DATA-001", "no such file", where=str(path), hint="Check the path of the data file."
+        )
     if path.is_dir():
         raise SerinusError(
             "SRN-DATA-001",
@@ -117,7 +120,9 @@ def damaged(path: Path, error: object) -> SerinusError:
 def _parquet(path: Path) -> Source:
     with duckdb.connect() as connection:
         try:
-            found = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({literal(str(path))})").fetchall()
+            found = connection.execute(
+                f"DESCRIBE SELECT * FROM read_parquet({literal(str(path))})"
+            ).fetchall()
         except duckdb.Error as error:
             raise damaged(path, error) from error
     return Source(path, tuple(row[0] for row in found), None)
@@ -132,7 +137,9 @@ def _csv(path: Path, wanted: set[str]) -> Source:
     if not header.strip():
         raise empty(path)
     readings = {delimiter: next(csv.reader([header], delimiter=delimiter)) for delimiter in _DELIMITERS}
-    delimiter = max(_DELIMITERS, key=lambda d: (len(wanted & {c.strip() for c in readings[d]}), len(readings[d])))
+    delimiter = max(
+        _DELIMITERS, key=lambda d: (len(wanted & {c.strip() for c in readings[d]}), len(readings[d]))
+    )
     columns = tuple(column.strip() for column in readings[delimiter])
     seen: set[str] = set()
     for column in columns:
@@ -148,9 +155,12 @@ def _csv(path: Path, wanted: set[str]) -> Source:
 
 
 @contextmanager
-def _text(path: Path) -> Iterator[IO[str]]:
+def _text(path: Path) -> Generator[IO[str]]:
     if path.suffix == ".gz":
-        with gzip.open(path, "rb") as packed, io.TextIOWrapper(packed, encoding="utf-8-sig", newline="") as file:
+        with (
+            gzip.open(path, "rb") as packed,
+            io.TextIOWrapper(packed, encoding="utf-8-sig", newline="") as file,
+        ):
             yield file
     else:
         with path.open(encoding="utf-8-sig", newline="") as file:

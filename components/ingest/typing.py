@@ -49,12 +49,14 @@ def typed_sql(name: str, column: Column, time_format: str) -> str:
             double = _double(text)
             return (
                 rf"(CASE WHEN regexp_full_match({text}, '[+-]?\d+') THEN TRY_CAST({text} AS BIGINT) "
-                f"WHEN isfinite({double}) AND {double} = trunc({double}) THEN TRY_CAST({double} AS BIGINT) END)"
+                f"WHEN isfinite({double}) AND {double} = trunc({double}) "
+                f"THEN TRY_CAST({double} AS BIGINT) END)"
             )
         case "boolean":
             true = ", ".join(map(literal, (*TRUE_WORDS, "1", "1.0")))
             false = ", ".join(map(literal, (*FALSE_WORDS, "0", "0.0")))
-            return f"(CASE WHEN lower({text}) IN ({true}) THEN true WHEN lower({text}) IN ({false}) THEN false END)"
+            word = f"lower({text})"
+            return f"(CASE WHEN {word} IN ({true}) THEN true WHEN {word} IN ({false}) THEN false END)"
         case "timestamp":
             return timestamp_sql(text, time_format)
         case "id":

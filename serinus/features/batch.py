@@ -132,7 +132,8 @@ def _run(
     windows = ["*"]
     windows += [f"{_over(item, compiled)} AS {quote('w:' + item.name)}" for item in compiled.windowed]
     connection.execute(
-        f"COPY (SELECT {', '.join(columns)} FROM (SELECT {', '.join(windows)} FROM base {_window_clause(compiled)}) "
+        f"COPY (SELECT {', '.join(columns)} "
+        f"FROM (SELECT {', '.join(windows)} FROM base {_window_clause(compiled)}) "
         f"{' '.join(joins)} ORDER BY t, row_id) TO {literal(str(partial))} (FORMAT parquet, COMPRESSION zstd)"
     )
     rows = _scalar(connection, "SELECT count(*) FROM base")
@@ -148,7 +149,7 @@ def _load(connection: duckdb.DuckDBPyConnection, contract: Contract, compiled: P
     columns = [
         "file_row_number AS row_id",
         f"{identifier_sql(quote(event.id)) if event.id else 'CAST(NULL AS VARCHAR)'} AS event_id",
-        f"{f'CAST({quote(event.time)} AS TIMESTAMP)' if event.time else 'CAST(NULL AS TIMESTAMP)'} AS event_time",
+        f"CAST({quote(event.time) if event.time else 'NULL'} AS TIMESTAMP) AS event_time",
         f"{label_sql(quote(contract.label.column), contract.label)} AS label",
         f"{time} AS t",
         f"greatest({time}, coalesce({arrival}, {time})) AS a",
@@ -167,7 +168,8 @@ def _load(connection: duckdb.DuckDBPyConnection, contract: Contract, compiled: P
         value = f"CAST({quote(feature.column)} AS VARCHAR)" if contract.is_categorical(feature) else None
         columns.append(f"{value or _number(feature.column)} AS {quote('d:' + feature.name)}")
     for feature in compiled.parts:
-        assert feature.column is not None and feature.part is not None
+        assert feature.column is not None
+        assert feature.part is not None
         moment = f"CAST({quote(feature.column)} AS TIMESTAMP)"
         columns.append(
             f"CAST({_PARTS[feature.part].format(moment)} AS DOUBLE) AS {quote('d:' + feature.name)}"
@@ -201,7 +203,7 @@ def _unreadable(source: Path, error: Exception) -> SerinusError:
         "SRN-FEATURES-002",
         f"the records cannot be read as the contract describes them ({str(error).splitlines()[0]})",
         where=str(source),
-        hint="Give the Parquet that ingest wrote with this same contract; run the ingest step again if in doubt.",
+        hint="Give the Parquet that ingest wrote with this same contract; if in doubt, ingest again.",
     )
 
 

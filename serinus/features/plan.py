@@ -51,6 +51,7 @@ class Plan:
 
     @property
     def frames(self) -> tuple[Frame, ...]:
+        """The distinct frames, in order of first use."""
         return tuple(dict.fromkeys(item.frame for item in self.windowed))
 
     def of(self, entity: str) -> tuple[Windowed, ...]:
@@ -79,7 +80,8 @@ def plan(contract: Contract) -> Plan:
     windowed: list[Windowed] = []
     for feature in contract.features:
         if feature.aggregate is not None:
-            assert feature.entity is not None and feature.window is not None  # contract.checks
+            assert feature.entity is not None  # contract.checks
+            assert feature.window is not None
             frame = Frame(feature.entity, to_micros(feature.window), to_micros(feature.delay))
             windowed.append(Windowed(feature.name, frame, feature.aggregate, feature.column))
         elif feature.part is not None:

@@ -30,7 +30,8 @@ def iter_records(source: Path, contract: Contract) -> Iterator[dict[str, object]
         if event.arrival:
             order.insert(0, f"greatest({time}, coalesce({quote(event.arrival)}, {time}))")
     query = (
-        f"SELECT * EXCLUDE (file_row_number) FROM read_parquet({literal(str(source))}, file_row_number = true) "
+        "SELECT * EXCLUDE (file_row_number) "
+        f"FROM read_parquet({literal(str(source))}, file_row_number = true) "
         f"ORDER BY {', '.join(order)}"
     )
     with duckdb.connect() as connection:
@@ -59,10 +60,13 @@ def read_columns(table: Path, columns: Sequence[str]) -> dict[str, np.ndarray]:
 
 def _plain(values: np.ma.MaskedArray) -> np.ndarray:
     if values.dtype.kind in "iufb":
-        return values.astype(np.float64).filled(np.nan)
+        return np.where(np.ma.getmaskarray(values), np.nan, np.asarray(values.data, dtype=np.float64))
     if values.dtype.kind == "M":
-        return values.astype("datetime64[us]").filled(np.datetime64("NaT"))
-    return values.astype(object).filled(None)
+        times = np.asarray(values.data, dtype="datetime64[us]")
+        return np.where(np.ma.getmaskarray(values), np.datetime64("NaT", "us"), times)
+    texts = np.asarray(values.data, dtype=object).copy()
+    texts[np.ma.getmaskarray(values)] = None
+    return texts
 
 
 def _execute(connection: duckdb.DuckDBPyConnection, query: str, source: Path) -> duckdb.DuckDBPyConnection:

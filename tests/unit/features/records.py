@@ -59,7 +59,14 @@ FEATURES: list[dict[str, Any]] = [
     {"name": "min_6h", "entity": "shop", "aggregate": "min", "column": "amount", "window": "6h"},
     {"name": "max_2h", "entity": "shop", "aggregate": "max", "column": "amount", "window": "2h"},
     {"name": "online_6h", "entity": "card", "aggregate": "mean", "column": "online", "window": "6h"},
-    {"name": "risk_3h", "entity": "shop", "aggregate": "mean", "column": "bad", "window": "3h", "delay": "3h"},
+    {
+        "name": "risk_3h",
+        "entity": "shop",
+        "aggregate": "mean",
+        "column": "bad",
+        "window": "3h",
+        "delay": "3h",
+    },
     {"name": "bad_6h", "entity": "shop", "aggregate": "sum", "column": "bad", "window": "6h", "delay": "3h"},
 ]
 
@@ -85,7 +92,8 @@ def write_records(path: Path, records: Sequence[dict[str, Any]]) -> Path:
         if records:
             places = ", ".join(["(" + ", ".join("?" * len(_TYPES)) + ")"] * len(records))
             connection.execute(
-                f"INSERT INTO records VALUES {places}", [record[name] for record in records for name in _TYPES]
+                f"INSERT INTO records VALUES {places}",
+                [record[name] for record in records for name in _TYPES],
             )
         connection.execute(f"COPY records TO '{path}' (FORMAT parquet)")
     return path
