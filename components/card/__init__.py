@@ -1,0 +1,1 @@
+"""Card: the model card, from the run's own reports."""

@@ -1,0 +1,212 @@
+"""How a model is trained and what it must reach: ``model.yaml``, strict, every key optional.
+
+The data contract says what the data mean; this says what to make of them. A contract
+alone suffices: every key here has a default that fits any tabular data set.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+import yaml
+from msgspec import Meta
+
+from serinus.durations import parse_duration
+from serinus.errors import SerinusError
+
+Fraction = Annotated[float, Meta(gt=0, lt=1)]
+T = TypeVar("T")
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A misspelt key is an error, never a silently ignored default."""
+
+
+class Split(_Strict):
+    """How records become training, validation and test rows.
+
+    With an event time the three follow each other in time, with ``gap`` between them
+    (default: the label's delay, because the labels of the last days before a cut were
+    not yet known at the cut) and the first ``warmup`` left out (windows reach back
+    before the first record). Without a time the split is random by ``seed``, in the
+    same proportion of outcomes.
+    """
+
+    train: Fraction = 0.6
+    validation: Fraction = 0.2
+    test: Fraction = 0.2
+    gap: str | None = None
+    warmup: str = "0s"
+    seed: Annotated[int, Meta(ge=0)] = 7
+
+
+class Lightgbm(_Strict):
+    """LightGBM's parameters that may be tuned, by its own names.
+
+    The objective is fixed, and parameters that distort the probabilities to fight
+    class imbalance (``scale_pos_weight``, ``is_unbalance``) do not exist here: a
+    threshold on a true probability does that work.
+    """
+
+    learning_rate: Annotated[float, Meta(gt=0, le=1)] = 0.05
+    num_leaves: Annotated[int, Meta(ge=2, le=4096)] = 31
+    max_depth: int = -1
+    min_data_in_leaf: Annotated[int, Meta(ge=1)] = 40
+    min_sum_hessian_in_leaf: Annotated[float, Meta(ge=0)] = 1e-3
+    min_gain_to_split: Annotated[float, Meta(ge=0)] = 0.0
+    feature_fraction: Annotated[float, Meta(gt=0, le=1)] = 0.9
+    bagging_fraction: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    bagging_freq: Annotated[int, Meta(ge=0)] = 0
+    lambda_l1: Annotated[float, Meta(ge=0)] = 0.0
+    lambda_l2: Annotated[float, Meta(ge=0)] = 1.0
+    max_bin: Annotated[int, Meta(ge=2, le=65535)] = 255
+    cat_smooth: Annotated[float, Meta(ge=0)] = 20.0
+    cat_l2: Annotated[float, Meta(ge=0)] = 10.0
+    max_cat_threshold: Annotated[int, Meta(ge=1)] = 32
+    path_smooth: Annotated[float, Meta(ge=0)] = 0.0
+    extra_trees: bool = False
+
+
+class Training(_Strict):
+    """How the model is fitted.
+
+    ``rounds`` is the most trees; training stops ``early_stopping`` rounds after the
+    validation loss was best (0: never). ``calibration`` maps raw to believable
+    probabilities on rows the trees have not seen. ``mitigation: reweigh`` gives each
+    training row the weight P(group) P(outcome) / P(group, outcome) (Kamiran and
+    Calders 2012), so that outcome and protected group are independent in the weighted
+    data; the attribute itself is used here only and is never an input of the model.
+    Up to ``out_of_fold_rows`` rows every training and validation row is also scored by
+    a model that has not seen it (``folds`` parts), for whatever needs more rows than
+    the test part has: calibration and fairness of small groups.
+    """
+
+    algorithm: Literal["lightgbm"] = "lightgbm"
+    parameters: Lightgbm = Lightgbm()
+    seed: Annotated[int, Meta(ge=0)] = 7
+    rounds: Annotated[int, Meta(ge=1, le=10000)] = 300
+    early_stopping: Annotated[int, Meta(ge=0)] = 30
+    calibration: Literal["isotonic", "identity"] = "isotonic"
+    mitigation: Literal["none", "reweigh"] = "none"
+    folds: Annotated[int, Meta(ge=2, le=20)] = 5
+    out_of_fold_rows: Annotated[int, Meta(ge=0)] = 20_000
+
+
+class Gate(_Strict):
+    """One demand on a metric of the test rows; ``components.evaluate.metrics`` lists them."""
+
+    metric: str
+    min: float | None = None
+    max: float | None = None
+
+
+DEFAULT_GATES = (
+    # Better than chance beyond doubt, better than quoting the base rate, believable,
+    Gate(metric="auc_low", min=0.5),
+    Gate(metric="brier_skill", min=0.0),
+    Gate(metric="calibration_error", max=0.05),
+    # not overfitted, and not reading its own answer.
+    Gate(metric="auc_drop", max=0.15),
+    Gate(metric="single_feature_auc", max=0.99),
+)
+
+
+class Gates(_Strict):
+    """What must hold before anything is registered. ``no_data: stop`` (the default)
+    stops at a metric that could not be measured; ``report`` only reports it."""
+
+    metrics: tuple[Gate, ...] = DEFAULT_GATES
+    no_data: Literal["stop", "report"] = "stop"
+
+
+class Identity(_Strict):
+    """What model-risk staff ask first. ``tier`` 1 is the most material."""
+
+    name: str = ""
+    owner: str = ""
+    purpose: str = ""
+    tier: Annotated[int, Meta(ge=1, le=4)] = 3
+    limits: tuple[str, ...] = ()
+
+
+class ModelConfig(Identity, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole of ``model.yaml``. ``name`` defaults to the contract's."""
+
+    apiVersion: Literal["serinus.io/v1"] = "serinus.io/v1"  # noqa: N815  the Kubernetes spelling
+    kind: Literal["ModelConfig"] = "ModelConfig"
+    split: Split = Split()
+    training: Training = Training()
+    gates: Gates = Gates()
+
+    def identity(self) -> Identity:
+        """Only the fields that say what the model is."""
+        return Identity(**{name: getattr(self, name) for name in Identity.__struct_fields__})
+
+
+def load_config(path: str | Path | None) -> ModelConfig:
+    """Read and check ``model.yaml``; None gives the defaults.
+
+    Raises:
+        SerinusError: ``SRN-PIPELINE-020`` it cannot be read or is not YAML;
+            ``-021`` a key is misspelt, out of range or of the wrong type;
+            ``-022`` it contradicts itself.
+    """
+    if path is None:
+        return ModelConfig()
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SerinusError(
+            "SRN-PIPELINE-020",
+            f"the training config cannot be read ({getattr(error, 'strerror', None) or error})",
+            where=str(path),
+            hint="Give the path of a YAML file, or leave --config out to train with the defaults.",
+        ) from error
+    return parse_config(data if data is not None else {}, ModelConfig, where=str(path))
+
+
+def parse_config(data: Any, kind: type[T], *, where: str) -> T:
+    """Check parsed YAML, or the JSON text of one part, as a config. Raises as ``load_config``."""
+    try:
+        config = msgspec.json.decode(data, type=kind) if isinstance(data, str | bytes) else msgspec.convert(data, kind)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise SerinusError(
+            "SRN-PIPELINE-021",
+            f"not a training config: {error}",
+            where=where,
+            hint="Compare that key with docs/pipeline.md, which lists every key with its default.",
+        ) from error
+    parts = (config, *(getattr(config, name, None) for name in ("split", "gates")))
+    problems = [problem for part in parts for problem in _problems(part)]
+    if problems:
+        raise SerinusError(
+            "SRN-PIPELINE-022",
+            "; ".join(problems),
+            where=where,
+            hint="Mend each of these in the training config; docs/pipeline.md explains the keys.",
+        )
+    return config
+
+
+def _problems(part: object) -> list[str]:
+    found: list[str] = []
+    if isinstance(part, Split):
+        total = part.train + part.validation + part.test
+        if abs(total - 1) > 1e-6:
+            found.append(f"split: train, validation and test add up to {total:g}, not 1")
+        for key, value in (("gap", part.gap), ("warmup", part.warmup)):
+            try:
+                parse_duration(value or "0s")
+            except ValueError as error:
+                found.append(f"split.{key}: {error}")
+    if isinstance(part, Gates):
+        from components.evaluate.names import METRICS
+
+        for gate in part.metrics:
+            if gate.metric not in METRICS:
+                found.append(f'gates: there is no metric "{gate.metric}"; there are {", ".join(METRICS)}')
+            if gate.min is None and gate.max is None:
+                found.append(f"gates: {gate.metric} needs min or max")
+    return found

@@ -1,0 +1,1 @@
+"""Evaluate: the model on rows it has never seen."""

@@ -1,0 +1,1 @@
+"""Explain: what drives the model, and whether its reasons hold."""

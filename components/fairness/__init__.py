@@ -1,0 +1,1 @@
+"""Fairness: the policy's measures for every protected group."""

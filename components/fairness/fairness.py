@@ -1,0 +1,116 @@
+"""Whether decisions treat protected groups as the contract's policy demands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.fairness.measures import Finding, Group, judge, overall
+from components.step import Summary, read_contract, write_json
+from components.table import Rows, read_features
+from serinus.contract import Contract, Protected
+
+ON_TEST = "test rows"
+OUT_OF_SAMPLE = "all rows, each scored by a model that has not seen it"
+
+
+def fairness(contract: Path, features: Path, scores: Path, report: Path) -> Summary:
+    """Measure the policy for every protected group.
+
+    The test rows decide where every group that is large enough overall is large enough
+    among them. If not, and out-of-fold scores exist, all rows are judged, each by a model
+    that has not seen it: that is a statement about the way of training rather than about
+    the one model, and the report says so.
+
+    Args:
+        contract, features, scores: as ``components.evaluate`` takes and gives them.
+        report: JSON to write: ``verdict`` (pass, fail, no_data or none without a policy),
+            ``rows`` (which rows were judged), ``groups`` and ``findings``.
+    """
+    checked = read_contract(contract)
+    if checked.fairness is None:
+        write_json(report, {"verdict": "none", "basis": "", "groups": {}, "findings": [], "jurisdiction": ""})
+        return {"policy": "none"}
+    rows = read_features(checked, features, names=())
+    with np.load(scores) as found:
+        test, unseen = found["test"], found["unseen"]
+    basis, probability = choose(checked, rows, test, unseen)
+    groups = {p.column: count(checked, p, rows, probability) for p in checked.protected}
+    findings = [
+        judge(attribute, policy, group, members[reference_of(protected, members)], checked.fairness.min_group)
+        for protected, (attribute, members) in zip(checked.protected, groups.items(), strict=True)
+        for policy in checked.fairness.measures
+        for name, group in members.items()
+        if name != reference_of(protected, members)
+    ]
+    verdict = overall(findings)
+    write_json(
+        report,
+        {
+            "verdict": verdict,
+            "jurisdiction": checked.fairness.jurisdiction,
+            "basis": basis,
+            "min_group": checked.fairness.min_group,
+            "groups": {name: list(members.values()) for name, members in groups.items()},
+            "findings": findings,
+            "unsure": sum(finding.verdict != "no_data" and not finding.sure for finding in findings),
+        },
+    )
+    return _summary(verdict, basis, findings)
+
+
+def choose(
+    contract: Contract, rows: Rows, test: NDArray[np.float64], unseen: NDArray[np.float64]
+) -> tuple[str, NDArray[np.float64]]:
+    """Which rows' probabilities to judge (NaN for the others), and their name."""
+    assert contract.fairness is not None
+    enough = contract.fairness.min_group
+    for protected in contract.protected:
+        values = rows.protected[protected.column]
+        tested, everywhere = Counter(values[np.isfinite(test)]), Counter(values[np.isfinite(unseen)])
+        if any(tested[group] < enough <= everywhere[group] for group in everywhere if group):
+            return OUT_OF_SAMPLE, unseen
+    return ON_TEST, test
+
+
+def count(
+    contract: Contract, protected: Protected, rows: Rows, probability: NDArray[np.float64]
+) -> dict[str, Group]:
+    """Decisions by group, for rows with a probability, an outcome and a known group, largest first."""
+    rule = contract.decision
+    known = np.isfinite(probability) & np.isfinite(rows.outcome)
+    approved = probability < (rule.review_at if rule.review_at is not None else rule.decline_at)
+    values, good = rows.protected[protected.column], rows.outcome == 0
+    groups: list[Group] = []
+    for name in sorted(set(values[known].tolist()) - {""}):
+        inside = known & (values == name)
+        groups.append(
+            Group(
+                name,
+                rows=int(inside.sum()),
+                approved=int((inside & approved).sum()),
+                good=int((inside & good).sum()),
+                good_approved=int((inside & good & approved).sum()),
+            )
+        )
+    return {group.name: group for group in sorted(groups, key=lambda group: -group.rows)}
+
+
+def reference_of(protected: Protected, members: dict[str, Any]) -> str:
+    """The group compared with: the policy's, else the largest; the largest too if the
+    policy's has no row, which the report then shows."""
+    return protected.reference if protected.reference in members else next(iter(members), "")
+
+
+def _summary(verdict: str, basis: str, findings: list[Finding]) -> Summary:
+    worst = {
+        f"{f.measure} {f.attribute}={f.group}": f"{f.value:.3f} ({f.low:.3f}-{f.high:.3f})"
+        for f in findings
+        if f.value is not None and f.low is not None and f.high is not None and f.verdict == "fail"
+    }
+    unsure = sum(f.verdict != "no_data" and not f.sure for f in findings)
+    return {"verdict": verdict, "on": basis, "judged": len(findings), "unsure": unsure} | worst

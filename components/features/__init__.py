@@ -1,0 +1,1 @@
+"""Features: the contract's features of every record, as known at its time."""

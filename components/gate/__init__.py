@@ -1,0 +1,1 @@
+"""Gate: every demand with its number; stops what does not reach them."""

@@ -1,0 +1,1 @@
+"""Register: a signed bundle and its version."""

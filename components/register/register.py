@@ -1,0 +1,184 @@
+"""Turning a validated model into a signed bundle and a version in the registry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.config import Identity, parse_config
+from components.step import Summary, read_contract, read_json, write_json
+from components.table import TEST, VALIDATION, encode, read_features
+from components.train.lean import import_lightgbm
+from components.train.train import MODEL, load_calibrator, load_levels
+from serinus.bundle import Bundle, BundleParts, SigningKey, build_reference, write_bundle
+from serinus.errors import SerinusError
+from serinus.home import Home
+from serinus.registry import Registry
+
+REFERENCE_ROWS = 2000
+GOLDEN_ROWS = 32
+
+
+def register(
+    contract: Path,
+    ingested: Path,
+    features: Path,
+    assignment: Path,
+    model: Path,
+    metrics: Path,
+    validation: Path,
+    card_html: Path,
+    card: Path,
+    identity: str,
+    configs: dict[str, str],
+    code: str,
+    home: Path,
+    by: str,
+    run: str,
+    version: Path,
+) -> Summary:
+    """Write the bundle and register it as validated.
+
+    The bundle holds nothing of the clock, the run or the builder (the registry does),
+    so the same data, contract, config, code and locked libraries give the same files.
+    Where a version of these inputs exists, it is that version that is found again, and
+    no second one is made.
+
+    The reference rows and histograms are of the validation and test parts: the latest
+    rows, and scored by a model that has not seen them, as it will be in service.
+
+    Args:
+        contract to card: what the steps before wrote.
+        identity, configs: JSON texts of the training config's parts.
+        code: JSON text: digest of the sources, versions of the libraries.
+        home: the installation's directory; ``by``: who builds; ``run``: the run's name.
+        version: JSON to write: name, version, digest, bundle, created.
+
+    Raises:
+        SerinusError: ``SRN-PIPELINE-035`` the validation has not passed; those of
+            ``write_bundle`` and ``Registry.register``. Nothing half-done is left.
+    """
+    report = read_json(validation)
+    if report["verdict"] != "pass":
+        raise SerinusError(
+            "SRN-PIPELINE-035",
+            f"the validation's verdict is {report['verdict']}, so there is nothing to register",
+            where=str(validation),
+            hint="Run the whole pipeline; its gate decides what may be registered.",
+        )
+    import_lightgbm()  # before the kernel imports it whole
+    checked, who = read_contract(contract), parse_config(identity, Identity, where="identity")
+    place, data = Home(home), read_json(ingested)
+    name = who.name or checked.name
+    provenance = provenance_of(data, contract, identity, configs, code)
+    registry = Registry(place)
+    known = _same_inputs(registry, name, provenance["inputs"])
+    parts = build(
+        name=name,
+        version=known or registry.next_version(name),
+        paths=(contract, features, assignment, model),
+        metrics=read_json(metrics),
+        validation=report,
+        provenance=provenance,
+        card=read_json(card),
+        card_html=card_html.read_text(encoding="utf-8"),
+    )
+    before = set(place.bundles.iterdir())
+    bundle = write_bundle(place.bundles, parts, SigningKey.load_or_create(place.keys))
+    try:
+        entered = registry.register(bundle, by=by, owner=who.owner or by, run=run)
+    except BaseException:
+        _forget(bundle, before)
+        raise
+    result = {"name": name, "version": entered.version, "digest": entered.digest, "bundle": entered.path}
+    write_json(version, result | {"created": known is None})
+    return {"version": f"{name} v{entered.version}", "digest": entered.digest[:19] + "…"} | (
+        {"note": "same inputs as before"} if known else {}
+    )
+
+
+def build(
+    *,
+    name: str,
+    version: int,
+    paths: tuple[Path, Path, Path, Path],
+    metrics: dict[str, Any],
+    validation: dict[str, Any],
+    provenance: dict[str, Any],
+    card: dict[str, Any],
+    card_html: str,
+) -> BundleParts:
+    """Everything of a bundle, from the files of the steps (contract, features, assignment, model)."""
+    from serinus.model.booster import Ensemble
+
+    contract, model = read_contract(paths[0]), paths[3]
+    rows, codes = read_features(contract, paths[1]), np.load(paths[2])
+    levels, calibrator = load_levels(model), load_calibrator(model)
+    text = (model / MODEL).read_text(encoding="utf-8")
+    latest = np.flatnonzero((codes == VALIDATION) | (codes == TEST))
+    encoded = encode(contract, levels, {key: values[latest] for key, values in rows.columns.items()})
+    ensemble = Ensemble(text, features=len(contract.features))
+    reference_rows = encoded[_evenly(latest.size, REFERENCE_ROWS)]
+    golden_rows = encoded[_evenly(latest.size, GOLDEN_ROWS)]
+    from components.train.booster import load
+
+    scores = calibrator.apply(load(text).probability(encoded))
+    return BundleParts(
+        name=name,
+        version=version,
+        contract=contract,
+        model_text=text,
+        levels=levels,
+        calibrator=calibrator,
+        reference=build_reference(contract, levels, encoded, scores),
+        reference_rows=reference_rows,
+        reference_scores=calibrator.apply(ensemble.probability(reference_rows)),
+        golden_rows=golden_rows,
+        golden_scores=calibrator.apply(ensemble.probability(golden_rows)),
+        metrics=metrics,
+        validation=validation,
+        provenance=provenance,
+        card=card,
+        card_html=card_html,
+    )
+
+
+def provenance_of(
+    data: dict[str, Any], contract: Path, identity: str, configs: dict[str, str], code: str
+) -> dict[str, Any]:
+    """Where the model comes from; ``inputs`` is one digest over all of it."""
+    found: dict[str, Any] = {
+        "data": {"digest": data["digest"], "rows": data["rows"]},
+        "contract": "sha256:" + hashlib.sha256(contract.read_bytes()).hexdigest(),
+        "config": {"identity": json.loads(identity)} | {key: json.loads(text) for key, text in configs.items()},
+        "code": json.loads(code),
+    }
+    canonical = json.dumps(found, sort_keys=True, separators=(",", ":")).encode()
+    return found | {"inputs": "sha256:" + hashlib.sha256(canonical).hexdigest()}
+
+
+def _same_inputs(registry: Registry, name: str, inputs: str) -> int | None:
+    """The version that was made of the same inputs, if its bundle can still be read."""
+    for version in reversed(registry.versions(name)):
+        try:
+            if read_json(Path(version.path) / "provenance.json").get("inputs") == inputs:
+                return version.version
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def _evenly(total: int, wanted: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, total - 1, min(total, wanted)).round().astype(np.int64))
+
+
+def _forget(bundle: Bundle, before: set[Path]) -> None:
+    """Remove a bundle that this call wrote; a bundle that lay there before stays."""
+    if bundle.path not in before:
+        shutil.rmtree(bundle.path, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Split: training, validation and test rows, in time."""

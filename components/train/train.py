@@ -1,0 +1,136 @@
+"""Fitting, calibrating, and scoring rows that the model has not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.config import Training, parse_config
+from components.step import Summary, read_contract, read_struct, write_json
+from components.table import TEST, TRAIN, UNUSED, VALIDATION, Rows, encode, learn, read_features
+from components.train.booster import Fitted, fit
+from components.train.mitigation import reweigh
+from serinus.contract import Contract
+from serinus.errors import SerinusError
+from serinus.model import Calibrator, Levels, fit_isotonic
+
+Floats = NDArray[np.float64]
+MODEL, LEVELS, CALIBRATOR, OUT_OF_FOLD = "model.txt", "levels.json", "calibrator.json", "out_of_fold.npy"
+
+
+def train(contract: Path, features: Path, assignment: Path, config: str, model: Path, report: Path) -> Summary:
+    """Train a model and its calibrator.
+
+    Args:
+        contract, features, assignment: as ``components.split`` takes and gives them.
+        config: ``Training`` as JSON text.
+        model: directory to write: ``model.txt`` (LightGBM's text), ``levels.json``,
+            ``calibrator.json`` and ``out_of_fold.npy``: for each row of the table the raw
+            probability by a model that has not seen it, NaN where there is none.
+        report: JSON to write: trees, what was calibrated on, weights by group.
+
+    Raises:
+        SerinusError: ``SRN-PIPELINE-034`` reweighing without a protected attribute.
+    """
+    checked, settings = read_contract(contract), parse_config(config, Training, where="training")
+    rows, codes = read_features(checked, features), np.load(assignment)
+    levels = learn(checked, rows.columns, codes == TRAIN)
+    encoded = encode(checked, levels, rows.columns)
+    fitted, weights = _fit(checked, settings, encoded, rows, codes)
+    unseen = _out_of_fold(checked, settings, encoded, rows, codes, fitted)
+    calibrator, basis = _calibrate(settings, fitted, encoded, rows, codes, unseen)
+    model.mkdir(parents=True, exist_ok=True)
+    (model / MODEL).write_text(fitted.text, encoding="utf-8")
+    write_json(model / LEVELS, levels)
+    write_json(model / CALIBRATOR, calibrator)
+    np.save(model / OUT_OF_FOLD, unseen)
+    summary: Summary = {
+        "rows": int((codes == TRAIN).sum()),
+        "features": len(checked.features),
+        "trees": fitted.trees,
+        "calibrated_on": basis,
+        "mitigation": settings.mitigation,
+    }
+    write_json(report, summary | {"weights": weights, "out_of_fold_rows": int(np.isfinite(unseen).sum())})
+    return summary | {"rows": f"{summary['rows']:,}"}
+
+
+def load_levels(model: Path) -> Levels:
+    """Levels of a model that ``train`` wrote."""
+    return read_struct(model / LEVELS, Levels)
+
+
+def load_calibrator(model: Path) -> Calibrator:
+    """Calibrator of a model that ``train`` wrote."""
+    return read_struct(model / CALIBRATOR, Calibrator)
+
+
+def _weights(contract: Contract, settings: Training, rows: Rows, chosen: NDArray[Any]) -> tuple[Floats | None, Any]:
+    if settings.mitigation == "none":
+        return None, {}
+    if not contract.protected:
+        raise SerinusError(
+            "SRN-PIPELINE-034",
+            "training.mitigation is reweigh, but the contract has no protected attribute to weigh by",
+            where=contract.name,
+            hint="Declare the attribute under protected in the contract, or set mitigation: none.",
+        )
+    values = [rows.protected[p.column][chosen].tolist() for p in contract.protected]
+    groups = np.array([" / ".join(combination) for combination in zip(*values, strict=True)], dtype=object)
+    return reweigh(groups, rows.outcome[chosen])
+
+
+def _fit(
+    contract: Contract, settings: Training, encoded: Floats, rows: Rows, codes: NDArray[Any]
+) -> tuple[Fitted, Any]:
+    inside, check = codes == TRAIN, codes == VALIDATION
+    weight, table = _weights(contract, settings, rows, inside)
+    fitted = fit(
+        contract,
+        settings,
+        encoded[inside],
+        rows.outcome[inside],
+        weight=weight,
+        validation=(encoded[check], rows.outcome[check]),
+    )
+    return fitted, table
+
+
+def _out_of_fold(
+    contract: Contract, settings: Training, encoded: Floats, rows: Rows, codes: NDArray[Any], fitted: Fitted
+) -> Floats:
+    """Raw probabilities by models that have not seen the row: of the test rows by the
+    model itself, of the others by one trained without their part, with as many trees."""
+    unseen = np.full(codes.size, np.nan)
+    if not 0 < int((codes != UNUSED).sum()) <= settings.out_of_fold_rows:
+        return unseen
+    unseen[codes == TEST] = fitted.probability(encoded[codes == TEST])
+    inside = np.flatnonzero((codes == TRAIN) | (codes == VALIDATION))
+    random = np.random.default_rng(settings.seed)
+    fold = np.empty(inside.size, dtype=np.int64)
+    for value in (0.0, 1.0):  # the same share of bad outcomes in every fold
+        same = np.flatnonzero(rows.outcome[inside] == value)
+        fold[random.permutation(same)] = np.arange(same.size) % settings.folds
+    for part in range(settings.folds):
+        out, rest = inside[fold == part], inside[fold != part]
+        weight, _ = _weights(contract, settings, rows, rest)
+        other = fit(contract, settings, encoded[rest], rows.outcome[rest], weight=weight, rounds=fitted.trees)
+        unseen[out] = other.probability(encoded[out])
+    return unseen
+
+
+def _calibrate(
+    settings: Training, fitted: Fitted, encoded: Floats, rows: Rows, codes: NDArray[Any], unseen: Floats
+) -> tuple[Calibrator, str]:
+    """On the validation rows; on all rows but the test's, scored out of fold, where there are those."""
+    if settings.calibration == "identity":
+        return Calibrator(), "nothing (identity)"
+    folded = np.isfinite(unseen) & (codes != TEST)
+    if folded.any():
+        return fit_isotonic(unseen[folded], rows.outcome[folded]), f"{int(folded.sum()):,} rows out of fold"
+    check = codes == VALIDATION
+    raw = fitted.probability(encoded[check])
+    return fit_isotonic(raw, rows.outcome[check]), f"{int(check.sum()):,} validation rows"

@@ -1,0 +1,1 @@
+"""Validate: the records as a whole against the contract."""

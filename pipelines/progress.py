@@ -1,0 +1,74 @@
+"""What a person sees of a run: a line for each step, a table when the gate stops it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+from components.step import Summary
+
+_STYLE = {"pass": "green", "fail": "bold red", "no_data": "yellow"}
+WIDTH = 10
+
+
+class Progress:
+    """A ``Listener`` on a console: a spinner while a step runs, then its line.
+
+    Without a terminal there is no spinner, and the lines are the same.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status: Status | None = None
+
+    def started(self, step: str) -> None:
+        """Show that the step runs."""
+        if self._console.is_terminal:
+            self._status = self._console.status(f"{step} …")
+            self._status.start()
+
+    def finished(self, step: str, seconds: float, cached: bool, summary: Summary) -> None:
+        """Show the step's line."""
+        self._clear()
+        took = "cached" if cached else f"{seconds:.1f} s"
+        numbers = "  ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in summary.items())
+        self._console.print(f"  [green]✓[/] {step:<{WIDTH}} {took:>7}  [dim]{numbers}[/]", highlight=False)
+
+    def failed(self, step: str, seconds: float) -> None:
+        """Show that the step failed; why is the error's to say."""
+        self._clear()
+        self._console.print(f"  [red]✗[/] {step:<{WIDTH}} {seconds:>5.1f} s", highlight=False)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._clear()
+
+    def _clear(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def demands_table(demands: list[dict[str, Any]]) -> Table:
+    """The gate's demands, what is wrong first."""
+    table = Table(title="Validation gate", title_justify="left", box=None, pad_edge=False)
+    for name in ("metric", "value", "threshold", "verdict", ""):
+        table.add_column(name, justify="right" if name == "value" else "left")
+    order = {"fail": 0, "no_data": 1, "pass": 2}
+    for demand in sorted(demands, key=lambda item: order[item["verdict"]]):
+        verdict = demand["verdict"]
+        table.add_row(
+            demand["metric"],
+            "no data" if demand["value"] is None else f"{demand['value']:.4g}",
+            demand["threshold"],
+            f"[{_STYLE[verdict]}]{verdict.replace('_', ' ')}[/]",
+            demand["note"],
+        )
+    return table
+
+
+def _value(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,148 @@
+"""One run of the training pipeline, from the files a person names to a registered version."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from components.config import ModelConfig, load_config
+from components.step import StepFailed, read_json, write_json
+from pipelines.local import Listener, Outcome, run_local
+from pipelines.provenance import by_content, code_of
+from serinus.contract import dump_contract, load_contract
+from serinus.errors import SerinusError
+from serinus.home import Home
+
+
+@dataclass(frozen=True)
+class Result:
+    """A registered version: where its bundle lies, what its gate said, where the time went.
+
+    ``created`` is False where the same inputs had given this version before.
+    """
+
+    name: str
+    version: int
+    digest: str
+    bundle: Path
+    created: bool
+    run: str
+    gate: dict[str, Any]
+    seconds: dict[str, float]
+    cached: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a script."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
+
+
+def run_pipeline(
+    contract: Path,
+    data: Path,
+    *,
+    home: Home,
+    by: str,
+    listener: Listener,
+    config: Path | None = None,
+    name: str | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Result:
+    """Train, validate and register a model on this machine.
+
+    Args:
+        contract, data, config: files; without ``config`` the defaults hold.
+        home: where results go; by: who builds; name: another name for the model.
+        listener: is told of each step.
+
+    Raises:
+        SerinusError: the error of whatever was wrong; nothing half-done is registered.
+        KeyboardInterrupt: after the running step was stopped.
+    """
+    begin = clock()
+    agreed, settings = load_contract(contract), load_config(config)
+    if name:
+        settings = msgspec.structs.replace(settings, name=name)
+    link = by_content(data, home.cache / "data")
+    # Local time has no place in a name; the suffix keeps two runs of one second apart.
+    run = datetime.fromtimestamp(begin, UTC).strftime("%Y%m%dT%H%M%SZ") + f"-{agreed.name}-{secrets.token_hex(2)}"
+    directory = home.runs / run
+    try:
+        outcome = run_local(
+            {
+                "data": str(link),
+                "contract": json.dumps(dump_contract(agreed), separators=(",", ":")),
+                **parts_of(settings),
+                "code": json.dumps(code_of(), separators=(",", ":")),
+                "home": str(home.root),
+                "by": by,
+                "run": run,
+            },
+            directory=directory,
+            cache=home.cache / "pipeline",
+            listener=listener,
+        )
+    except SerinusError as error:
+        shown = _in_users_words(error, link, data)
+        _record(directory, {"run": run, "error": shown.to_dict(), "seconds": round(clock() - begin, 3)})
+        raise shown from error
+    result = _result(run, outcome, clock() - begin)
+    _record(directory, result.to_dict())
+    shutil.copyfile(outcome.outputs["card"]["html"].path, directory / "card.html")
+    return result
+
+
+def parts_of(config: ModelConfig) -> dict[str, str]:
+    """The training config as the pipeline's parameters: each part apart, defaults written out."""
+
+    def text(part: object) -> str:
+        return msgspec.json.encode(part, order="deterministic").decode()
+
+    return {
+        "split_config": text(config.split),
+        "training_config": text(config.training),
+        "gates_config": text(config.gates),
+        "identity": text(config.identity()),
+    }
+
+
+def _result(run: str, outcome: Outcome, total: float) -> Result:
+    entered = read_json(outcome.outputs["register"]["version"].path)
+    validation = read_json(outcome.outputs["gate"]["validation"].path)
+    steps = dict(outcome.seconds)
+    steps["start"] = round(total - sum(steps.values()), 3)
+    return Result(
+        name=entered["name"],
+        version=entered["version"],
+        digest=entered["digest"],
+        bundle=Path(entered["bundle"]),
+        created=entered["created"],
+        run=run,
+        gate=validation,
+        seconds=steps | {"total": round(total, 3)},
+        cached=outcome.cached,
+    )
+
+
+def _in_users_words(error: SerinusError, link: Path, data: Path) -> SerinusError:
+    """Name the file as its owner does, not by the link that carries its digest."""
+    pairs = {"what": error.what, "where": error.where, "hint": error.hint}
+    what, where, hint = (text.replace(str(link), str(data)) for text in pairs.values())
+    details = error.details if isinstance(error, StepFailed) else {}
+    return StepFailed(error.code, what, where=where, hint=hint, details=details)
+
+
+def _record(directory: Path, value: dict[str, Any]) -> None:
+    """Leave ``run.json``; a full disk must not hide the error that is being reported."""
+    try:
+        write_json(directory / "run.json", value)
+    except OSError:
+        return

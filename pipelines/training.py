@@ -1,0 +1,115 @@
+"""The training pipeline: from records to a registered version."""
+
+# No postponed annotations here: KFP reads the types themselves.
+from kfp import dsl
+
+from components.card.component import card
+from components.evaluate.component import evaluate
+from components.explain.component import explain
+from components.fairness.component import fairness
+from components.features.component import features
+from components.gate.component import gate
+from components.ingest.component import ingest
+from components.register.component import register
+from components.split.component import split
+from components.train.component import train
+from components.validate.component import validate
+
+STEPS = (
+    "ingest",
+    "validate",
+    "features",
+    "split",
+    "train",
+    "evaluate",
+    "fairness",
+    "explain",
+    "gate",
+    "card",
+    "register",
+)
+"""The tasks in the order in which they run on one machine."""
+
+
+@dsl.pipeline(
+    name="serinus-training",
+    description="Ingest, validate, features, split, train, evaluate, fairness, explain, gate, card, register.",
+)
+def training(
+    data: str,
+    contract: str,
+    split_config: str = "{}",
+    training_config: str = "{}",
+    gates_config: str = "{}",
+    identity: str = "{}",
+    code: str = "{}",
+    home: str = "/var/lib/serinus",
+    by: str = "pipeline",
+    run: str = "",
+):
+    """Train, validate and register a model of any tabular data set.
+
+    Args:
+        data: path of the records (CSV or Parquet).
+        contract: the data contract as JSON.
+        split_config, training_config, gates_config, identity: parts of the training
+            config as JSON; each has defaults. Apart, so that new gates do not train again.
+        code: JSON: digest of the code and versions of the libraries.
+        home: the installation's directory, where bundles and the registry lie.
+        by: who builds; run: the run's name.
+    """
+    read = ingest(data=data, contract=contract, code=code)
+    agreed = read.outputs["contract_out"]
+    checked = validate(contract=agreed, records=read.outputs["records"])
+    made = features(contract=agreed, records=read.outputs["records"], profile=checked.outputs["report"])
+    table = made.outputs["table"]
+    parts = split(contract=agreed, table=table, config=split_config)
+    assignment = parts.outputs["assignment"]
+    fitted = train(contract=agreed, table=table, assignment=assignment, config=training_config)
+    model = fitted.outputs["model"]
+    judged = evaluate(contract=agreed, table=table, assignment=assignment, model=model)
+    fair = fairness(contract=agreed, table=table, scores=judged.outputs["scores"])
+    explained = explain(contract=agreed, table=table, assignment=assignment, model=model)
+    explained.after(fair)  # one order everywhere; a server would run the two at once
+    passed = gate(
+        metrics=judged.outputs["metrics"],
+        fairness=fair.outputs["report"],
+        explain=explained.outputs["report"],
+        config=gates_config,
+    )
+    written = card(
+        contract=agreed,
+        ingested=read.outputs["report"],
+        profile=checked.outputs["report"],
+        split=parts.outputs["report"],
+        training=fitted.outputs["report"],
+        metrics=judged.outputs["metrics"],
+        fairness=fair.outputs["report"],
+        explain=explained.outputs["report"],
+        validation=passed.outputs["validation"],
+        identity=identity,
+        split_config=split_config,
+        training_config=training_config,
+        gates_config=gates_config,
+    )
+    entered = register(
+        contract=agreed,
+        ingested=read.outputs["report"],
+        table=table,
+        assignment=assignment,
+        model=model,
+        metrics=judged.outputs["metrics"],
+        validation=passed.outputs["validation"],
+        card_html=written.outputs["html"],
+        card=written.outputs["content"],
+        identity=identity,
+        split_config=split_config,
+        training_config=training_config,
+        gates_config=gates_config,
+        code=code,
+        home=home,
+        by=by,
+        run=run,
+    )
+    # What a run changes in the world is never taken from a cache.
+    entered.set_caching_options(enable_caching=False)
