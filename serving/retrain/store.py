@@ -46,7 +46,7 @@ class FileStore:
                 "SRN-RETRAIN-002",
                 f"the ledger of retraining cannot be read ({error})",
                 where=str(self._path),
-                hint="Restore a copy, or move it away while no alert fires: without it a run may be repeated.",
+                hint="Restore a copy, or move it away while no alert fires: else a run may be repeated.",
             ) from error
 
     def save(self, ledger: Ledger) -> None:
