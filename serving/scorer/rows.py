@@ -14,6 +14,7 @@ from serving.scorer.refusal import Refusal, bad
 Floats = NDArray[np.float64]
 Value = float | int | str | bool | None
 Cells = Sequence[Value]
+Place = Callable[[int, str], str]
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -32,13 +33,15 @@ class Parsed(msgspec.Struct, frozen=True):
     outputs: tuple[str, ...] = ()
 
 
-def encode_named(vectorizer: Vectorizer, rows: Sequence[Mapping[str, Value]], where: str) -> Parsed:
-    """Rows by feature name. Raises ``Refusal`` at ``where[i].feature``."""
+def encode_named(
+    vectorizer: Vectorizer, rows: Sequence[Mapping[str, Value]], where: str, place: Place | None = None
+) -> Parsed:
+    """Rows by feature name. Raises ``Refusal`` at ``where[i].feature``, or at ``place(i, feature)``."""
 
     def encode(i: int) -> Floats:
         return vectorizer.encode(rows[i])
 
-    return _encode(vectorizer, len(rows), encode, lambda i, name: rows[i].get(name), where)
+    return _encode(vectorizer, len(rows), encode, lambda i, name: rows[i].get(name), where, place)
 
 
 def encode_cells(
@@ -90,6 +93,7 @@ def _encode(
     encode: Callable[[int], Floats],
     value: Callable[[int, str], Value],
     where: str,
+    place: Place | None = None,
 ) -> Parsed:
     if count == 0:
         raise bad(where, "holds no rows")
@@ -99,7 +103,8 @@ def _encode(
         try:
             out[i] = encode(i)
         except FieldError as error:
-            raise bad(f"{where}[{i}].{error.field}", error.message) from error
+            field = place(i, error.field) if place is not None else f"{where}[{i}].{error.field}"
+            raise bad(field, error.message) from error
         except (OverflowError, ValueError) as error:
             # An integer beyond every float, or too long even to be quoted.
             raise bad(f"{where}[{i}]", "holds a number too large for this model") from error

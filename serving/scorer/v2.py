@@ -119,7 +119,16 @@ def _columns(request: Request, vectorizer: Vectorizer) -> Parsed:
             )
     names = tuple(columns)
     rows = [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return encode_named(vectorizer, rows, "inputs")
+
+    def place(i: int, feature: str) -> str:
+        # The row's place in the feature's tensor; a feature without one has no place.
+        return (
+            f"inputs[{names.index(feature)}].data[{i}] ({feature})"
+            if feature in columns
+            else f"inputs ({feature})"
+        )
+
+    return encode_named(vectorizer, rows, "inputs", place)
 
 
 def _flat(tensor: Input, k: int) -> list[Value]:
