@@ -112,7 +112,7 @@ class RolloutDesk:
             if left <= 0:
                 raise SerinusError(
                     "SRN-ROLLOUT-006",
-                    f"rollout {status.id} is still {status.phase.value} after {timeout:g} s: {status.message}",
+                    f"rollout {status.id}: still {status.phase.value} after {timeout:g} s ({status.message})",
                     where=str(rollout.directory),
                     hint="serinus rollout status says what it waits for.",
                 )
@@ -144,10 +144,36 @@ class RolloutDesk:
             started_by=rollout.record.started_by,
         )
 
-    def command(self, kind: str, *, by: str, reason: str = "") -> None:
-        """Give ``pause``, ``resume``, ``abort`` or ``promote``; the history says whether it was obeyed."""
-        made = {"id": secrets.token_hex(4), "kind": kind, "by": by, "at": time.time(), "reason": reason}
+    def command(self, kind: str, *, by: str, reason: str = "") -> str:
+        """Give ``pause``, ``resume``, ``abort`` or ``promote``; the history says whether it was obeyed.
+
+        Returns the command's id.
+        """
+        name = secrets.token_hex(4)
+        made = {"id": name, "kind": kind, "by": by, "at": time.time(), "reason": reason}
         self._current().inbox.put(msgspec.convert(made, Command))
+        return name
+
+    async def obeyed(self, kind: str, *, by: str, reason: str = "", timeout: float = 15.0) -> RolloutStatus:
+        """Give a command and wait until the engine has obeyed it.
+
+        Raises:
+            SerinusError: SRN-ROLLOUT-008 with the engine's reason if it refuses.
+        """
+        rollout = self._current()
+        if rollout.status.ended:
+            raise _refused(f"{kind} by {by} refused: the rollout is {rollout.status.phase.value}")
+        name = self.command(kind, by=by, reason=reason)
+        end = time.monotonic() + timeout
+        while name not in rollout.status.handled and time.monotonic() < end:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(rollout.changed.wait(), 0.5)
+        for entry in reversed(rollout.status.history):
+            if entry.reason == "CommandRefused" and entry.message.startswith(f"{kind} by {by} refused"):
+                raise _refused(entry.message)
+            if entry.message.startswith(f"{kind} by {by}"):
+                break
+        return rollout.status
 
     def pause(self, *, by: str, reason: str = "") -> None:
         """Hold the weights; judging goes on."""
@@ -226,3 +252,9 @@ class RolloutDesk:
         if source != "rollout":
             log.warning("%s: %s", reason, message)
         self.on_notice(Notice(at=time.time(), source=source, reason=reason, message=message))
+
+
+def _refused(what: str) -> SerinusError:
+    return SerinusError(
+        "SRN-ROLLOUT-008", what, where="rollout", hint="serinus rollout status says where it stands."
+    )

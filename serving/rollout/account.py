@@ -15,6 +15,7 @@ from .spec import RolloutSpec
 from .status import HISTORY, Condition, Entry, Phase, RolloutStatus, Tally
 
 LIVE = frozenset({Phase.PROGRESSING, Phase.PAUSED, Phase.AWAITING_APPROVAL})
+QUIET = 10.0  # seconds without a canary request before that is said
 JUDGED = LIVE | {Phase.PROMOTING, Phase.PROMOTED}
 
 
@@ -144,7 +145,14 @@ def _data(spec: RolloutSpec, status: RolloutStatus, seen: Observation, now: floa
         return set_condition(status, "DataAvailable", "True", "Receiving", "canary requests are counted", now)
     if seen.failure is not None:
         return set_condition(status, "DataAvailable", "False", "ProviderError", seen.failure, now)
-    if now - status.last_data > 10:
-        quiet = f"no canary request was counted for {now - status.last_data:.0f} s"
-        return set_condition(status, "DataAvailable", "False", "NoData", quiet, now)
+    quiet = now - status.last_data
+    if quiet > QUIET:
+        message = f"no canary request was counted for {quiet:.0f} s"
+        return set_condition(status, "DataAvailable", "False", "NoData", message, now)
+    old = status.condition("DataAvailable")
+    if old is not None and old.status == "False":
+        # The provider answers again, or a new step began: wait for requests before saying more.
+        return set_condition(
+            status, "DataAvailable", "Unknown", "Waiting", "waiting for canary requests", now
+        )
     return status

@@ -77,7 +77,9 @@ def candidate_crashed(ctx: Context) -> RolloutStatus | None:
     if health.state == "crashed":
         return roll_back(ctx, "CandidateCrashed", f"{ctx.status.candidate} {health.detail or 'crashed'}")
     if health.state == "absent" and ctx.status.step >= 0:
-        return roll_back(ctx, "CandidateGone", f"{ctx.status.candidate} is no longer there: its processes are gone")
+        return roll_back(
+            ctx, "CandidateGone", f"{ctx.status.candidate} is no longer there: its processes are gone"
+        )
     return None
 
 
