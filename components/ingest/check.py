@@ -18,7 +18,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Problem:
-    """One way in which one column breaks the contract: how often, and where first."""
+    """How often one column breaks the contract, and where first: row (1-based) and text."""
 
     column: str
     expected: str
@@ -26,26 +26,22 @@ class Problem:
     examples: tuple[tuple[int, str | None], ...]
 
 
-def conditions(contract: Contract, name: str, time_format: str) -> dict[str, str]:
-    """What is wrong with a value of the column, as DuckDB conditions by kind."""
+def condition(contract: Contract, name: str, time_format: str) -> str:
+    """When a value of the column breaks the contract, as a DuckDB condition ("" if nothing does)."""
     column = contract.columns[name]
     text, typed = present_sql(name), typed_sql(name, column, time_format)
-    found: dict[str, str] = {}
+    broken: list[str] = []
     if column.type not in ("category", "id"):
-        found["type"] = f"{text} IS NOT NULL AND {typed} IS NULL"
-    limits: list[str] = []
+        broken.append(f"({text} IS NOT NULL AND {typed} IS NULL)")
     if column.min is not None:
-        limits.append(f"{typed} < {column.min!r}")
+        broken.append(f"{typed} < {column.min!r}")
     if column.max is not None:
-        limits.append(f"{typed} > {column.max!r}")
-    if limits:
-        found["range"] = " OR ".join(limits)
+        broken.append(f"{typed} > {column.max!r}")
     if column.categories is not None:
-        levels = ", ".join(map(literal, column.categories))
-        found["level"] = f"{text} IS NOT NULL AND {text} NOT IN ({levels})"
+        broken.append(f"{text} NOT IN ({', '.join(map(literal, column.categories))})")
     if refuses_missing(contract, name):
-        found["missing"] = f"{text} IS NULL"
-    return found
+        broken.append(f"{text} IS NULL")
+    return " OR ".join(broken)
 
 
 def refuses_missing(contract: Contract, name: str) -> bool:
@@ -60,27 +56,21 @@ def find_problems(
     formats: Mapping[str, str],
 ) -> list[Problem]:
     """Every problem in the table ``raw``, those that stand first in the file first."""
-    asked = [
-        (name, kind, condition)
-        for name in names
-        for kind, condition in conditions(contract, name, formats.get(name, "")).items()
-    ]
+    asked = {name: condition(contract, name, formats.get(name, "")) for name in names}
+    asked = {name: broken for name, broken in asked.items() if broken}
     if not asked:
         return []
     counts = connection.execute(
-        "SELECT "
-        + ", ".join(f"count(*) FILTER (WHERE {condition})" for _, _, condition in asked)
-        + " FROM raw"
+        "SELECT " + ", ".join(f"count(*) FILTER (WHERE {broken})" for broken in asked.values()) + " FROM raw"
     ).fetchone()
     assert counts is not None
     found: list[Problem] = []
-    for (name, kind, condition), count in zip(asked, counts, strict=True):
+    for (name, broken), count in zip(asked.items(), counts, strict=True):
         if count:
             examples = connection.execute(
-                f"SELECT n, {quote(name)} FROM raw WHERE {condition} ORDER BY n LIMIT {_SHOWN}"
+                f"SELECT n, {quote(name)} FROM raw WHERE {broken} ORDER BY n LIMIT {_SHOWN}"
             ).fetchall()
-            expected = expectation(contract.columns[name], kind)
-            found.append(Problem(name, expected, count, tuple(examples)))
+            found.append(Problem(name, expectation(contract.columns[name]), count, tuple(examples)))
     return sorted(found, key=lambda problem: problem.examples[0][0])
 
 
@@ -92,7 +82,7 @@ def refusal(source: Source, contract: Contract, problems: Sequence[Problem]) -> 
     total = sum(problem.count for problem in problems)
     hint = ""
     if total > 1:
-        columns = len({problem.column for problem in problems})
+        columns = len(problems)
         listed = "".join(f"\n  {_line(source, problem, places)}" for problem in problems)
         hint = (
             f"{total:,} values in {columns} column{'s' if columns > 1 else ''} break the contract:{listed}\n"
@@ -109,7 +99,7 @@ def refusal(source: Source, contract: Contract, problems: Sequence[Problem]) -> 
 def _line(source: Source, problem: Problem, places: Mapping[int, int]) -> str:
     examples = ", ".join(f"{source.unit} {places[row]:,} {_shown(value)}" for row, value in problem.examples)
     more = ", …" if problem.count > len(problem.examples) else ""
-    return f"{problem.column}: {problem.count:,} not {problem.expected} ({examples}{more})"
+    return f"{problem.column}: {problem.count:,} ({examples}{more}); expected {problem.expected}"
 
 
 def _shown(value: str | None) -> str:

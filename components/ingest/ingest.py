@@ -11,8 +11,8 @@ import duckdb
 import msgspec
 
 from components.ingest.check import find_problems, refusal
-from components.ingest.source import Source, damaged, digest, empty, open_source, selection
-from components.ingest.typing import FORMATS, ISO, present_sql, swapped, timestamp_sql, typed_sql
+from components.ingest.source import Source, damaged, digest, empty, not_utf8, open_source, selection
+from components.ingest.typing import FORMATS, ISO, present_sql, swapped, timestamp_sql, typed_sql, word_sql
 from serinus.contract import Contract
 from serinus.errors import SerinusError
 from serinus.features.values import label_sql, literal, quote
@@ -63,8 +63,8 @@ def ingest(
     """
     opened = open_source(source, contract.columns)
     _check_columns(opened, contract)
-    out.parent.mkdir(parents=True, exist_ok=True)
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".ingest-", dir=out.parent) as scratch:
             config: dict[str, str | bool | int | float | list[str]] = {
                 "memory_limit": memory_limit,
@@ -116,6 +116,10 @@ def _run(
         for name in names
         if contract.columns[name].type == "timestamp"
     }
+    label = contract.label.column
+    if contract.columns[label].type in ("number", "integer"):
+        word = word_sql(label)
+        connection.execute(f"UPDATE raw SET {quote(label)} = {word} WHERE {word} <> {quote(label)}")
     problems = find_problems(connection, contract, names, formats)
     if problems:
         raise refusal(source, contract, problems)
@@ -149,18 +153,16 @@ def _stage(connection: duckdb.DuckDBPyConnection, source: Source, names: tuple[s
         raise damaged(source.path, error) from error
 
 
+_SAID = ("Expected", "Value with", "Maximum", "The quote")  # how its explanations begin
+
+
 def _malformed(source: Source, message: str) -> SerinusError:
     """DuckDB's account of a line that is not CSV, in our words."""
     text = message.split("\n")
     number = next((line.rsplit(":", 1)[1].strip() for line in text if "Error on Line" in line), "")
-    detail = next(
-        (
-            line.strip()
-            for line in text[1:]
-            if line.strip() and not line.startswith(("Original Line", "Possible"))
-        ),
-        text[0],
-    )
+    detail = next((line.strip() for line in text if line.startswith(_SAID)), "it cannot be split into values")
+    if "unicode" in message.lower():
+        return not_utf8(source.path, f" at line {int(number):,}" if number.isdigit() else "")
     if not number.isdigit():
         return damaged(source.path, text[0])
     return SerinusError(

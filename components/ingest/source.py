@@ -117,6 +117,16 @@ def damaged(path: Path, error: object) -> SerinusError:
     )
 
 
+def not_utf8(path: Path, place: str) -> SerinusError:
+    """The error for a text in another encoding, or no text at all."""
+    return SerinusError(
+        "SRN-DATA-005",
+        f"the file is not UTF-8 text{place}",
+        where=str(path),
+        hint="Save it as UTF-8; iconv -f LATIN1 -t UTF-8 FILE converts what older Windows programs write.",
+    )
+
+
 def _parquet(path: Path) -> Source:
     with duckdb.connect() as connection:
         try:
@@ -132,7 +142,9 @@ def _csv(path: Path, wanted: set[str]) -> Source:
     try:
         with _text(path) as file:
             header = file.readline()
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise not_utf8(path, "") from error
+    except (OSError, EOFError, zlib.error) as error:
         raise damaged(path, error) from error
     if not header.strip():
         raise empty(path)

@@ -69,9 +69,9 @@ def _double(text: str) -> str:
     return f"(CASE WHEN contains({text}, '_') THEN NULL ELSE TRY_CAST({text} AS DOUBLE) END)"
 
 
-def expectation(column: Column, what: str) -> str:
-    """What was expected of a value, in words, for ``what`` of type, range, level or missing."""
-    if column.categories is not None and what != "missing":
+def expectation(column: Column) -> str:
+    """What was expected of a value, in words."""
+    if column.categories is not None:
         return "one of " + ", ".join(column.categories)
     noun = {
         "number": "a number",
@@ -82,9 +82,19 @@ def expectation(column: Column, what: str) -> str:
         "category": "a text",
     }[column.type]
     if column.min is not None and column.max is not None:
-        noun += f" from {column.min:g} to {column.max:g}"
-    elif column.min is not None:
-        noun += f" ≥ {column.min:g}"
-    elif column.max is not None:
-        noun += f" ≤ {column.max:g}"
-    return noun + (f" in {column.unit}" if column.unit and what != "type" else "")
+        return f"{noun} from {column.min:g} to {column.max:g}"
+    if column.min is not None:
+        return f"{noun} ≥ {column.min:g}"
+    if column.max is not None:
+        return f"{noun} ≤ {column.max:g}"
+    return noun
+
+
+def word_sql(name: str) -> str:
+    """A label's text with yes, no, true and false as 1 and 0, for a label of type number or integer."""
+    text = quote(name)
+    cases = " ".join(
+        f"WHEN lower({text}) IN ({', '.join(map(literal, words))}) THEN '{digit}'"
+        for words, digit in ((TRUE_WORDS, 1), (FALSE_WORDS, 0))
+    )
+    return f"(CASE {cases} ELSE {text} END)"

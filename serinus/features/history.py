@@ -104,12 +104,17 @@ class History:
         if old < _SLACK and old < len(self.times):
             return 0
         for index, values in enumerate(self.columns):
-            self.nulls[index] -= sum(value != value for value in values[:old])
+            self.nulls[index] -= absent(values[:old])
             del values[:old]
         for kept in (self.times, self.arrivals, self.label_at):
             if kept is not None:
                 del kept[:old]
         return old
+
+
+def absent(values: array[float]) -> int:
+    """How many of the values are NaN."""
+    return int(np.isnan(np.frombuffer(values)).sum()) if values else 0
 
 
 def aggregate(kind: Aggregate, values: array[float]) -> float | None:

@@ -14,7 +14,7 @@ import msgspec
 
 from serinus.contract import Contract, Feature
 from serinus.errors import SerinusError
-from serinus.features.history import History, aggregate
+from serinus.features.history import History, absent, aggregate
 from serinus.features.plan import NIGHT_ENDS, Frame, Windowed, plan, to_micros
 from serinus.features.values import from_micros, identifier, label_value, micros, number, present
 
@@ -347,7 +347,7 @@ def _unpack(packed: list[Any]) -> History:
     history.arrivals.frombytes(arrivals)
     for index, column in enumerate(columns):
         history.columns[index].frombytes(column)
-        history.nulls[index] = sum(value != value for value in history.columns[index])
+        history.nulls[index] = absent(history.columns[index])
     if history.label_at is not None:
         history.label_at.frombytes(label_at)
     history.latest_arrival, history.latest_label = latest

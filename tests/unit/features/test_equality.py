@@ -87,7 +87,7 @@ def assert_same(streamed: dict[int, dict[str, object]], batched: dict[int, dict[
                 assert value == expected, (row, name, value, expected)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(record.map(with_arrival), min_size=1, max_size=40))
 def test_replaying_late_duplicate_and_tied_events_gives_the_batch_values(
     records: list[dict[str, Any]],
