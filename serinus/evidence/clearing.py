@@ -20,7 +20,7 @@ _FINE = 24  # points between two nodes when bounds are drawn
 
 
 def log_below(curve: Floats, at: int, direction: int) -> Floats:
-    """Ln e-value against "the ratio is at node ``at`` or further in ``direction``", one per edge.
+    """Log of the e-value against "the ratio is at node ``at`` or further in ``direction``", one per edge.
 
     A uniform mixture over the nodes on the near side. Its mean is at most 1 at every such ratio, because the
     likelihood ratio of a nearer node is monotone in the canary's bad units.
@@ -32,7 +32,7 @@ def log_below(curve: Floats, at: int, direction: int) -> Floats:
 
 
 def log_clear(rows: Floats, grid: Grid) -> Floats:
-    """Ln e-value of no harm, (edges, sides): the mean of the ratio's and the absolute margin's evidence."""
+    """Log of the e-value of no harm, (edges, sides): the mean of the ratio's and the absolute margin's evidence."""
     curve = grid.full_curve(rows)
     absolute = rows[:, grid.absolute]
     sides = [
@@ -84,17 +84,17 @@ def _share_bounds(n: int, bad: int, delta: float) -> tuple[float, float]:
         return 0.0, 1.0
     log_mixture = math.lgamma(bad + 1) + math.lgamma(n - bad + 1) - math.lgamma(n + 2)
     need = log_mixture + math.log(delta)
-
-    def inside(p: float) -> bool:
-        at = (bad * math.log(p) if bad else 0.0) + ((n - bad) * math.log1p(-p) if bad < n else 0.0)
-        return at > need
-
     share, bounds = bad / n, []
     for end in (0.0, 1.0):
         inner, outer = share, end
-        for _ in range(50):
+        for _ in range(40):
             mid = (inner + outer) / 2
-            inner, outer = (mid, outer) if 0 < mid < 1 and inside(mid) else (inner, mid)
+            if not 0 < mid < 1 or (bad and bad * math.log(mid)) + (n - bad) * math.log1p(-mid) <= need:
+                outer = mid
+            else:
+                inner = mid
+            if abs(inner - outer) < 1e-9:
+                break
         bounds.append(outer)
     return bounds[0], bounds[1]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 
 def log_mean(log_e: Sequence[float], weights: Sequence[float]) -> float:
-    """Ln of the weighted mean of exp(log_e)."""
+    """Log of the weighted mean of exp(log_e)."""
     if not log_e:
         return 0.0
     shares = np.asarray(weights) / np.sum(weights)
@@ -23,7 +23,7 @@ def log_mean(log_e: Sequence[float], weights: Sequence[float]) -> float:
 
 
 def adjusted(log_e: Sequence[float], weights: Sequence[float]) -> NDArray[np.float64]:
-    """Ln of each guard's adjusted e-value: the least weighted mean over the sets that contain it.
+    """Log of each guard's adjusted e-value: the least weighted mean over the sets that contain it.
 
     The set that gives it holds the guard and the lowest of the others, so prefixes of the sorted list
     suffice.

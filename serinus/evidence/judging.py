@@ -26,7 +26,7 @@ class _Reading:
 
 
 def _log_harm(log_s: np.ndarray, epoch: int) -> np.ndarray:
-    """Ln E of rows of ln S_i: the mixture over alternatives, and the weight of onsets still to come."""
+    """Log of E from rows of ln S_i: the mixture over alternatives, and the weight of onsets still to come."""
     return np.logaddexp(np.logaddexp.reduce(log_s + LOG_PRIOR, axis=-1), math.log(unopened(epoch)))
 
 

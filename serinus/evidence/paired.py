@@ -55,7 +55,9 @@ def log10_paired(pairs: Pairs, margin: float, direction: int) -> float:
     """
     n = pairs.worse + pairs.better
     ratios = log_ratios(n, pairs.worse, margin / (1 + margin), direction)
-    return float(np.logaddexp.reduce(LOG_PRIOR + ratios)) / math.log(10)
+    # Harm is most often large; a good candidate is most often near the margin's inner side: weigh all alike.
+    prior = LOG_PRIOR if direction > 0 else np.full(len(ratios), -math.log(len(ratios)))
+    return float(np.logaddexp.reduce(prior + ratios)) / math.log(10)
 
 
 def judge_pairs(

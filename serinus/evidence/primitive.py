@@ -28,7 +28,7 @@ _TABLE = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1.0, 1 << 16)))))
 
 
 def log_factorial(k: Ints) -> Floats:
-    """Ln k! for integers k >= 0; exact sums below 65536, Stirling's series above (error below 1e-15)."""
+    """Log of k! for integers k >= 0; exact sums below 65536, Stirling's series above (error below 1e-15)."""
     if k.size and int(k.max()) < len(_TABLE):
         return _TABLE[k]
     big = np.maximum(k, 1).astype(np.float64)
@@ -44,7 +44,7 @@ def _powers(thetas: tuple[float, ...], length: int) -> Floats:
 def log_likelihoods(
     n_c: Ints | int, n_s: Ints | int, bad_c: Ints, bad_s: Ints, thetas: tuple[float, ...]
 ) -> Floats:
-    """Ln P_theta(bad_c) up to a term that does not depend on theta.
+    """Log of P_theta(bad_c) up to a term that does not depend on theta.
 
     Args:
         n_c, n_s: units of the canary and of stable in this batch; one number, or one per row.
@@ -123,7 +123,5 @@ def _thinned(n_c: Ints, n_s: Ints, total: Ints, low: Ints, high: Ints, theta: Fl
     terms = j * theta[None, :, None] - _log_h_denominator(n_c[..., None], n_s[..., None], e[:, :, None], j)
     terms[outside] = -np.inf
     top = terms.max(axis=2)
-    base = -_log_h_denominator(n_c, n_s, total, low)[
-        :, None
-    ]  # keeps the numbers small; the same for all theta
+    base = -_log_h_denominator(n_c, n_s, e, lo)  # keeps the numbers small; the same for all theta
     return top + np.log(np.exp(terms - top[:, :, None]).sum(axis=2) * step) - base

@@ -80,7 +80,7 @@ def bad_of(state: GuardState) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def slo_of(state: GuardState) -> Floats:
-    """Ln S_i of the SLO's alternatives."""
+    """Log of S_i of the SLO's alternatives."""
     return np.frombuffer(state.slo, dtype="<f4").astype(np.float64)
 
 
@@ -144,17 +144,17 @@ def _absolute(rows: list[_Row]) -> None:
     """Advances the absolute margins' evidence of all guards in one go: the projection is an iteration."""
     tests: list[Floats] = []
     for row in rows:
-        past_n, delta = row.state.n_stable + row.state.n_canary, row.delta
+        delta = row.delta
+        arms = [(delta.n_canary, delta.bad_canary), (delta.n_stable, delta.bad_stable)]
         for direction in row.grid.directions:
-            past, new_s, new_c = row.bad_s + row.bad_c, delta.bad_stable, delta.bad_canary
-            if direction < 0:  # fewer bad units is the harm: count the good ones
-                past, new_s, new_c = past_n - past, delta.n_stable - new_s, delta.n_canary - new_c
+            # Where fewer bad units are the harm, the question is whether stable exceeds the canary.
+            (n_c, bad_c), (n_s, bad_s) = arms[::direction]
             test = np.empty((7, row.state.edges))
-            test[0], test[1], test[2], test[3] = delta.n_canary, delta.n_stable, new_c, new_s
-            test[4], test[5], test[6] = past_n, past, row.guard.margin_absolute
+            test[0], test[1], test[2], test[3] = n_c, n_s, bad_c, bad_s
+            test[4] = row.state.n_stable + row.state.n_canary
+            test[5], test[6] = row.bad_s + row.bad_c, row.guard.margin_absolute
             tests.append(test)
-    n_c, n_s, bad_c, bad_s, past_n, past_bad, margin = np.concatenate(tests, axis=1)
-    gains = absolute.log_e(n_c, n_s, bad_c, bad_s, past_n=past_n, past_bad=past_bad, margin=margin)
+    gains = absolute.log_e(*np.concatenate(tests, axis=1))
     at = 0
     for row in rows:
         for column in range(row.grid.absolute.start, row.grid.absolute.stop):

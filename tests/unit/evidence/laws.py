@@ -69,7 +69,9 @@ def odds_share(base: float, ratio: float) -> float:
     return odds / (1 + odds)
 
 
-def evidence_is_a_supermartingale(history: Sequence[Batch], batch: tuple[int, int, int], ratio: float = 1.25) -> None:
+def evidence_is_a_supermartingale(
+    history: Sequence[Batch], batch: tuple[int, int, int], ratio: float = 1.25
+) -> None:
     """Whatever was seen before, one more batch does not raise the expected evidence of a canary within its margin.
 
     Exact: with the margins of the next batch given, its canary's bad units follow Fisher's law at ``ratio``; the

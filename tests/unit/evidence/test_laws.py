@@ -122,8 +122,12 @@ def _false_rollbacks(runs: int, looks: int, *, alpha: float, seed: int) -> int:
                 evidence,
                 Sample(
                     at=at,
-                    stable={f"s{i}": {"errors": Counter(n, (b,))} for i, (n, b) in enumerate(stable.tolist())},
-                    canary={f"c{i}": {"errors": Counter(n, (b,))} for i, (n, b) in enumerate(canary.tolist())},
+                    stable={
+                        f"s{i}": {"errors": Counter(n, (b,))} for i, (n, b) in enumerate(stable.tolist())
+                    },
+                    canary={
+                        f"c{i}": {"errors": Counter(n, (b,))} for i, (n, b) in enumerate(canary.tolist())
+                    },
                 ),
             )
             if judge(plan, evidence).outcome == "harm":
@@ -145,7 +149,7 @@ def test_the_order_of_sources_and_metrics_does_not_matter() -> None:
         return gather(
             plan,
             [
-                laws.sample(15.0 * k, {n: (100 * k, 2 * k) for n in names}, {"c": (30 * k, 3 * k)})
+                laws.sample(15.0 * k, dict.fromkeys(names, (100 * k, 2 * k)), {"c": (30 * k, 3 * k)})
                 for k in range(4)
             ],
         )

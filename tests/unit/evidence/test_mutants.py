@@ -34,7 +34,9 @@ def _double_counted_scrape(patch: pytest.MonkeyPatch) -> None:
     def _twice(counters: deltas.Counters) -> deltas.Counters:
         return counters
 
-    def from_zero(old: deltas.Counters, new: deltas.Counters, edges: dict[str, int]) -> dict[str, deltas.Delta]:
+    def from_zero(
+        old: deltas.Counters, new: deltas.Counters, edges: dict[str, int]
+    ) -> dict[str, deltas.Delta]:
         zero = deltas.Counters(old.spans, np.zeros_like(old.values))
         return deltas_of(zero, new, edges)
 
