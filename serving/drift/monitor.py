@@ -85,7 +85,7 @@ class Monitor:
         self.policy = policy
         self.yardstick = yardstick
         self._reader = reader
-        self._mailbox = mailbox or Mailbox()
+        self._mailbox = Mailbox() if mailbox is None else mailbox
         self._clock = clock
         self._on_verdict = on_verdict
         self._windows: dict[str, Window] = {}

@@ -108,6 +108,8 @@ def read_answers(body: bytes) -> Answers:
 def _object(body: bytes) -> dict[str, Any]:
     try:
         document = msgspec.json.decode(body)
+    except RecursionError:
+        raise PayloadError("the body is nested too deeply to be JSON of ours") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         # Python clients write NaN for a missing number, which JSON does not know but json does.
         try:
