@@ -179,6 +179,11 @@ class Platform(RolloutDesk):
     # --- what is up --------------------------------------------------------------
 
     @property
+    def mark(self) -> dict[str, str]:
+        """The environment that marks a process as this platform's, for programs started beside it."""
+        return self._mark
+
+    @property
     def url(self) -> str:
         """Where clients send requests, in both protocols."""
         assert self._proxy is not None

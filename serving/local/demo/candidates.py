@@ -53,7 +53,7 @@ def telling_column(bundle: Bundle) -> str:
     return max(plain)[1]
 
 
-class Kitchen:
+class Cookbook:
     """Writes what each recipe needs below one directory.
 
     Args:

@@ -1,0 +1,64 @@
+"""What the demo can be run on: cards, mortgages, or anyone's own file with its contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from serinus.errors import SerinusError
+
+# models/ lies beside the packages in a checkout; an installed copy carries it too.
+MODELS = Path(__file__).parents[3] / "models"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One use case.
+
+    ``data`` is the reader's own file, or None where ``generate`` (arguments of
+    ``python -m components.datasets``) makes it. ``first`` is a config whose model
+    the gates must stop, shown before ``config``, whose model passes.
+    """
+
+    name: str
+    contract: Path
+    config: Path | None
+    data: Path | None = None
+    generate: tuple[str, ...] = ()
+    first: Path | None = None
+
+
+def find_case(
+    name: str, *, data: Path | None, contract: Path | None, config: Path | None, seed: int, quick: bool
+) -> Case:
+    """The case by its name, or of the reader's own files.
+
+    Raises:
+        SerinusError: ``SRN-DEMO-002`` if data or contract is given without the other.
+    """
+    if (data is None) != (contract is None):
+        given, absent = ("--data", "--contract") if data is not None else ("--contract", "--data")
+        raise SerinusError(
+            "SRN-DEMO-002",
+            f"{given} is given without {absent}",
+            hint="Give both: serinus demo --data FILE.csv --contract CONTRACT.yaml (docs/contract.md).",
+        )
+    if data is not None and contract is not None:
+        return Case(name="own", contract=contract, config=config, data=data)
+    if name == "credit":
+        folder = MODELS / "credit"
+        return Case(
+            name="credit",
+            contract=folder / "contract.yaml",
+            config=config or folder / "model-mitigated.yaml",
+            generate=("credit",),
+            first=folder / "model.yaml",
+        )
+    folder = MODELS / "fraud"
+    size = ("--customers", "700", "--terminals", "1400") if quick else ()
+    return Case(
+        name="fraud",
+        contract=folder / "contract.yaml",
+        config=config or folder / "model.yaml",
+        generate=("fraud", "--seed", str(seed), *size),
+    )

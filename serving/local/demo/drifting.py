@@ -1,0 +1,106 @@
+"""Following drift, alert and retraining through the programs' own status pages."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+
+from serinus.home import Home
+from serinus.registry import Registry, Version
+from serving.local.demo.recording import Moment
+from serving.local.demo.screen import Screen
+from serving.local.demo.traffic import Traffic
+from serving.local.platform import Platform
+from serving.local.sidecars import Sidecar
+
+LOOK = 0.5
+
+
+class Watch:
+    """Asks the monitor, the receiver and the registry what a person would ask them."""
+
+    def __init__(self, platform: Platform, screen: Screen, home: Home, model: str) -> None:
+        self._platform = platform
+        self._screen = screen
+        self._registry = Registry(home)
+        self._model = model
+        self._began = time.monotonic()
+        self.moments: list[Moment] = []
+
+    def tell(self, text: str) -> None:
+        """One line of the timeline."""
+        moment = Moment(t=round(time.monotonic() - self._began, 2), text=text)
+        self.moments.append(moment)
+        self._screen.moment(moment.t, text)
+
+    def newest(self) -> int:
+        """The newest registered version."""
+        return self._registry.get(self._model, "latest").version
+
+    async def until_drift(self, traffic: Traffic, timeout: float) -> str | None:
+        """What the monitor said when it called for retraining, or None if it did not in time."""
+
+        async def look() -> str | None:
+            predictors = (await _status(self._platform.drift)).get("predictors", {})
+            for predictor, seen in predictors.items():
+                if seen.get("retrain"):
+                    return _in_words(predictor, seen["verdict"])
+            return None
+
+        return await _until(look, traffic, timeout)
+
+    async def until_run(self, traffic: Traffic, timeout: float) -> str | None:
+        """The retraining run that an alert started, or None."""
+
+        async def look() -> str | None:
+            runs = (await _status(self._platform.retrain)).get("runs", [])
+            return f"an alert started retraining run {runs[-1]['id']}" if runs else None
+
+        return await _until(look, traffic, timeout)
+
+    async def until_version(self, known: int, traffic: Traffic, timeout: float) -> Version | None:
+        """A version newer than ``known``, or None; also when the run has failed."""
+
+        async def look() -> Version | None:
+            newest = self._registry.get(self._model, "latest")
+            return newest if newest.version > known else None
+
+        return await _until(look, traffic, timeout)
+
+
+async def _status(sidecar: Sidecar | None) -> dict[str, Any]:
+    """A program's status page; empty while it does not answer."""
+    if sidecar is None:
+        return {}
+    async with httpx.AsyncClient(timeout=5) as client:
+        try:
+            return dict((await client.get(f"{sidecar.url}/status")).json())
+        except (httpx.HTTPError, ValueError):
+            return {}
+
+
+async def _until[T](look: Callable[[], Awaitable[T | None]], traffic: Traffic, timeout: float) -> T | None:
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        traffic.check()
+        found = await look()
+        if found is not None:
+            return found
+        await asyncio.sleep(LOOK)
+    return None
+
+
+def _in_words(predictor: str, verdict: dict[str, Any]) -> str:
+    """Which columns drifted, by how much, and how sure that is."""
+    columns = [c for c in (*verdict["features"], verdict["score"]) if c["status"] == "drift"]
+    columns.sort(key=lambda c: -(c.get("psi") or 0))
+    told = ", ".join(
+        f"{c['name']} (PSI {c['psi']:.2f}, limit {c['psi_limit']:.2f}, p {c['p_value']:.1g})"
+        for c in columns[:3]
+    )
+    more = f" and {len(columns) - 3} more" if len(columns) > 3 else ""
+    return f"Alibi Detect on {verdict['rows']} requests of {predictor}: drift in {told}{more}"
