@@ -78,6 +78,9 @@ class Training(_Strict):
     training row the weight P(group) P(outcome) / P(group, outcome) (Kamiran and
     Calders 2012), so that outcome and protected group are independent in the weighted
     data; the attribute itself is used here only and is never an input of the model.
+    ``exclude`` names features of the contract that the trees may not use, so that models
+    with and without them can be compared under one contract (a search for a less
+    discriminatory alternative begins with such a list).
     Up to ``out_of_fold_rows`` rows every training and validation row is also scored by
     a model that has not seen it (``folds`` parts), for whatever needs more rows than
     the test part has: calibration and fairness of small groups.
@@ -90,6 +93,7 @@ class Training(_Strict):
     early_stopping: Annotated[int, Meta(ge=0)] = 30
     calibration: Literal["isotonic", "identity"] = "isotonic"
     mitigation: Literal["none", "reweigh"] = "none"
+    exclude: tuple[str, ...] = ()
     folds: Annotated[int, Meta(ge=2, le=20)] = 5
     out_of_fold_rows: Annotated[int, Meta(ge=0)] = 20_000
 

@@ -26,6 +26,7 @@ Summary = dict[str, Any]
 """Key numbers of a step, in the order in which they are shown; plain JSON values."""
 
 STEPS_DIRECTORY = "SERINUS_STEPS"
+SUMMARY = "summary"
 CANCELLED = "cancelled"
 T = TypeVar("T")
 
@@ -65,8 +66,12 @@ class Failed(msgspec.Struct, frozen=True):
         return StepFailed(self.code, self.what, where=self.where, hint=self.hint, details=self.details)
 
 
-def run_step(name: str, function: Callable[..., Summary], /, **arguments: object) -> Summary:
+def run_step(name: str, function: Callable[..., Summary], /, **arguments: object) -> dict[str, str]:
     """Run a step's function; report its start, its end and its key numbers.
+
+    Returns:
+        The key numbers as metadata of an artefact, where they outlive the process: the
+        cache hands them on with the artefact.
 
     A ``SerinusError`` ends the process with code 1 and one readable line; any other
     failure keeps its traceback in the log, since it is a fault of ours.
@@ -90,7 +95,8 @@ def run_step(name: str, function: Callable[..., Summary], /, **arguments: object
         print(f"serinus: {known}", file=sys.stderr)
         raise SystemExit(1) from None
     _report(steps, f"{name}.ended.json", Ended(time.perf_counter() - start, summary))
-    return summary
+    # As one text: KFP's metadata keep neither the order of keys nor whole numbers.
+    return {SUMMARY: msgspec.json.encode(summary).decode()}
 
 
 def as_serinus_error(error: BaseException) -> SerinusError | None:

@@ -9,8 +9,11 @@ and the error that the step itself gave.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
+import re
+import shutil
 import signal
 import sys
 import time
@@ -20,7 +23,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from components.step import CANCELLED, STEPS_DIRECTORY, Began, Ended, Failed, Summary, as_serinus_error, read_struct
+from components.step import (
+    CANCELLED,
+    STEPS_DIRECTORY,
+    SUMMARY,
+    Began,
+    Ended,
+    Failed,
+    Summary,
+    as_serinus_error,
+    read_struct,
+)
 from pipelines.kfp_lean import import_kfp
 from serinus.errors import SerinusError
 
@@ -88,7 +101,7 @@ def run_local(
     )
     try:
         with (directory / "log.txt").open("w", encoding="utf-8", buffering=1) as log, _quiet(log), watch.watching():
-            with _environment(steps, cache.parent / "bytecode"), _interruptible():
+            with _environment(directory, cache.parent / "bytecode"), _interruptible():
                 training(**arguments)
     except KeyboardInterrupt:
         watch.stop()
@@ -179,7 +192,7 @@ class _Watch:
                 hint="Mostly the machine ran out of memory (see dmesg). Free memory or give fewer rows, and run "
                 "again: the steps before it are cached.",
             )
-        return _unexpected(f"the step {step} failed unexpectedly", tail.strip().rsplit("\n", 1)[-1].strip(), log)
+        return _unexpected(f"the step {step} failed unexpectedly", _exception(tail), log)
 
 
 def _unexpected(what: str, why: str, log: Path) -> SerinusError:
@@ -191,11 +204,18 @@ def _unexpected(what: str, why: str, log: Path) -> SerinusError:
     )
 
 
+def _exception(tail: str) -> str:
+    """The last line of the last traceback: the exception itself."""
+    after = tail.rpartition("Traceback (most recent call last)")[2].split("\n")
+    return next((line.strip() for line in after if re.match(r"\s*[\w.]+(Error|Exception|Exit)\b", line)), "see the log")
+
+
 def _summary(outputs: dict[str, Any]) -> Summary:
     """The key numbers that a cached step left in the metadata of its artefacts."""
     for artefact in outputs.values():
-        if getattr(artefact, "metadata", None):
-            return {k: v for k, v in artefact.metadata.items() if k not in ("display_name", "store_session_info")}
+        text = getattr(artefact, "metadata", {}).get(SUMMARY)
+        if text:
+            return json.loads(text)
     return {}
 
 
@@ -222,14 +242,24 @@ def _quiet(log: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _environment(steps: Path, bytecode: Path) -> Iterator[None]:
+def _environment(directory: Path, bytecode: Path) -> Iterator[None]:
     """What the steps' processes inherit.
 
     Eleven processes each import LightGBM or DuckDB: without compiled bytecode a run
     spends most of its time compiling. Where the environment has none and forbids
     writing it into the tree, it is kept in the cache.
     """
-    changes: dict[str, str | None] = {STEPS_DIRECTORY: str(steps), "PYTHONPATH": _with_root()}
+    scratch = directory / "tmp"
+    scratch.mkdir(parents=True, exist_ok=True)
+    changes: dict[str, str | None] = {
+        STEPS_DIRECTORY: str(directory / "steps"),
+        # KFP leaves a directory with the component's source behind for each step.
+        "TMPDIR": str(scratch),
+        "PYTHONPATH": _with_root(),
+        # Idle OpenMP threads sleep instead of spinning: beside live traffic on two cores
+        # a training that spins is several times slower, and so is the traffic.
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+    }
     if sys.dont_write_bytecode and not _has_bytecode():
         changes |= {"PYTHONDONTWRITEBYTECODE": None, "PYTHONPYCACHEPREFIX": str(bytecode)}
     before = {name: os.environ.get(name) for name in changes}
@@ -238,6 +268,7 @@ def _environment(steps: Path, bytecode: Path) -> Iterator[None]:
         yield
     finally:
         _set(before)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _set(values: dict[str, str | None]) -> None:

@@ -97,13 +97,16 @@ def bootstrap(
     score: Floats,
     *,
     seed: int,
-    replicates: int = 200,
+    replicates: int = 100,
 ) -> tuple[float, float]:
     """The 95 % percentile interval of a weighted measure (Efron's bootstrap by weights).
 
     Fewer replicates above 100,000 rows, where the interval is narrow anyway.
     """
     replicates = replicates if outcome.size <= 100_000 else 50
+    # Sorted once: the measures' own stable sort of sorted scores is a single pass.
+    order = np.argsort(-score, kind="stable")
+    outcome, score = outcome[order], score[order]
     random = np.random.default_rng(seed)
     values = [
         measure(outcome, score, random.poisson(1.0, outcome.size).astype(np.float64)) for _ in range(replicates)

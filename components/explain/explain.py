@@ -18,7 +18,7 @@ from serinus.contract import Contract
 from serinus.model import decide, reason_codes
 
 Floats = NDArray[np.float64]
-SAMPLE = 2000
+SAMPLE = 1000
 ADDITIVITY = 1e-6
 
 

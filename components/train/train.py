@@ -33,12 +33,14 @@ def train(contract: Path, features: Path, assignment: Path, config: str, model: 
         report: JSON to write: trees, what was calibrated on, weights by group.
 
     Raises:
-        SerinusError: ``SRN-PIPELINE-034`` reweighing without a protected attribute.
+        SerinusError: ``SRN-PIPELINE-034`` reweighing without a protected attribute;
+            ``-036`` a feature to be left out does not exist, or none is left.
     """
     checked, settings = read_contract(contract), parse_config(config, Training, where="training")
     rows, codes = read_features(checked, features), np.load(assignment)
     levels = learn(checked, rows.columns, codes == TRAIN)
     encoded = encode(checked, levels, rows.columns)
+    _leave_out(checked, settings, encoded)
     fitted, weights = _fit(checked, settings, encoded, rows, codes)
     unseen = _out_of_fold(checked, settings, encoded, rows, codes, fitted)
     calibrator, basis = _calibrate(settings, fitted, encoded, rows, codes, unseen)
@@ -53,6 +55,7 @@ def train(contract: Path, features: Path, assignment: Path, config: str, model: 
         "trees": fitted.trees,
         "calibrated_on": basis,
         "mitigation": settings.mitigation,
+        "without": ", ".join(settings.exclude) or "none",
     }
     write_json(report, summary | {"weights": weights, "out_of_fold_rows": int(np.isfinite(unseen).sum())})
     return summary | {"rows": f"{summary['rows']:,}"}
@@ -66,6 +69,23 @@ def load_levels(model: Path) -> Levels:
 def load_calibrator(model: Path) -> Calibrator:
     """Calibrator of a model that ``train`` wrote."""
     return read_struct(model / CALIBRATOR, Calibrator)
+
+
+def _leave_out(contract: Contract, settings: Training, encoded: Floats) -> None:
+    """Blank the excluded features in training: a tree cannot split on what never varies,
+    and the vector keeps the shape that the contract declares."""
+    unknown = sorted(set(settings.exclude) - set(contract.feature_names))
+    if unknown or len(set(settings.exclude)) == len(contract.features):
+        raise SerinusError(
+            "SRN-PIPELINE-036",
+            f'training.exclude names "{unknown[0]}", which is no feature of the contract'
+            if unknown
+            else "training.exclude leaves no feature",
+            where=contract.name,
+            hint=f"The features are {', '.join(contract.feature_names)}.",
+        )
+    for name in settings.exclude:
+        encoded[:, contract.feature_names.index(name)] = np.nan
 
 
 def _weights(contract: Contract, settings: Training, rows: Rows, chosen: NDArray[Any]) -> tuple[Floats | None, Any]:
