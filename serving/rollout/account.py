@@ -93,7 +93,17 @@ def account(spec: RolloutSpec, status: RolloutStatus, seen: Observation, now: fl
     status = _health(status, seen, now)
     if status.phase in JUDGED and not status.ended:
         status = _data(spec, status, seen, now)
+    elif status.phase is Phase.ROLLING_BACK and seen.sample is not None:
+        status = _count(status, seen.sample, first=status.evidence is None)
     return status
+
+
+def _count(status: RolloutStatus, sample: Sample, *, first: bool) -> RolloutStatus:
+    return replace(
+        status,
+        canary_tally=tally(status.canary_tally, sample.canary, first=first),
+        stable_tally=tally(status.stable_tally, sample.stable, first=first),
+    )
 
 
 def _routes(status: RolloutStatus, seen: Observation, now: float) -> RolloutStatus:
@@ -132,11 +142,7 @@ def _data(spec: RolloutSpec, status: RolloutStatus, seen: Observation, now: floa
         sample = msgspec.structs.replace(seen.sample, canary_share=share)
         first = state.last_at is None
         if state.last_at is None or sample.at > state.last_at:
-            status = replace(
-                status,
-                canary_tally=tally(status.canary_tally, sample.canary, first=first),
-                stable_tally=tally(status.stable_tally, sample.stable, first=first),
-            )
+            status = _count(status, sample, first=first)
         state = evidence.update(plan, state, sample)
     verdict = evidence.judge(plan, state, failure=seen.failure)
     status = replace(status, evidence=state, verdict=verdict)

@@ -121,6 +121,11 @@ class Engine:
 
     async def _observe(self, status: RolloutStatus) -> Observation:
         ports = self.ports
+        # Routes first: a sample taken after the canary's route is gone counts its last answers too.
+        try:
+            routes = await ports.traffic.read_back(status.desired)
+        except OSError as problem:
+            routes = Readback(state="cannot_tell", detail=str(problem))
         sample, failure = None, None
         if self._wants_sample(status):
             try:
@@ -128,10 +133,6 @@ class Engine:
             except ProviderError as problem:
                 failure = str(problem)
             self._sampled_at = ports.clock.now()
-        try:
-            routes = await ports.traffic.read_back(status.desired)
-        except OSError as problem:
-            routes = Readback(state="cannot_tell", detail=str(problem))
         waiting = status.phase is Phase.AWAITING_APPROVAL
         return Observation(
             champion=await self._health(status.champion),
@@ -144,6 +145,8 @@ class Engine:
         )
 
     def _wants_sample(self, status: RolloutStatus) -> bool:
+        if status.phase is Phase.ROLLING_BACK:
+            return status.step >= 0
         judged = status.phase in JUDGED and not status.ended
         return judged and self.ports.clock.now() - self._sampled_at >= self.interval * 0.9
 

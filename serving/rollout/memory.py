@@ -91,6 +91,11 @@ class MemoryPredictors:
         if self.states.pop(name, None) is not None:
             self.stops.append(name)
 
+    def crash(self, name: str) -> None:
+        """A running predictor dies."""
+        if name in self.states:
+            self.states[name] = Health(state="crashed", detail="was killed by signal 9 (SIGKILL)")
+
     def set(self, name: str, state: Health) -> None:
         self.states[name] = state
 

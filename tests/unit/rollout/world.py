@@ -77,6 +77,11 @@ class World:
         status = new_status(self.spec, name="r1", champion="v1", candidate="v2", by="ann", now=now)
         await self.store.save(status)
 
+    def served(self, predictor: str = "v2") -> float:
+        """Requests that a predictor has answered."""
+        counters = self.metrics.counters.get(predictor)
+        return counters["errors"].n if counters else 0.0
+
     def flow(self, seconds: float) -> None:
         """Let traffic flow by the live weights, and time pass."""
         live = self.traffic.live
@@ -94,7 +99,9 @@ class World:
         self._owed[key] = total - int(total)
         return float(int(total))
 
-    async def play(self, ticks: int, *, until: str | None = None, engine: Engine | None = None) -> RolloutStatus:
+    async def play(
+        self, ticks: int, *, until: str | None = None, engine: Engine | None = None
+    ) -> RolloutStatus:
         engine = engine or Engine(self.spec, self.ports)
         status = await engine.tick()
         for _ in range(ticks):

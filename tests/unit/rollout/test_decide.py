@@ -1,0 +1,575 @@
+"""Every move of a rollout: what fires it, and what must not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from serving.rollout.account import Observation
+from serving.rollout.decide import Apply, Start, Stop, decide
+from serving.rollout.engine import new_status
+from serving.rollout.ports import ApprovalRecord, Command, Health, Readback
+from serving.rollout.spec import Approval, RolloutSpec, Step
+from serving.rollout.status import Condition, Phase, RolloutStatus, Routes, Tally
+
+from .world import small_spec
+
+NOW = 1_000_000.0
+READY = Health(state="ready", answering=True)
+ABSENT = Health(state="absent")
+STARTING = Health(state="starting")
+CRASHED = Health(state="crashed", detail="was killed by signal 9 (SIGKILL)")
+VERIFIED = Readback(state="verified")
+NOT_YET = Readback(state="not_yet", detail="live routes: v1 100 %")
+CANNOT_TELL = Readback(state="cannot_tell", detail="the admin port does not answer")
+CHAMPION = Routes(stable="v1")
+SPLIT = Routes(stable="v1", canary="v2", weight=10)
+APPROVAL_STEPS = (Step(weight=10), Step(weight=100, approval=Approval(roles=("risk",))))
+
+
+def status_in(phase: Phase, **changes: Any) -> RolloutStatus:
+    status = new_status(small_spec(), name="r", champion="v1", candidate="v2", by="ann", now=NOW - 100)
+    fields: dict[str, Any] = {
+        "phase": phase,
+        "phase_since": NOW - 60,
+        "last_seen": NOW - 1,
+        "last_data": NOW - 1,
+        "message": "why",
+    }
+    if phase not in (Phase.PENDING, Phase.STARTING):
+        fields |= {
+            "step": 0,
+            "desired": SPLIT,
+            "verified": SPLIT,
+            "verified_at": NOW - 50,
+            "step_since": NOW - 60,
+        }
+    else:
+        fields |= {"verified": CHAMPION, "verified_at": NOW - 50}
+    return replace(status, **(fields | changes))
+
+
+def seeing(**changes: Any) -> Observation:
+    fields: dict[str, Any] = {"champion": READY, "candidate": READY, "routes": VERIFIED}
+    return Observation(**(fields | changes))
+
+
+def not_ready_since(at: float) -> tuple[Condition, ...]:
+    condition = Condition(type="CandidateReady", status="False", reason="Starting", message="", since=at)
+    return (condition,)
+
+
+def no_data_since(at: float, reason: str = "NoData") -> dict[str, Any]:
+    condition = Condition(type="DataAvailable", status="False", reason=reason, message="nothing", since=at)
+    return {"last_data": at, "conditions": (condition,)}
+
+
+SERVED = {"canary_tally": Tally(requests=60)}
+COMMAND = Command(id="c1", kind="abort", by="bob", at=NOW)
+RISK = ApprovalRecord(by="bob", role="risk", at=NOW - 10)
+
+# name, spec, status, observation, phase and reason expected
+TABLE: list[tuple[str, dict[str, Any], RolloutStatus, Observation, Phase, str]] = [
+    (
+        "a new rollout starts",
+        {},
+        status_in(Phase.PENDING),
+        seeing(candidate=ABSENT),
+        Phase.STARTING,
+        "Starting",
+    ),
+    (
+        "without a champion nothing begins",
+        {},
+        status_in(Phase.PENDING),
+        seeing(champion=ABSENT, candidate=ABSENT),
+        Phase.FAILED,
+        "NoChampion",
+    ),
+    (
+        "a starting candidate is waited for",
+        {},
+        status_in(Phase.STARTING, phase_since=NOW - 29, conditions=not_ready_since(NOW - 29)),
+        seeing(candidate=STARTING),
+        Phase.STARTING,
+        "Starting",
+    ),
+    (
+        "a candidate that is never ready is rolled back",
+        {},
+        status_in(Phase.STARTING, phase_since=NOW - 31, conditions=not_ready_since(NOW - 31)),
+        seeing(candidate=STARTING),
+        Phase.ROLLING_BACK,
+        "CandidateNeverReady",
+    ),
+    (
+        "a candidate that crashes at its start is rolled back",
+        {},
+        status_in(Phase.STARTING),
+        seeing(candidate=CRASHED),
+        Phase.ROLLING_BACK,
+        "CandidateCrashed",
+    ),
+    (
+        "a ready candidate gets its first step",
+        {},
+        status_in(Phase.STARTING),
+        seeing(),
+        Phase.PROGRESSING,
+        "StepStarted",
+    ),
+    (
+        "a first step may need an approval",
+        {"steps": (Step(weight=5, approval=Approval()),)},
+        status_in(Phase.STARTING),
+        seeing(),
+        Phase.AWAITING_APPROVAL,
+        "ApprovalNeeded",
+    ),
+    (
+        "a candidate that crashes in a step is rolled back",
+        {},
+        status_in(Phase.PROGRESSING),
+        seeing(candidate=CRASHED),
+        Phase.ROLLING_BACK,
+        "CandidateCrashed",
+    ),
+    (
+        "a candidate that was taken away is rolled back",
+        {},
+        status_in(Phase.PROGRESSING),
+        seeing(candidate=ABSENT),
+        Phase.ROLLING_BACK,
+        "CandidateGone",
+    ),
+    (
+        "a candidate unready for a moment is waited for",
+        {},
+        status_in(Phase.PROGRESSING, conditions=not_ready_since(NOW - 5)),
+        seeing(candidate=STARTING),
+        Phase.PROGRESSING,
+        "CollectingRequests",
+    ),
+    (
+        "a candidate unready for long is rolled back",
+        {},
+        status_in(Phase.PROGRESSING, conditions=not_ready_since(NOW - 31)),
+        seeing(candidate=STARTING),
+        Phase.ROLLING_BACK,
+        "CandidateNeverReady",
+    ),
+    (
+        "nothing moves while the champion is down",
+        {},
+        status_in(Phase.PROGRESSING, **SERVED),
+        seeing(champion=CRASHED),
+        Phase.PROGRESSING,
+        "ChampionNotReady",
+    ),
+    (
+        "a step does not count before its weight was read back",
+        {},
+        status_in(Phase.PROGRESSING, verified=None, verified_at=None, **SERVED),
+        seeing(routes=NOT_YET),
+        Phase.PROGRESSING,
+        "RoutesNotVerified",
+    ),
+    (
+        "routes that cannot be read back hold a step that was never verified",
+        {},
+        status_in(Phase.PROGRESSING, verified=None, verified_at=None, **SERVED),
+        seeing(routes=CANNOT_TELL),
+        Phase.PROGRESSING,
+        "RoutesNotVerified",
+    ),
+    (
+        "too few requests hold the step",
+        {},
+        status_in(Phase.PROGRESSING, canary_tally=Tally(requests=49)),
+        seeing(),
+        Phase.PROGRESSING,
+        "CollectingRequests",
+    ),
+    (
+        "too little time holds the step",
+        {},
+        status_in(Phase.PROGRESSING, verified_at=NOW - 4, **SERVED),
+        seeing(),
+        Phase.PROGRESSING,
+        "CollectingTime",
+    ),
+    (
+        "enough of both leads to the next step",
+        {},
+        status_in(Phase.PROGRESSING, **SERVED),
+        seeing(),
+        Phase.PROGRESSING,
+        "StepStarted",
+    ),
+    (
+        "a step that must be cleared is held without evidence",
+        {},
+        status_in(Phase.PROGRESSING, step=1, canary_tally=Tally(requests=1000)),
+        seeing(),
+        Phase.PROGRESSING,
+        "NotCleared",
+    ),
+    (
+        "the last step leads to promotion",
+        {"steps": (Step(weight=10),)},
+        status_in(Phase.PROGRESSING, **SERVED),
+        seeing(),
+        Phase.PROMOTING,
+        "StepsCompleted",
+    ),
+    (
+        "a step that needs approval is not begun without",
+        {"steps": APPROVAL_STEPS},
+        status_in(Phase.PROGRESSING, **SERVED),
+        seeing(),
+        Phase.AWAITING_APPROVAL,
+        "ApprovalNeeded",
+    ),
+    (
+        "no data for a while holds",
+        {},
+        status_in(Phase.PROGRESSING, **no_data_since(NOW - 59)),
+        seeing(),
+        Phase.PROGRESSING,
+        "NoData",
+    ),
+    (
+        "no data for too long pauses",
+        {},
+        status_in(Phase.PROGRESSING, **no_data_since(NOW - 61)),
+        seeing(),
+        Phase.PAUSED,
+        "NoDataTimeout",
+    ),
+    (
+        "no data for too long rolls back where the spec says so",
+        {"on_no_data": "rollback"},
+        status_in(Phase.PROGRESSING, **no_data_since(NOW - 61)),
+        seeing(),
+        Phase.ROLLING_BACK,
+        "NoDataTimeout",
+    ),
+    (
+        "a failing provider holds and is named",
+        {},
+        status_in(Phase.PROGRESSING, last_data=NOW - 30, **SERVED),
+        seeing(failure="connection refused"),
+        Phase.PROGRESSING,
+        "ProviderError",
+    ),
+    (
+        "a provider that fails for too long pauses under its own name",
+        {},
+        status_in(Phase.PROGRESSING, last_data=NOW - 61),
+        seeing(failure="connection refused"),
+        Phase.PAUSED,
+        "ProviderErrorTimeout",
+    ),
+    (
+        "undecided for too long pauses",
+        {},
+        status_in(Phase.PROGRESSING, active_seconds=1800),
+        seeing(),
+        Phase.PAUSED,
+        "Inconclusive",
+    ),
+    (
+        "undecided for too long rolls back where the spec says so",
+        {"on_inconclusive": "rollback"},
+        status_in(Phase.PROGRESSING, active_seconds=1800),
+        seeing(),
+        Phase.ROLLING_BACK,
+        "Inconclusive",
+    ),
+    (
+        "undecided for too long promotes where the spec says so",
+        {"on_inconclusive": "promote"},
+        status_in(Phase.PROGRESSING, active_seconds=1800),
+        seeing(),
+        Phase.PROMOTING,
+        "Inconclusive",
+    ),
+    (
+        "an inconclusive rollout is not promoted past an approval",
+        {"on_inconclusive": "promote", "steps": APPROVAL_STEPS},
+        status_in(Phase.PROGRESSING, active_seconds=1800),
+        seeing(),
+        Phase.AWAITING_APPROVAL,
+        "ApprovalNeeded",
+    ),
+    (
+        "a pause for want of data ends when data come",
+        {},
+        status_in(Phase.PAUSED, pause=("no_data",), last_data=NOW - 1, phase_since=NOW - 60),
+        seeing(),
+        Phase.PROGRESSING,
+        "DataReturned",
+    ),
+    (
+        "a pause by a person does not",
+        {},
+        status_in(Phase.PAUSED, pause=("no_data", "user"), reason="PausedByUser"),
+        seeing(),
+        Phase.PAUSED,
+        "PausedByUser",
+    ),
+    (
+        "a crash ends a paused rollout too",
+        {},
+        status_in(Phase.PAUSED, pause=("user",)),
+        seeing(candidate=CRASHED),
+        Phase.ROLLING_BACK,
+        "CandidateCrashed",
+    ),
+    (
+        "an approval by another person in the right role begins the step",
+        {"steps": APPROVAL_STEPS},
+        status_in(Phase.AWAITING_APPROVAL, asked_at=NOW - 20),
+        seeing(approvals=(RISK,)),
+        Phase.PROGRESSING,
+        "StepStarted",
+    ),
+    (
+        "the starter's own approval does not count",
+        {"steps": APPROVAL_STEPS},
+        status_in(Phase.AWAITING_APPROVAL, asked_at=NOW - 20),
+        seeing(approvals=(replace(RISK, by="ann"),)),
+        Phase.AWAITING_APPROVAL,
+        "ApprovalNeeded",
+    ),
+    (
+        "an approval in another role does not count",
+        {"steps": APPROVAL_STEPS},
+        status_in(Phase.AWAITING_APPROVAL, asked_at=NOW - 20),
+        seeing(approvals=(replace(RISK, role="dev"),)),
+        Phase.AWAITING_APPROVAL,
+        "ApprovalNeeded",
+    ),
+    (
+        "an approval given before it was asked for does not count",
+        {"steps": APPROVAL_STEPS},
+        status_in(Phase.AWAITING_APPROVAL, asked_at=NOW - 5),
+        seeing(approvals=(RISK,)),
+        Phase.AWAITING_APPROVAL,
+        "ApprovalNeeded",
+    ),
+    (
+        "an approved step waits for the champion",
+        {"steps": APPROVAL_STEPS},
+        status_in(Phase.AWAITING_APPROVAL, asked_at=NOW - 20),
+        seeing(approvals=(RISK,), champion=CRASHED),
+        Phase.AWAITING_APPROVAL,
+        "ChampionNotReady",
+    ),
+    (
+        "a promotion ends when it was read back",
+        {},
+        status_in(Phase.PROMOTING, desired=Routes(stable="v2"), verified=None),
+        seeing(),
+        Phase.PROMOTED,
+        "Promoted",
+    ),
+    (
+        "a promotion waits for its routes",
+        {},
+        status_in(Phase.PROMOTING, desired=Routes(stable="v2"), verified=None),
+        seeing(routes=NOT_YET),
+        Phase.PROMOTING,
+        "Promoting",
+    ),
+    (
+        "a rollback ends when it was read back",
+        {},
+        status_in(Phase.ROLLING_BACK, desired=CHAMPION, verified=None, ending=Phase.ROLLED_BACK),
+        seeing(),
+        Phase.ROLLED_BACK,
+        "RolledBack",
+    ),
+    (
+        "a rollback is not over before",
+        {},
+        status_in(Phase.ROLLING_BACK, desired=CHAMPION, verified=None, reason="GuardHarm"),
+        seeing(routes=NOT_YET),
+        Phase.ROLLING_BACK,
+        "GuardHarm",
+    ),
+    (
+        "a rollback that cannot be read back is not over",
+        {},
+        status_in(Phase.ROLLING_BACK, desired=CHAMPION, verified=None, reason="GuardHarm"),
+        seeing(routes=CANNOT_TELL),
+        Phase.ROLLING_BACK,
+        "GuardHarm",
+    ),
+    (
+        "an aborted rollout ends as aborted",
+        {},
+        status_in(Phase.ROLLING_BACK, desired=CHAMPION, verified=None, ending=Phase.ABORTED),
+        seeing(),
+        Phase.ABORTED,
+        "Aborted",
+    ),
+    (
+        "a crash in the rollback window brings the champion back",
+        {"rollback_window": "5m"},
+        status_in(Phase.PROMOTED, desired=Routes(stable="v2"), verified=Routes(stable="v2")),
+        seeing(candidate=CRASHED),
+        Phase.ROLLING_BACK,
+        "CandidateCrashed",
+    ),
+    (
+        "but not a champion that is down itself",
+        {"rollback_window": "5m"},
+        status_in(
+            Phase.PROMOTED, desired=Routes(stable="v2"), verified=Routes(stable="v2"), reason="Promoted"
+        ),
+        seeing(candidate=CRASHED, champion=CRASHED),
+        Phase.PROMOTED,
+        "Promoted",
+    ),
+    (
+        "and not after the window",
+        {"rollback_window": "30s"},
+        status_in(
+            Phase.PROMOTED, desired=Routes(stable="v2"), verified=Routes(stable="v2"), reason="Promoted"
+        ),
+        seeing(candidate=CRASHED),
+        Phase.PROMOTED,
+        "Promoted",
+    ),
+    (
+        "abort rolls back",
+        {},
+        status_in(Phase.PROGRESSING),
+        seeing(commands=(COMMAND,)),
+        Phase.ROLLING_BACK,
+        "Aborted",
+    ),
+    (
+        "pause pauses",
+        {},
+        status_in(Phase.PROGRESSING, **SERVED),
+        seeing(commands=(replace(COMMAND, kind="pause"),)),
+        Phase.PAUSED,
+        "PausedByUser",
+    ),
+    (
+        "promote skips the analysis",
+        {},
+        status_in(Phase.PROGRESSING),
+        seeing(commands=(replace(COMMAND, kind="promote"),)),
+        Phase.PROMOTING,
+        "Promoting",
+    ),
+    (
+        "promote does not skip an approval",
+        {"steps": APPROVAL_STEPS},
+        status_in(Phase.PROGRESSING),
+        seeing(commands=(replace(COMMAND, kind="promote"),)),
+        Phase.AWAITING_APPROVAL,
+        "ApprovalNeeded",
+    ),
+    (
+        "promote is refused while an approval is missing",
+        {"steps": APPROVAL_STEPS},
+        status_in(Phase.AWAITING_APPROVAL, asked_at=NOW - 5),
+        seeing(commands=(replace(COMMAND, kind="promote"),)),
+        Phase.AWAITING_APPROVAL,
+        "ApprovalNeeded",
+    ),
+    (
+        "a command is obeyed once",
+        {},
+        status_in(Phase.PROGRESSING, handled=("c1",)),
+        seeing(commands=(COMMAND,)),
+        Phase.PROGRESSING,
+        "CollectingRequests",
+    ),
+    (
+        "an ended rollout is left alone",
+        {},
+        status_in(Phase.ROLLED_BACK, old_stopped=True, reason="RolledBack"),
+        seeing(commands=(COMMAND,), candidate=CRASHED),
+        Phase.ROLLED_BACK,
+        "RolledBack",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "seen", "phase", "reason"), [r[1:] for r in TABLE], ids=[r[0] for r in TABLE]
+)
+def test_each_move(
+    spec: dict[str, Any], status: RolloutStatus, seen: Observation, phase: Phase, reason: str
+) -> None:
+    after = decide(small_spec(**spec), status, seen, NOW).status
+    assert (after.phase, after.reason) == (phase, reason)
+    assert after.ended or after.message
+
+
+def test_every_phase_is_in_the_table() -> None:
+    assert {row[4] for row in TABLE} == set(Phase) - {Phase.PENDING}  # nothing leads back there
+
+
+def acts(spec: RolloutSpec, status: RolloutStatus, seen: Observation) -> tuple[object, ...]:
+    return decide(spec, status, seen, NOW).actions
+
+
+def test_a_candidate_is_started_only_where_it_is_absent() -> None:
+    assert acts(small_spec(), status_in(Phase.PENDING), seeing(candidate=ABSENT)) == (Start("v2"),)
+    assert acts(small_spec(), status_in(Phase.STARTING), seeing(candidate=STARTING)) == ()
+
+
+def test_routes_are_applied_until_they_are_read_back_and_not_after() -> None:
+    pending = status_in(Phase.PROGRESSING, verified=None)
+    assert acts(small_spec(), pending, seeing(routes=NOT_YET)) == (Apply(SPLIT),)
+    assert acts(small_spec(), pending, seeing()) == ()
+
+
+def test_routes_changed_by_another_hand_are_put_back_and_told() -> None:
+    decided = decide(small_spec(), status_in(Phase.PROGRESSING), seeing(routes=NOT_YET), NOW)
+    assert decided.actions == (Apply(SPLIT),)
+    assert [e.reason for e in decided.status.history] == ["RoutesChanged"]
+
+
+def test_verified_routes_stay_trusted_while_the_proxy_cannot_be_asked() -> None:
+    decided = decide(small_spec(), status_in(Phase.PROGRESSING), seeing(routes=CANNOT_TELL), NOW)
+    assert decided.actions == ()
+    condition = decided.status.condition("RoutesVerified")
+    assert condition is not None
+    assert condition.status == "Unknown"
+
+
+def test_the_loser_is_stopped_only_after_its_route_is_gone() -> None:
+    going = status_in(Phase.ROLLING_BACK, desired=CHAMPION, verified=None, ending=Phase.ROLLED_BACK)
+    assert acts(small_spec(), going, seeing(routes=NOT_YET)) == (Apply(CHAMPION),)
+    assert acts(small_spec(), going, seeing()) == (Stop("v2"),)
+
+
+def test_the_former_champion_stands_by_for_the_rollback_window() -> None:
+    won = {"desired": Routes(stable="v2"), "verified": Routes(stable="v2")}
+    assert acts(small_spec(rollback_window="5m"), status_in(Phase.PROMOTED, **won), seeing()) == ()
+    assert acts(small_spec(rollback_window="30s"), status_in(Phase.PROMOTED, **won), seeing()) == (
+        Stop("v1"),
+    )
+
+
+def test_a_refused_command_says_why_in_the_history() -> None:
+    command = replace(COMMAND, kind="resume")
+    status = decide(small_spec(), status_in(Phase.PROGRESSING), seeing(commands=(command,)), NOW).status
+    assert status.history[-1].reason == "CommandRefused"
+    assert "not paused" in status.history[-1].message
+
+
+def test_waiting_for_people_does_not_use_up_the_time() -> None:
+    waiting = decide(small_spec(), status_in(Phase.PAUSED, pause=("user",)), seeing(), NOW + 3600).status
+    assert waiting.active_seconds == 0
+    working = decide(small_spec(), status_in(Phase.PROGRESSING), seeing(), NOW + 60).status
+    assert working.active_seconds == pytest.approx(61)
