@@ -55,7 +55,11 @@ def find_case(
             first=folder / "model.yaml",
         )
     folder = MODELS / "fraud"
-    size = ("--customers", "700", "--terminals", "1400") if quick else ()
+    size = (
+        ("--customers", "600", "--terminals", "1200")
+        if quick
+        else ("--customers", "1000", "--terminals", "2000")
+    )
     return Case(
         name="fraud",
         contract=folder / "contract.yaml",

@@ -13,6 +13,7 @@ from typing import Any
 from serinus.bundle import open_bundle
 from serinus.contract import Contract, load_contract
 from serinus.errors import SerinusError
+from serinus.features.stream import FeatureStream
 from serinus.home import Home
 from serinus.registry import Registry
 from serving.local import monitoring
@@ -209,6 +210,7 @@ class Demo:
         history, live = self.work / "history.parquet", self.work / "live.parquet"
         began = time.monotonic()
         stream = records.warm_stream(self.contract, history)
+        before = stream.snapshot()
         fresh = itertools.islice(records.rows(live), self.options.live_rows)
         rows = list(records.live_features(self.contract, stream, fresh))
         each = (time.monotonic() - began) / max(len(rows), 1) * 1e6
@@ -219,7 +221,8 @@ class Demo:
             return rows, []
         bent = self.work / "shifted.parquet"
         records.shift(self.contract, live, bent, column, self.options.factor)
-        stream = records.warm_stream(self.contract, history)
+        stream = FeatureStream(self.contract)
+        stream.restore(before)
         after = itertools.islice(records.rows(bent), self.options.live_rows // 2)
         shifted = list(records.live_features(self.contract, stream, after))
         # What retraining will read: the past, and the weeks of the new pattern with their labels.
