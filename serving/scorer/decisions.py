@@ -99,13 +99,16 @@ class Recorder:
         self._waiting.extend((f"{request_id}.{i}", now, rows[i], answer) for i, answer in enumerate(answers))
 
     def write(self) -> int:
-        """Write what waits; returns how many. Raises SerinusError from the sink; nothing is lost then."""
+        """Write what waits; returns how many. Raises SerinusError if it cannot; nothing is lost then."""
         written = 0
         with self._writing:
             while self._waiting:
                 count = min(_BATCH, len(self._waiting))
                 batch = [self._event(*self._waiting[i]) for i in range(count)]
-                self._sink.append(batch, durable=True)
+                try:
+                    self._sink.append(batch, durable=True)
+                except OSError as error:
+                    raise _unwritten(error) from error
                 # Only now: a failed write leaves them waiting for the next one.
                 for _ in range(count):
                     self._waiting.popleft()
@@ -144,3 +147,11 @@ class Recorder:
                 features=tuple(None if value != value else value for value in row.tolist()),
             ),
         )
+
+
+def _unwritten(error: OSError) -> SerinusError:
+    return SerinusError(
+        "SRN-SCORER-003",
+        f"the decision log cannot be written ({error.strerror})",
+        hint="Mend the disk; decisions wait in memory meanwhile, and scoring stops when too many do.",
+    )

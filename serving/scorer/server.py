@@ -233,7 +233,7 @@ def _report(error: SerinusError) -> None:
 def _lost(count: int, cause: SerinusError) -> SerinusError:
     return SerinusError(
         "SRN-SCORER-003",
-        f"{count} answered decisions could not be logged before the end",
+        f"{count} answered decision(s) could not be logged before the end",
         where=cause.where,
         hint="Mend the cause named before; the answers stand in the payload log, if one is kept.",
     )

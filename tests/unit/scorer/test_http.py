@@ -13,8 +13,8 @@ from tests.unit.scorer.support import BAD, GOOD, NAMES, bundle, rig, v1, v2
 LABELS = 'model="small",predictor="canary"'
 
 
-PROBES = ["/live", "/ready", "/v2/health/live", "/v2/health/ready", "/v2/models/small/ready", "/health/ping"]
-PROBES += [
+probes = ["/live", "/ready", "/v2/health/live", "/v2/health/ready", "/v2/models/small/ready", "/health/ping"]
+probes += [
     "/health/status",
     "/api/v1.0/health/status",
     "/metadata",
@@ -22,10 +22,10 @@ PROBES += [
     "/v2",
     "/v2/models/small",
 ]
-PROBES += ["/metrics", "/prometheus"]
+probes += ["/metrics", "/prometheus"]
 
 
-@pytest.mark.parametrize("path", PROBES)
+@pytest.mark.parametrize("path", probes)
 def test_a_ready_scorer_answers_every_probe(path: str) -> None:
     assert rig().call("GET", path).status == 200
 
