@@ -116,7 +116,10 @@ def bind(host: str, port: int) -> socket.socket:
 
 def serve(app: Starlette, listener: socket.socket, extra: Mapping[str, object]) -> None:
     """Serve until SIGTERM or SIGINT. The ready line goes to stdout once the port answers."""
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+    # Longer than a poster may be idle: whoever pools connections should be the one to close them.
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_keep_alive=75, timeout_graceful_shutdown=5
+    )
     # Connections are queued by the kernel from here on, so the line may be written before the loop runs.
     line = msgspec.json.encode({"ready": True, "port": listener.getsockname()[1], **extra}).decode()
     sys.stdout.write(line + "\n")

@@ -1,0 +1,141 @@
+"""The real drift monitor, with the real Alibi Detect."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from serinus.bundle import Bundle
+from tests.local.drift.support import ROOT, Logger, Program, until
+from tests.support.bundles import small_bundle, small_home, small_records
+
+pytestmark = pytest.mark.local
+
+FLAGS = ("--window", "500")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sidecar")
+
+
+@pytest.fixture(scope="module")
+def bundle(home: Path) -> Bundle:
+    return small_bundle(home)
+
+
+@pytest.fixture(scope="module")
+def sidecar(home: Path, bundle: Bundle) -> Iterator[Program]:
+    flags = ("--bundle", str(bundle.path), "--home", str(small_home(home).root), *FLAGS)
+    with Program("serving.drift", *flags, log=home / "drift.log") as program:
+        yield program
+
+
+def judged(sidecar: Program, predictor: str, rows: int) -> dict[str, Any]:
+    """The verdict after so many rows of the predictor were judged."""
+    return until(
+        lambda: (
+            status["predictors"][predictor]
+            if (status := sidecar.status())["rows"].get(predictor, 0) >= rows
+            else None
+        )
+    )
+
+
+def send(sidecar: Program, predictor: str, rows: list[dict[str, Any]]) -> None:
+    logger = Logger(sidecar, predictor)
+    for i in range(0, len(rows), 50):
+        assert logger.request(rows[i : i + 50]) == 202
+
+
+def test_twelve_clean_windows_are_silent_and_scores_too(sidecar: Program, bundle: Bundle) -> None:
+    random, logger = np.random.default_rng(1), Logger(sidecar, "clean")
+    for i in range(12):
+        logger.response(random.choice(bundle.reference_scores, 500).tolist(), bundle.digest)
+        send(sidecar, "clean", small_records(500, seed=2000 + i))
+    verdict = judged(sidecar, "clean", 6000)
+    assert (verdict["feature_status"], verdict["score_status"], verdict["retrain"]) == (
+        "stable",
+        "stable",
+        False,
+    )
+    windows = sidecar.status()["windows"]
+    assert [windows[f"clean/{kind}"] for kind in ("feature", "score", "data_quality")] == [0, 0, 0]
+
+
+def test_an_inflated_amount_fires(sidecar: Program) -> None:
+    send(sidecar, "inflated", [{**row, "amount": row["amount"] * 2} for row in small_records(500, seed=31)])
+    verdict = judged(sidecar, "inflated", 500)
+    assert (verdict["drifted"], verdict["retrain"]) == (["amount"], True)
+    metrics = sidecar.get("/prometheus")
+    assert 'serinus_drift_active{kind="feature",model="small",predictor="inflated"} 1.0' in metrics
+    assert 'drift_events_total{kind="feature",model="small",predictor="inflated"} 1.0' in metrics
+
+
+def test_a_shift_behind_one_percent_of_missing_values_fires(sidecar: Program) -> None:
+    rows = small_records(500, seed=32)
+    for i, row in enumerate(rows):
+        row["days_since_last"] = None if i % 100 == 0 else (row["days_since_last"] or 0.0) + 60.0
+    send(sidecar, "holey", rows)
+    verdict = judged(sidecar, "holey", 500)
+    assert verdict["drifted"] == ["days_since_last"]
+
+
+def test_another_mix_of_levels_fires(sidecar: Program) -> None:
+    rows = [
+        {**row, "channel": "swipe" if i % 2 else row["channel"]}
+        for i, row in enumerate(small_records(500, seed=33))
+    ]
+    send(sidecar, "swiped", rows)
+    assert judged(sidecar, "swiped", 500)["drifted"] == ["channel"]
+
+
+def test_a_surge_of_missing_values_is_bad_data_alone(sidecar: Program) -> None:
+    rows = small_records(500, seed=34)
+    for i, row in enumerate(rows):
+        row["days_since_last"] = None if i % 2 else row["days_since_last"]
+    send(sidecar, "surge", rows)
+    verdict = judged(sidecar, "surge", 500)
+    assert (verdict["verdict"]["quality"], verdict["feature_status"], verdict["retrain"]) == (
+        "bad",
+        "stable",
+        False,
+    )
+
+
+def test_garbage_is_counted_and_the_monitor_lives(sidecar: Program) -> None:
+    logger = Logger(sidecar, "garbage")
+    assert logger.send("io.seldon.serving.inference.request", ["not", "a", "request"]) == 202
+    until(lambda: sidecar.status()["payloads"].get("garbage/malformed"))
+    assert sidecar.get("/health/ready")
+
+
+def test_a_restart_gives_the_same_thresholds_and_verdict_and_sigterm_a_clean_exit(
+    home: Path, bundle: Bundle
+) -> None:
+    flags = ("--bundle", str(bundle.path), "--home", str(small_home(home).root), *FLAGS)
+    rows = [{**row, "amount": row["amount"] * 1.5} for row in small_records(500, seed=35)]
+    verdicts: list[Any] = []
+    for _ in range(2):
+        with Program("serving.drift", *flags, log=home / "again.log") as program:
+            send(program, "champion", rows)
+            verdicts.append(judged(program, "champion", 500)["verdict"])
+            assert program.stop() == 0
+    assert verdicts[0] == verdicts[1]
+
+
+def test_a_port_in_use_is_an_error_with_its_code(sidecar: Program, bundle: Bundle) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.drift", "--bundle", str(bundle.path), "--port", str(sidecar.port)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert f"SRN-DRIFT-001 127.0.0.1:{sidecar.port}" in done.stderr
+    assert done.stdout == ""
