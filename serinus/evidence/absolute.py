@@ -54,8 +54,8 @@ def log_e(
 ) -> Floats:
     """Log of the batch's e-value against p_c >= p_s + margin; every argument has one entry per test.
 
-    ``past_n`` and ``past_bad`` are the units of earlier batches, both arms together: the bet may not see this one.
-    For the lower side swap the arms.
+    ``past_n`` and ``past_bad`` are the units of earlier batches, both arms together: the bet may not see
+    this one. For the lower side swap the arms.
     """
     q = bet(past_n, past_bad, margin)
     a = project(q, n_s, n_c, margin)

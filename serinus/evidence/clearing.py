@@ -32,7 +32,8 @@ def log_below(curve: Floats, at: int, direction: int) -> Floats:
 
 
 def log_clear(rows: Floats, grid: Grid) -> Floats:
-    """Log of the e-value of no harm, (edges, sides): the mean of the ratio's and the absolute margin's evidence."""
+    """Log of the e-value of no harm, (edges, sides): the mean of the ratio's and the absolute margin's
+    evidence."""
     curve = grid.full_curve(rows)
     absolute = rows[:, grid.absolute]
     sides = [

@@ -16,7 +16,8 @@ Floats = NDArray[np.float64]
 
 
 def log_ratios(n: int, bad: int, limit: float, direction: int = 1) -> Floats:
-    """Log likelihood ratio of each alternative (odds of the limit times ``grid.MULTIPLES``) against the limit.
+    """Log likelihood ratio of each alternative (odds of the limit times ``grid.MULTIPLES``) against the
+    limit.
 
     ``direction`` -1 tests "below the limit" instead.
     """

@@ -1,11 +1,11 @@
 """The laws of the evidence, as functions that raise AssertionError when broken.
 
-Tests call them on the code as it is; ``test_mutants`` calls them on code broken on purpose and wants them to raise.
+Tests call them on the code as it is; ``test_mutants`` calls them on code broken on purpose and wants them
+to raise.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -72,10 +72,11 @@ def odds_share(base: float, ratio: float) -> float:
 def evidence_is_a_supermartingale(
     history: Sequence[Batch], batch: tuple[int, int, int], ratio: float = 1.25
 ) -> None:
-    """Whatever was seen before, one more batch does not raise the expected evidence of a canary within its margin.
+    """Whatever was seen before, one more batch does not raise the expected evidence of a canary within its
+    margin.
 
-    Exact: with the margins of the next batch given, its canary's bad units follow Fisher's law at ``ratio``; the
-    expectation over them is summed, not sampled.
+    Exact: with the margins of the next batch given, its canary's bad units follow Fisher's law at
+    ``ratio``; the expectation over them is summed, not sampled.
     """
     plan = plan_of()
     n_s, n_c, total = batch
@@ -83,11 +84,10 @@ def evidence_is_a_supermartingale(
     before = gather(plan, past)
     now = e_value(plan, before)
     low, high = max(0, total - n_s), min(n_c, total)
-    law = nchypergeom_fisher(n_s + n_c, total, n_c, ratio)
     expected = 0.0
     for bad_c in range(low, high + 1):
         after = gather(plan, [scrapes([*history, (n_s, n_c, total - bad_c, bad_c)])[-1]], before)
-        expected += float(law.pmf(bad_c)) * e_value(plan, after)
+        expected += float(nchypergeom_fisher.pmf(bad_c, n_s + n_c, total, n_c, ratio)) * e_value(plan, after)
     assert expected <= now * (1 + 1e-5), f"expected evidence rises from {now} to {expected}"
 
 
@@ -151,8 +151,3 @@ def a_better_canary_is_never_harm(**guard: object) -> None:
     verdict = judge(plan, evidence)
     assert verdict.outcome != "harm"
     assert verdict.log10_e <= 0
-
-
-def log_ratio(new: float, old: float) -> float:
-    """ln(new/old)."""
-    return math.log(new) - math.log(old)

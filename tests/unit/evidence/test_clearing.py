@@ -29,7 +29,8 @@ def _log_clear(history: list[tuple[int, int, int, int]], **fields: object) -> np
 def test_the_evidence_of_no_harm_does_not_rise_on_average_for_a_canary_harmful_by_both_margins(
     base: float, history: list[tuple[int, int, int, int]]
 ) -> None:
-    """Exact, over every outcome of one more batch; harmful to just the degree that matters by either margin."""
+    """Exact, over every outcome of one more batch; harmful to just the degree that matters by either
+    margin."""
     margins = {"margin_ratio": 1.5, "margin_absolute": 0.02}
     worse = max(odds_share(base, 1.5), base + 0.02)
     n_s, n_c = 12, 6
@@ -49,7 +50,8 @@ def _cleared(p_s: float, p_c: float, *, runs: int, looks: int, seed: int, **fiel
         n = np.stack([rng.poisson(270, looks), rng.poisson(30, looks)], axis=1)
         bad = rng.binomial(n, [p_s, p_c])
         evidence = gather(plan, [])
-        for k, one in enumerate(scrapes([tuple(row) for row in np.hstack([n, bad]).tolist()])):  # type: ignore[misc]
+        batches = [(row[0], row[1], row[2], row[3]) for row in np.hstack([n, bad]).tolist()]
+        for k, one in enumerate(scrapes(batches)):
             evidence = gather(plan, [one], evidence)
             if k % 4 == 0 and judge(plan, evidence).outcome == "clear":
                 cleared += 1
@@ -67,7 +69,8 @@ def test_a_good_canary_is_cleared() -> None:
 
 
 def test_bounds_never_exclude_what_finer_nodes_would_keep() -> None:
-    """Between nodes the likelihood is bounded from above, so the interval holds the one of the exact curve."""
+    """Between nodes the likelihood is bounded from above, so the interval holds the one of the exact
+    curve."""
     coarse = grid_of(Guard(name="e", metric="e")).thetas
     fine = tuple(np.linspace(coarse[0], coarse[-1], 1500).tolist())
     for bad_c, bad_s in ((4, 40), (20, 40), (0, 30), (60, 500)):

@@ -81,7 +81,8 @@ def test_a_restarted_process_starts_a_new_baseline_in_either_arm_alike(arm: str)
 
 
 def test_one_counter_that_went_back_resets_all_counters_of_its_process() -> None:
-    """The other metric's counters may have passed their old values already; they are unknowable all the same."""
+    """The other metric's counters may have passed their old values already; they are unknowable all the
+    same."""
     plan = Plan(guards=(Guard(name="a", metric="a"), Guard(name="b", metric="b")))
 
     def scrape(at: float, a: tuple[int, int], b: tuple[int, int]) -> Sample:

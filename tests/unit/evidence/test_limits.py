@@ -68,7 +68,8 @@ def test_an_undeclared_share_is_not_checked() -> None:
 
 
 def test_false_alarms_of_the_sample_ratio_guard_are_rare_at_the_edge_of_its_band() -> None:
-    """At the edge of the tolerated band, the worst case, over 200 looks; nominal chance 1 in 10,000 per side."""
+    """At the edge of the tolerated band, the worst case, over 200 looks; nominal chance 1 in 10,000 per
+    side."""
     rng = np.random.default_rng(17)
     odds = 0.1 / 0.9 * routing.TOLERANCE
     p, alarms = odds / (1 + odds), 0

@@ -29,10 +29,6 @@ def _overlapping_windows(patch: pytest.MonkeyPatch) -> None:
 
 def _double_counted_scrape(patch: pytest.MonkeyPatch) -> None:
     deltas_of = deltas.deltas_of
-    patch.setattr(deltas, "deltas_of", lambda old, new, edges: deltas_of(deltas.NOTHING, _twice(new), edges))
-
-    def _twice(counters: deltas.Counters) -> deltas.Counters:
-        return counters
 
     def from_zero(
         old: deltas.Counters, new: deltas.Counters, edges: dict[str, int]

@@ -75,8 +75,9 @@ def test_factorials_agree_with_gamma_on_both_sides_of_the_table() -> None:
 
 
 def test_rare_events_tend_to_lindon_and_maleks_sequential_p_value() -> None:
-    """With few bad among very many units an event is the canary's with probability w psi/(w psi + 1 - w); under
-    their Dirichlet prior our mixture over psi must then be the inverse of the p-value of ``seqabpy``."""
+    """With few bad among very many units an event is the canary's with probability w psi/(w psi + 1 - w);
+    under their Dirichlet prior our mixture over psi must then be the inverse of the p-value of
+    ``seqabpy``."""
     gavi = pytest.importorskip("seqabpy.gavi")
     w, bad_c, bad_s, a, b = 0.1, 14, 33, 10.0, 90.0
     n_c, n_s = 10_000_000, 90_000_000
