@@ -7,7 +7,7 @@ alone suffices: every key here has a default that fits any tabular data set.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
@@ -17,14 +17,13 @@ from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
-T = TypeVar("T")
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A misspelt key is an error, never a silently ignored default."""
 
 
-class Split(_Strict):
+class Split(_Strict, frozen=True):
     """How records become training, validation and test rows.
 
     With an event time the three follow each other in time, with ``gap`` between them
@@ -42,7 +41,7 @@ class Split(_Strict):
     seed: Annotated[int, Meta(ge=0)] = 7
 
 
-class Lightgbm(_Strict):
+class Lightgbm(_Strict, frozen=True):
     """LightGBM's parameters that may be tuned, by its own names.
 
     The objective is fixed, and parameters that distort the probabilities to fight
@@ -69,7 +68,7 @@ class Lightgbm(_Strict):
     extra_trees: bool = False
 
 
-class Training(_Strict):
+class Training(_Strict, frozen=True):
     """How the model is fitted.
 
     ``rounds`` is the most trees; training stops ``early_stopping`` rounds after the
@@ -98,7 +97,7 @@ class Training(_Strict):
     out_of_fold_rows: Annotated[int, Meta(ge=0)] = 20_000
 
 
-class Gate(_Strict):
+class Gate(_Strict, frozen=True):
     """One demand on a metric of the test rows; ``components.evaluate.metrics`` lists them."""
 
     metric: str
@@ -117,7 +116,7 @@ DEFAULT_GATES = (
 )
 
 
-class Gates(_Strict):
+class Gates(_Strict, frozen=True):
     """What must hold before anything is registered. ``no_data: stop`` (the default)
     stops at a metric that could not be measured; ``report`` only reports it."""
 
@@ -125,7 +124,7 @@ class Gates(_Strict):
     no_data: Literal["stop", "report"] = "stop"
 
 
-class Identity(_Strict):
+class Identity(_Strict, frozen=True):
     """What model-risk staff ask first. ``tier`` 1 is the most material."""
 
     name: str = ""
@@ -135,7 +134,7 @@ class Identity(_Strict):
     limits: tuple[str, ...] = ()
 
 
-class ModelConfig(Identity, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ModelConfig(Identity, frozen=True):
     """The whole of ``model.yaml``. ``name`` defaults to the contract's."""
 
     apiVersion: Literal["serinus.io/v1"] = "serinus.io/v1"  # noqa: N815  the Kubernetes spelling
@@ -171,10 +170,14 @@ def load_config(path: str | Path | None) -> ModelConfig:
     return parse_config(data if data is not None else {}, ModelConfig, where=str(path))
 
 
-def parse_config(data: Any, kind: type[T], *, where: str) -> T:
+def parse_config[T](data: Any, kind: type[T], *, where: str) -> T:
     """Check parsed YAML, or the JSON text of one part, as a config. Raises as ``load_config``."""
     try:
-        config = msgspec.json.decode(data, type=kind) if isinstance(data, str | bytes) else msgspec.convert(data, kind)
+        config = (
+            msgspec.json.decode(data, type=kind)
+            if isinstance(data, str | bytes)
+            else msgspec.convert(data, kind)
+        )
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise SerinusError(
             "SRN-PIPELINE-021",

@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -28,7 +28,6 @@ Summary = dict[str, Any]
 STEPS_DIRECTORY = "SERINUS_STEPS"
 SUMMARY = "summary"
 CANCELLED = "cancelled"
-T = TypeVar("T")
 
 
 class Began(msgspec.Struct, frozen=True):
@@ -47,7 +46,9 @@ class Ended(msgspec.Struct, frozen=True):
 class StepFailed(SerinusError):
     """A step's error together with what a reader wants to see of it (a table)."""
 
-    def __init__(self, code: str, what: str, *, where: str = "", hint: str, details: Summary | None = None) -> None:
+    def __init__(
+        self, code: str, what: str, *, where: str = "", hint: str, details: Summary | None = None
+    ) -> None:
         super().__init__(code, what, where=where, hint=hint)
         self.details = details or {}
 
@@ -91,8 +92,10 @@ def run_step(name: str, function: Callable[..., Summary], /, **arguments: object
         if known is not error:
             traceback.print_exc()
         details = known.details if isinstance(known, StepFailed) else {}
-        _report(steps, f"{name}.failed.json", Failed(known.code, known.what, known.where, known.hint, details))
-        print(f"serinus: {known}", file=sys.stderr)
+        _report(
+            steps, f"{name}.failed.json", Failed(known.code, known.what, known.where, known.hint, details)
+        )
+        sys.stderr.write(f"serinus: {known}\n")
         raise SystemExit(1) from None
     _report(steps, f"{name}.ended.json", Ended(time.perf_counter() - start, summary))
     # As one text: KFP's metadata keep neither the order of keys nor whole numbers.
@@ -108,12 +111,7 @@ def as_serinus_error(error: BaseException) -> SerinusError | None:
         return error
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if full or "No space left on device" in str(error):
-        return SerinusError(
-            "SRN-PIPELINE-004",
-            "the disk is full; nothing was registered",
-            where=str(getattr(error, "filename", "") or ""),
-            hint="Free some space (runs and cache below --home may be deleted) and run the pipeline again.",
-        )
+        return disk_full(str(getattr(error, "filename", "") or ""))
     if isinstance(error, MemoryError):
         return SerinusError(
             "SRN-PIPELINE-003",
@@ -121,6 +119,16 @@ def as_serinus_error(error: BaseException) -> SerinusError | None:
             hint="Give it more memory, or fewer rows.",
         )
     return None
+
+
+def disk_full(where: str) -> SerinusError:
+    """``SRN-PIPELINE-004``."""
+    return SerinusError(
+        "SRN-PIPELINE-004",
+        "the disk is full; nothing was registered",
+        where=where,
+        hint="Free some space (runs and cache below --home may be deleted) and run the pipeline again.",
+    )
 
 
 def _report(steps: Path | None, name: str, value: msgspec.Struct) -> None:
@@ -131,7 +139,7 @@ def _report(steps: Path | None, name: str, value: msgspec.Struct) -> None:
         temporary.write_bytes(msgspec.json.encode(value))
         os.replace(temporary, steps / name)
     except OSError as error:
-        print(f"serinus: {name} could not be written: {error}", file=sys.stderr)
+        sys.stderr.write(f"serinus: {name} could not be written: {error}\n")
 
 
 def write_json(path: str | Path, value: object) -> None:
@@ -146,7 +154,7 @@ def read_json(path: str | Path) -> Any:
     return msgspec.json.decode(Path(path).read_bytes())
 
 
-def read_struct(path: str | Path, kind: type[T]) -> T:
+def read_struct[T](path: str | Path, kind: type[T]) -> T:
     """Read JSON as a struct of ours."""
     return msgspec.json.decode(Path(path).read_bytes(), type=kind)
 

@@ -80,7 +80,7 @@ def read_features(contract: Contract, path: Path, *, names: tuple[str, ...] | No
 
 def _floats(values: Any) -> Floats:
     if isinstance(values, np.ma.MaskedArray):
-        values = values.astype(np.float64).filled(np.nan)
+        return np.ma.filled(values.astype(np.float64), np.nan)
     return np.asarray(values, dtype=np.float64)
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -30,11 +29,21 @@ class Output(StrEnum):
 def run(
     contract: Annotated[Path, typer.Option(help="Data contract (YAML): what the columns mean.")],
     data: Annotated[Path, typer.Option(help="Records: .csv, .csv.gz or .parquet.")],
-    config: Annotated[Path | None, typer.Option(help="Training config (YAML). Without it the defaults hold.")] = None,
-    name: Annotated[str | None, typer.Option(help="Register under this name instead of the contract's.")] = None,
-    identity: Annotated[str | None, typer.Option("--as", help="Who builds ($SERINUS_USER, else the login).")] = None,
-    home: Annotated[Path | None, typer.Option(help="Where everything is kept ($SERINUS_HOME, else .serinus).")] = None,
-    output: Annotated[Output, typer.Option(help="json: the last line of stdout is a JSON object.")] = Output.text,
+    config: Annotated[
+        Path | None, typer.Option(help="Training config (YAML). Without it the defaults hold.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Register under this name instead of the contract's.")
+    ] = None,
+    identity: Annotated[
+        str | None, typer.Option("--as", help="Who builds ($SERINUS_USER, else the login).")
+    ] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="Where everything is kept ($SERINUS_HOME, else .serinus).")
+    ] = None,
+    output: Annotated[
+        Output, typer.Option(help="json: the last line of stdout is a JSON object.")
+    ] = Output.text,
 ) -> None:
     """Run the pipeline on this machine.
 
@@ -114,8 +123,8 @@ def steps(
         typer.echo(f"{number:>2}  {step:<10} {text}")
 
 
-def _fail(error: SerinusError, output: Output, details: dict[str, object]) -> None:
+def _fail(error: SerinusError, output: Output, details: dict[str, object]) -> NoReturn:
     if output is Output.json:
         typer.echo(json.dumps({"error": error.to_dict(), "gate": details}))
-    print(f"serinus: {error}", file=sys.stderr)
-    raise typer.Exit(1)
+    typer.echo(f"serinus: {error}", err=True)
+    raise typer.Exit(1) from error

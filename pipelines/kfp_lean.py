@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 
@@ -20,7 +21,7 @@ def import_kfp() -> None:
     before = os.environ.get("_KFP_RUNTIME")
     os.environ["_KFP_RUNTIME"] = "true"
     try:
-        import kfp  # noqa: F401  pyright: ignore[reportUnusedImport]
+        importlib.import_module("kfp")
     finally:
         if before is None:
             del os.environ["_KFP_RUNTIME"]

@@ -18,7 +18,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +32,7 @@ from components.step import (
     Failed,
     Summary,
     as_serinus_error,
+    disk_full,
     read_struct,
 )
 from pipelines.kfp_lean import import_kfp
@@ -100,9 +101,14 @@ def run_local(
         cache_root=str(cache),
     )
     try:
-        with (directory / "log.txt").open("w", encoding="utf-8", buffering=1) as log, _quiet(log), watch.watching():
-            with _environment(directory, cache.parent / "bytecode"), _interruptible():
-                training(**arguments)
+        with (
+            (directory / "log.txt").open("w", encoding="utf-8", buffering=1) as log,
+            _quiet(log),
+            watch.watching(),
+            _environment(directory, cache.parent / "bytecode"),
+            _interruptible(),
+        ):
+            training(**arguments)
     except KeyboardInterrupt:
         watch.stop()
         raise
@@ -122,7 +128,7 @@ class _Watch:
         self._running: str | None = None
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> Generator[None]:
         # KFP 2.17 offers no hook; both of its orchestrators call this module attribute.
         from kfp.local.orchestrator import task_executor
 
@@ -176,12 +182,12 @@ class _Watch:
         failed = self._steps / f"{step}.failed.json"
         if failed.exists():
             return read_struct(failed, Failed).error()
-        known = as_serinus_error(error)
+        tail = _tail(log)
+        known = as_serinus_error(error) or (
+            disk_full(str(log)) if "No space left on device" in tail else None
+        )
         if known is not None:
             return known
-        tail = _tail(log)
-        if "No space left on device" in tail:
-            return as_serinus_error(OSError("No space left on device")) or SerinusError("SRN-PIPELINE-004", "", hint="-")
         if step is None:
             return _unexpected("the pipeline failed between its steps", str(error), log)
         if (self._steps / f"{step}.began.json").exists() and "Traceback" not in tail:
@@ -207,7 +213,10 @@ def _unexpected(what: str, why: str, log: Path) -> SerinusError:
 def _exception(tail: str) -> str:
     """The last line of the last traceback: the exception itself."""
     after = tail.rpartition("Traceback (most recent call last)")[2].split("\n")
-    return next((line.strip() for line in after if re.match(r"\s*[\w.]+(Error|Exception|Exit)\b", line)), "see the log")
+    return next(
+        (line.strip() for line in after if re.match(r"\s*[\w.]+(Error|Exception|Exit)\b", line)),
+        "see the log",
+    )
 
 
 def _summary(outputs: dict[str, Any]) -> Summary:
@@ -227,7 +236,7 @@ def _tail(log: Path, size: int = 4000) -> str:
 
 
 @contextlib.contextmanager
-def _quiet(log: Any) -> Iterator[None]:
+def _quiet(log: Any) -> Generator[None]:
     """KFP prints to stdout and to whatever it believes the root logger's handlers to be."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
@@ -242,7 +251,7 @@ def _quiet(log: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _environment(directory: Path, bytecode: Path) -> Iterator[None]:
+def _environment(directory: Path, bytecode: Path) -> Generator[None]:
     """What the steps' processes inherit.
 
     Eleven processes each import LightGBM or DuckDB: without compiled bytecode a run
@@ -293,7 +302,7 @@ def _with_root() -> str:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
+def _interruptible() -> Generator[None]:
     """SIGTERM stops the run as Ctrl-C does: a supervisor must not leave a step behind."""
     try:
         before = signal.signal(signal.SIGTERM, _interrupt)

@@ -73,7 +73,10 @@ def run_pipeline(
         settings = msgspec.structs.replace(settings, name=name)
     link = by_content(data, home.cache / "data")
     # Local time has no place in a name; the suffix keeps two runs of one second apart.
-    run = datetime.fromtimestamp(begin, UTC).strftime("%Y%m%dT%H%M%SZ") + f"-{agreed.name}-{secrets.token_hex(2)}"
+    run = (
+        datetime.fromtimestamp(begin, UTC).strftime("%Y%m%dT%H%M%SZ")
+        + f"-{agreed.name}-{secrets.token_hex(2)}"
+    )
     directory = home.runs / run
     try:
         outcome = run_local(

@@ -1,6 +1,8 @@
 """The training pipeline: from records to a registered version."""
 
-# No postponed annotations here: KFP reads the types themselves.
+# No postponed annotations here: KFP reads the types themselves. It also provides the
+# arguments that are outputs, which a type checker cannot know.
+# pyright: reportCallIssue=false
 from kfp import dsl
 
 from components.card.component import card

@@ -52,7 +52,9 @@ def card(
     }
     content = build(checked, who, reports) | {"configs": configs}
     write_json(data, content)
-    html.write_text(render(content, plots(reports["metrics"], reports["explain"]["importance"])), encoding="utf-8")
+    html.write_text(
+        render(content, plots(reports["metrics"], reports["explain"]["importance"])), encoding="utf-8"
+    )
     return {"limits": len(content["limits"]), "kB": round(html.stat().st_size / 1000)}
 
 
@@ -154,7 +156,9 @@ def _same(contract: Contract) -> str:
 def _feature(contract: Contract, name: str, explained: dict[str, Any]) -> dict[str, Any]:
     feature = contract.feature(name)
     if feature.aggregate is not None:
-        over = f"{feature.aggregate} of {feature.column or 'events'} by {feature.entity} over {feature.window}"
+        over = (
+            f"{feature.aggregate} of {feature.column or 'events'} by {feature.entity} over {feature.window}"
+        )
         source = f"{over}, {feature.delay} ago" if feature.delay != "0s" else over
     else:
         source = f"{feature.part} of {feature.column}" if feature.part else str(feature.column)

@@ -22,7 +22,9 @@ ENOUGH_FOR_AUC_DROP = 200_000
 """Training rows scored for the AUC drop; beyond that the AUC is known well enough."""
 
 
-def evaluate(contract: Path, features: Path, assignment: Path, model: Path, metrics: Path, scores: Path) -> Summary:
+def evaluate(
+    contract: Path, features: Path, assignment: Path, model: Path, metrics: Path, scores: Path
+) -> Summary:
     """Measure the model on the test rows.
 
     Args:
@@ -98,7 +100,9 @@ def measure(contract: Contract, outcome: Floats, raw: Floats, probability: Float
         "log_loss": m.log_loss(outcome, probability),
         "calibration_error": m.calibration_error(outcome, probability),
         "approved_share": float(approved.mean()),
-        "cost_per_1000": _cost(contract, int((declined & good).sum()), int((~declined & bad).sum()), outcome.size),
+        "cost_per_1000": _cost(
+            contract, int((declined & good).sum()), int((~declined & bad).sum()), outcome.size
+        ),
     }
 
 
@@ -113,7 +117,9 @@ def single_features(contract: Contract, rows: Floats, outcome: Floats) -> dict[s
         present = ~np.isnan(rows[:, i])
         area = m.auc(outcome[present], rows[present, i]) if present.sum() >= 2 else math.nan
         # a value that is missing exactly where the outcome is bad leaks it as well
-        absent = m.auc(outcome, (~present).astype(np.float64)) if not present.all() and present.any() else math.nan
+        absent = (
+            m.auc(outcome, (~present).astype(np.float64)) if not present.all() and present.any() else math.nan
+        )
         sides = [max(a, 1 - a) for a in (area, absent) if math.isfinite(a)]
         found[name] = round(max(sides), 6) if sides else math.nan
     return found
@@ -127,7 +133,9 @@ def curves(outcome: Floats, raw: Floats, probability: Floats) -> dict[str, Any]:
     return {
         "roc": m.thinned(np.append(0.0, fallout), np.append(0.0, recall)),
         "precision_recall": m.thinned(recall, bad / np.maximum(bad + good, 1e-12)),
-        "calibration": [[round(p, 6), round(y, 6), n] for p, y, n in m.calibration_bins(outcome, probability)],
+        "calibration": [
+            [round(p, 6), round(y, 6), n] for p, y, n in m.calibration_bins(outcome, probability)
+        ],
     }
 
 
@@ -135,9 +143,8 @@ def _intervals(outcome: Floats, raw: Floats, probability: Floats, contract: Cont
     declined = probability >= contract.decision.decline_at
     hits = int((declined & (outcome == 1)).sum())
     return {
-        "auc": m.bootstrap(m.auc, outcome, raw, seed=1),
-        "average_precision": m.bootstrap(m.average_precision, outcome, raw, seed=2),
-        "brier": m.bootstrap(m.brier, outcome, probability, seed=3),
+        **m.bootstrap({"auc": m.auc, "average_precision": m.average_precision}, outcome, raw, seed=1),
+        "brier": m.mean_interval((probability - outcome) ** 2),
         "precision_at_decline": m.wilson(hits, int(declined.sum())),
         "recall_at_decline": m.wilson(hits, int(outcome.sum())),
     }

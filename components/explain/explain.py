@@ -61,10 +61,16 @@ def explain(contract: Path, features: Path, assignment: Path, model: Path, repor
     )
     top = [name for name, value in list(importance.items())[:3] if value > 0]
     failed = [item["check"] for item in checks if item["verdict"] != "pass"]
-    return {"rows": f"{chosen.size:,}", "top": ", ".join(top), "checks": "all pass" if not failed else ", ".join(failed)}
+    return {
+        "rows": f"{chosen.size:,}",
+        "top": ", ".join(top),
+        "checks": "all pass" if not failed else ", ".join(failed),
+    }
 
 
-def check(contract: Contract, contributions: Floats, margin: Floats, probability: Floats) -> list[dict[str, Any]]:
+def check(
+    contract: Contract, contributions: Floats, margin: Floats, probability: Floats
+) -> list[dict[str, Any]]:
     """What must hold for contributions (n, F + 1) to serve as reasons."""
     protected = {p.column for p in contract.protected} & {f.column for f in contract.features}
     error = float(np.max(np.abs(contributions.sum(axis=1) - margin), initial=0.0))

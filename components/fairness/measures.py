@@ -54,7 +54,9 @@ def judge(attribute: str, policy: FairnessMeasure, group: Group, reference: Grou
     assert limit is not None  # serinus.contract.checks
     within_good = policy.measure == "equal_opportunity_difference"
     hits, rows = (group.good_approved, group.good) if within_good else (group.approved, group.rows)
-    base, base_rows = (reference.good_approved, reference.good) if within_good else (reference.approved, reference.rows)
+    base, base_rows = (
+        (reference.good_approved, reference.good) if within_good else (reference.approved, reference.rows)
+    )
     few = [g for g, n in ((group, rows), (reference, base_rows)) if n < min_group]
     if few:
         what = "good outcomes" if within_good else "rows"
@@ -62,7 +64,9 @@ def judge(attribute: str, policy: FairnessMeasure, group: Group, reference: Grou
         return _nothing(attribute, policy, group, reference, limit, rows, why)
     if policy.measure == "adverse_impact_ratio":
         if base == 0:
-            return _nothing(attribute, policy, group, reference, limit, rows, f"nobody of {reference.name} is approved")
+            return _nothing(
+                attribute, policy, group, reference, limit, rows, f"nobody of {reference.name} is approved"
+            )
         value, low, high = ratio(hits, rows, base, base_rows)
         verdict: Verdict = "pass" if value >= limit else "fail"
         sure = low >= limit if verdict == "pass" else high < limit
@@ -113,5 +117,16 @@ def _nothing(
     attribute: str, policy: FairnessMeasure, group: Group, reference: Group, limit: float, rows: int, why: str
 ) -> Finding:
     return Finding(
-        attribute, group.name, reference.name, policy.measure, None, None, None, limit, rows, "no_data", False, why
+        attribute,
+        group.name,
+        reference.name,
+        policy.measure,
+        None,
+        None,
+        None,
+        limit,
+        rows,
+        "no_data",
+        False,
+        why,
     )

@@ -17,4 +17,9 @@ def features(contract: Path, records: Path, table: Path) -> Summary:
     """
     checked = read_contract(contract)
     done = compute_features(checked, records, table)
-    return {"rows": f"{done.rows:,}", "features": len(checked.features), "duplicates": done.duplicates, "late": done.late}
+    return {
+        "rows": f"{done.rows:,}",
+        "features": len(checked.features),
+        "duplicates": done.duplicates,
+        "late": done.late,
+    }

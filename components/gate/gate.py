@@ -90,7 +90,9 @@ def of_fairness(report: dict[str, Any], settings: Gates) -> list[Demand]:
     ]
     if report["verdict"] == "no_data":
         why = "no protected group is large enough to be judged"
-        found.append(Demand("fairness policy", None, "measurable", "no_data", settings.no_data == "stop", why))
+        found.append(
+            Demand("fairness policy", None, "measurable", "no_data", settings.no_data == "stop", why)
+        )
     return found
 
 

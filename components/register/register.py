@@ -156,7 +156,8 @@ def provenance_of(
     found: dict[str, Any] = {
         "data": {"digest": data["digest"], "rows": data["rows"]},
         "contract": "sha256:" + hashlib.sha256(contract.read_bytes()).hexdigest(),
-        "config": {"identity": json.loads(identity)} | {key: json.loads(text) for key, text in configs.items()},
+        "config": {"identity": json.loads(identity)}
+        | {key: json.loads(text) for key, text in configs.items()},
         "code": json.loads(code),
     }
     canonical = json.dumps(found, sort_keys=True, separators=(",", ":")).encode()

@@ -7,7 +7,7 @@ from types import ModuleType
 
 
 def import_lightgbm() -> ModuleType:
-    """LightGBM without its optional pandas, scikit-learn and plotting parts.
+    """LightGBM without its optional pandas, Arrow, scikit-learn and plotting parts.
 
     On import LightGBM tries each of them "just in case", which costs a step 1.6 of
     its 1.9 seconds; only ``Booster`` and ``Dataset`` over numpy arrays are used here.
@@ -15,7 +15,9 @@ def import_lightgbm() -> ModuleType:
     after, so that code that needs them still finds them. Without effect if LightGBM
     or they are loaded already.
     """
-    absent = [name for name in ("pandas", "sklearn", "matplotlib", "graphviz") if name not in sys.modules]
+    absent = [
+        name for name in ("pandas", "sklearn", "matplotlib", "graphviz", "pyarrow") if name not in sys.modules
+    ]
     if "lightgbm" in sys.modules:
         return sys.modules["lightgbm"]
     for name in absent:

@@ -21,7 +21,9 @@ Floats = NDArray[np.float64]
 MODEL, LEVELS, CALIBRATOR, OUT_OF_FOLD = "model.txt", "levels.json", "calibrator.json", "out_of_fold.npy"
 
 
-def train(contract: Path, features: Path, assignment: Path, config: str, model: Path, report: Path) -> Summary:
+def train(
+    contract: Path, features: Path, assignment: Path, config: str, model: Path, report: Path
+) -> Summary:
     """Train a model and its calibrator.
 
     Args:
@@ -88,7 +90,9 @@ def _leave_out(contract: Contract, settings: Training, encoded: Floats) -> None:
         encoded[:, contract.feature_names.index(name)] = np.nan
 
 
-def _weights(contract: Contract, settings: Training, rows: Rows, chosen: NDArray[Any]) -> tuple[Floats | None, Any]:
+def _weights(
+    contract: Contract, settings: Training, rows: Rows, chosen: NDArray[Any]
+) -> tuple[Floats | None, Any]:
     if settings.mitigation == "none":
         return None, {}
     if not contract.protected:

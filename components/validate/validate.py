@@ -31,11 +31,15 @@ def validate(contract: Path, records: Path, report: Path) -> Summary:
     """
     checked = read_contract(contract)
     with duckdb.connect(config={"threads": 2}) as connection:
-        connection.execute(f"CREATE VIEW records AS SELECT * FROM read_parquet('{str(records).replace(chr(39), chr(39) * 2)}')")
+        connection.execute(
+            f"CREATE VIEW records AS SELECT * FROM read_parquet('{str(records).replace(chr(39), chr(39) * 2)}')"
+        )
         present = [row[0] for row in connection.execute("DESCRIBE records").fetchall()]
         rows = int(_one(connection, "SELECT count(*) FROM records")[0])
         columns = {
-            name: profile(connection, name, column) for name, column in checked.columns.items() if name in present
+            name: profile(connection, name, column)
+            for name, column in checked.columns.items()
+            if name in present
         }
     problems, notes = judge(checked, rows, columns, present)
     write_json(report, {"rows": rows, "columns": columns, "problems": problems, "notes": notes})
