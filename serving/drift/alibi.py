@@ -1,14 +1,16 @@
 """Alibi Detect behind the detector port: the only module that imports it.
 
-The import takes seconds (it brings numba, transformers and scipy), so whoever
-uses this module does so at start, before reporting ready.
+Importing it takes seconds, so whoever uses this module does so at start, before
+reporting ready.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import warnings
+import importlib
+import importlib.util
+import sys
+import types
+from importlib.machinery import ModuleSpec
 from typing import Any
 
 import numpy as np
@@ -16,14 +18,39 @@ import numpy as np
 from serving.drift.detector import TwoSample
 from serving.drift.statistics import Floats
 
-# Alibi Detect drags transformers in, which announces on stderr that no deep-learning library is there.
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-logging.getLogger("transformers").setLevel(logging.ERROR)
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    from alibi_detect.cd import ChiSquareDrift, KSDrift
+def _detectors() -> tuple[Any, Any]:
+    """``KSDrift`` and ``ChiSquareDrift``, without what else the package brings.
+
+    ``import alibi_detect`` loads every detector there is, and with them
+    transformers, numba and pydantic: twice the time and twice the memory of the
+    two modules needed here. Empty packages in the place of its two
+    ``__init__`` files spare that; where that does not work, the whole is loaded.
+    """
+    names = ("alibi_detect", "alibi_detect.cd")
+    if not any(name in sys.modules for name in names):
+        spec = importlib.util.find_spec("alibi_detect")
+        root = spec.submodule_search_locations[0] if spec and spec.submodule_search_locations else ""
+        for name, path in zip(names, (root, f"{root}/cd"), strict=True):
+            package = types.ModuleType(name)
+            package.__path__ = [path]
+            package.__spec__ = ModuleSpec(name, None, is_package=True)
+            sys.modules[name] = package
+        try:
+            return _both()
+        except (ImportError, AttributeError):
+            for name in [n for n in sys.modules if n.partition(".")[0] == "alibi_detect"]:
+                del sys.modules[name]
+    return _both()
+
+
+def _both() -> tuple[Any, Any]:
+    numbers = importlib.import_module("alibi_detect.cd.ks")
+    levels = importlib.import_module("alibi_detect.cd.chisquare")
+    return numbers.KSDrift, levels.ChiSquareDrift
+
+
+KSDrift, ChiSquareDrift = _detectors()
 
 
 class AlibiDetector:
@@ -41,6 +68,6 @@ class AlibiDetector:
 
     def compare(self, window: Floats) -> TwoSample:
         """The test of one window; see ``Detector``."""
-        answer: Any = self._detector.predict(window.reshape(-1, 1), return_p_val=True, return_distance=True)
+        answer = self._detector.predict(window.reshape(-1, 1), return_p_val=True, return_distance=True)
         data = answer["data"]
         return TwoSample(float(np.ravel(data["p_val"])[0]), float(np.ravel(data["distance"])[0]))

@@ -1,12 +1,15 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import stats as scipy_stats
 
 from serving.drift import statistics
 from serving.drift.detector import NumpyDetector
 
+stats: Any = scipy_stats  # its result types are not known to the type checker
 samples = st.lists(st.sampled_from([0.0, 0.0, 1.0, 2.5, 7.0, 7.5, -3.0]), min_size=1, max_size=60).map(
     np.array
 )
