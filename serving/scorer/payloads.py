@@ -1,8 +1,10 @@
 """Payload CloudEvents to the drift monitor, as Seldon's executor logs them.
 
-Binary mode, one POST an event over one kept-alive connection. The queue is
-bounded in events and bytes; when it is full the oldest event goes, because a
-drift monitor wants the present, and the loss is counted. Serving never waits.
+Binary mode, one POST an event over one kept-alive connection; what has queued
+up goes out in one write (HTTP pipelining), which halves what an event costs. The
+queue is bounded in events and bytes; when it is full the oldest event goes,
+because a drift monitor wants the present, and the loss is counted. Serving
+never waits.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from serinus.errors import SerinusError
@@ -24,6 +26,17 @@ REQUEST = "io.seldon.serving.inference.request"
 RESPONSE = "io.seldon.serving.inference.response"
 FEEDBACK = "io.seldon.serving.feedback"
 _ATTEMPTS = 3
+_BATCH = 64
+_WRITE = 256 << 10
+
+
+class _Event(NamedTuple):
+    kind: str
+    request_id: str
+    protocol: str
+    id: str
+    at: float
+    body: bytes
 
 
 class PayloadSink(Protocol):
@@ -86,7 +99,7 @@ class PayloadPoster:
         self._limit_bytes = limit_bytes
         self._timeout = timeout
         self._retry = retry
-        self._queue: deque[tuple[str, str, str, str, float, bytes]] = deque()
+        self._queue: deque[_Event] = deque()
         self._bytes = 0
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
@@ -107,6 +120,9 @@ class PayloadPoster:
             if value
         )
         self._reached = False
+        self._sending = 0
+        self._answered = 0
+        self._batch = _BATCH
         self._start = f"POST {path} HTTP/1.1\r\n"
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
@@ -115,11 +131,11 @@ class PayloadPoster:
         if self._loop is not None and not _on(self._loop):
             self._loop.call_soon_threadsafe(self.offer, kind, request_id, protocol, body)
             return
-        self._queue.append((kind, request_id, protocol, str(uuid.uuid4()), time.time(), body))
+        self._queue.append(_Event(kind, request_id, protocol, str(uuid.uuid4()), time.time(), body))
         self._bytes += len(body)
         lost = 0
         while len(self._queue) > self._limit or self._bytes > self._limit_bytes:
-            self._bytes -= len(self._queue.popleft()[5])
+            self._bytes -= len(self._queue.popleft().body)
             lost += 1
         if lost:
             self._dropped(lost)
@@ -137,68 +153,87 @@ class PayloadPoster:
                     self._some.clear()
                     await self._some.wait()
                     continue
-                event = self._queue.popleft()
-                self._bytes -= len(event[5])
-                if await self._attempt(event):
+                batch = self._take()
+                self._sending, self._answered = len(batch), 0
+                await self._attempt(batch)
+                answered = self._answered
+                rest = batch[answered:]
+                self._sending = self._answered = 0
+                if not rest:
                     failures = 0
                     continue
-                failures += 1
-                # Waits at the head of the queue (its id stays, so a second
-                # delivery can be told) unless it is the event itself that
-                # breaks the monitor.
-                if failures < _ATTEMPTS or not self._reached:
-                    self._queue.appendleft(event)
-                    self._bytes += len(event[5])
-                else:
-                    failures = 0
+                # They wait at the head of the queue, and keep their ids so that
+                # a second delivery can be told; unless it is the first of them
+                # that breaks the monitor.
+                failures = 1 if answered else failures + 1
+                if failures >= _ATTEMPTS and self._reached:
+                    rest, failures = rest[1:], 0
                     self._dropped(1)
+                self._queue.extendleft(reversed(rest))
+                self._bytes += sum(len(event.body) for event in rest)
                 await asyncio.sleep(self._retry)
         finally:
             self._disconnect()
+
+    def _take(self) -> list[_Event]:
+        """What goes out in one write: one event at least, and no more than a socket's buffer or so."""
+        batch: list[_Event] = []
+        size = 0
+        while self._queue and len(batch) < self._batch and size < _WRITE:
+            event = self._queue.popleft()
+            self._bytes -= len(event.body)
+            size += len(event.body)
+            batch.append(event)
+        return batch
 
     async def flush(self, seconds: float) -> None:
         """Wait until all is sent, at most ``seconds``; then count what is left as dropped."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
-        if self._queue:
-            self._dropped(len(self._queue))
+        left = len(self._queue) + self._sending - self._answered
+        if left:
+            self._dropped(left)
 
-    async def _attempt(self, event: tuple[str, str, str, str, float, bytes]) -> bool:
-        """Whether the monitor answered; a refusal is an answer, and a drop."""
+    async def _attempt(self, batch: list[_Event]) -> None:
+        """Send a batch; ``_answered`` counts what the monitor answered. A refusal is an answer, and a drop."""
         self._reached = False
         try:
             async with asyncio.timeout(self._timeout):
                 if self._streams is None or self._streams[1].is_closing():
                     self._streams = await asyncio.open_connection(self.host, self.port)
                 self._reached = True
-                status = await self._exchange(*self._streams, self._head(event) + event[5])
+                await self._exchange(*self._streams, batch)
         except (OSError, TimeoutError, EOFError, ValueError, IndexError, asyncio.LimitOverrunError):
             self._disconnect()
-            return False
-        if not 200 <= status < 300:
-            self._dropped(1)
-        return True
 
     async def _exchange(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, message: bytes
-    ) -> int:
-        writer.write(message)
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, batch: list[_Event]
+    ) -> None:
+        writer.write(b"".join(part for event in batch for part in (self._head(event), event.body)))
         await writer.drain()
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        length = _content_length(head)
-        if length is None or b"connection: close" in head:
-            self._disconnect()
-        elif length:
-            await reader.readexactly(length)
-        return int(head.split(b" ", 2)[1])
+        for _ in batch:
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            status, length = int(head.split(b" ", 2)[1]), _content_length(head)
+            if length:
+                await reader.readexactly(length)
+            self._answered += 1
+            if not 200 <= status < 300:
+                self._dropped(1)
+            if length is None or b"connection: close" in head:
+                # It answers once a connection: what was sent behind goes again, one at a time from now on.
+                self._batch = 1
+                self._disconnect()
+                return
 
-    def _head(self, event: tuple[str, str, str, str, float, bytes]) -> bytes:
-        kind, request_id, protocol, event_id, at, body = event
-        stamp = datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    def _head(self, event: _Event) -> bytes:
+        stamp = (
+            datetime.fromtimestamp(event.at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        )
         return (
-            f"{self._start}{self._fixed}Ce-Id: {event_id}\r\nCe-Time: {stamp}\r\nCe-Type: {kind}\r\n"
-            f"Ce-Requestid: {request_id}\r\nCe-Protocol: {protocol}\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"{self._start}{self._fixed}Ce-Id: {event.id}\r\nCe-Time: {stamp}\r\nCe-Type: {event.kind}\r\n"
+            f"Ce-Requestid: {event.request_id}\r\nCe-Protocol: {event.protocol}\r\n"
+            f"Content-Length: {len(event.body)}\r\n\r\n"
         ).encode("ascii")
 
     def _disconnect(self) -> None:

@@ -85,6 +85,8 @@ class Monitor:
         self.release = asyncio.Event()
         self.release.set()
         self.port = 0
+        self.close_each = False
+        self.breaks_on = ""
 
     async def __aenter__(self) -> Monitor:
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
@@ -102,7 +104,12 @@ class Monitor:
                 headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines[1:] if line)}
                 self.got.append((headers, await reader.readexactly(int(headers["content-length"]))))
                 await self.release.wait()
-                writer.write(f"HTTP/1.1 {self.status} X\r\nContent-Length: 2\r\n\r\nok".encode())
+                if headers["ce-requestid"] == self.breaks_on:
+                    return writer.close()
+                closing = "Connection: close\r\n" if self.close_each else ""
+                writer.write(f"HTTP/1.1 {self.status} X\r\n{closing}Content-Length: 2\r\n\r\nok".encode())
+                if self.close_each:
+                    return writer.close()
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
@@ -202,14 +209,39 @@ def test_events_wait_for_a_monitor_that_is_away_and_arrive_when_it_is_back() -> 
     posting(story)
 
 
+def test_a_monitor_that_closes_after_each_answer_still_gets_every_event_once() -> None:
+    async def story(poster: PayloadPoster, monitor: Monitor, dropped: list[int]) -> None:
+        monitor.close_each = True
+        for i in range(6):
+            poster.offer(REQUEST, f"r{i}", "seldon", b"{}")
+        await poster.flush(5)
+        assert [headers["ce-requestid"] for headers, _ in monitor.got] == [f"r{i}" for i in range(6)]
+        assert (monitor.connections, dropped) == (6, [])
+
+    posting(story)
+
+
+def test_an_event_that_breaks_the_monitor_is_given_up_and_those_behind_it_arrive() -> None:
+    async def story(poster: PayloadPoster, monitor: Monitor, dropped: list[int]) -> None:
+        monitor.breaks_on = "bad"
+        for puid in ("good", "bad", "after"):
+            poster.offer(REQUEST, puid, "seldon", b"{}")
+        await poster.flush(5)
+        kept = [headers["ce-requestid"] for headers, _ in monitor.got]
+        assert (kept[0], kept[-1], kept.count("bad"), dropped) == ("good", "after", 3, [1])
+
+    posting(story)
+
+
 def test_a_flush_gives_up_in_time_and_counts_what_is_left() -> None:
     async def story(poster: PayloadPoster, monitor: Monitor, dropped: list[int]) -> None:
         monitor.release.clear()
         for i in range(4):
             poster.offer(REQUEST, f"r{i}", "seldon", b"{}")
         await until(lambda: len(monitor.got) == 1)
+        poster.offer(REQUEST, "behind", "seldon", b"{}")
         await poster.flush(0.02)
-        assert sum(dropped) == 3
+        assert sum(dropped) == 5
 
     posting(story)
 
