@@ -133,7 +133,7 @@ class Platform(RolloutDesk):
             self.predictors.scorer = scorer
         self.traffic.write(Routes(stable=target.name))
         self.predictors.targets[target.name] = target
-        await self.predictors.start(target.name, keep=True)
+        await self.predictors.start(target.name)
         self._proxy = await Proxy.start(
             self.directory / "envoy",
             host=settings.host,
@@ -143,6 +143,8 @@ class Platform(RolloutDesk):
         )
         self.traffic.admin_url = self._proxy.admin_url
         await self.predictors.ready(target.name)
+        # Only now is a death worth a restart: one that cannot start at all is an error to be told.
+        self.predictors.keep(target.name)
         await self._routed(Routes(stable=target.name))
         self._proxy_task = asyncio.create_task(self._watch_proxy())
         self._remember()

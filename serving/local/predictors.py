@@ -65,9 +65,9 @@ class Scorer(msgspec.Struct, frozen=True, kw_only=True):
 class _Running:
     """One predictor and its processes, one after another."""
 
-    def __init__(self, target: Target, keep: bool) -> None:
+    def __init__(self, target: Target) -> None:
         self.target = target
-        self.keep = keep
+        self.keep = False
         self.child: Child | None = None
         self.address: tuple[str, int] | None = None
         self.health = Health(state="starting", detail="starting")
@@ -117,11 +117,11 @@ class LocalPredictors:
             if running.child is not None and running.child.alive
         }
 
-    async def start(self, name: str, *, keep: bool = False) -> None:
+    async def start(self, name: str) -> None:
         """Start a known target (see ``targets``), unless it runs."""
         if name in self._running:
             return
-        running = self._running[name] = _Running(self.targets[name], keep)
+        running = self._running[name] = _Running(self.targets[name])
         running.task = asyncio.create_task(self._supervise(running))
 
     async def health(self, name: str) -> Health:
