@@ -73,6 +73,6 @@ def test_a_shift_changes_the_days_after_it_and_none_before(sample: Path, tmp_pat
 
 
 @pytest.mark.parametrize("size", [{"customers": 0}, {"terminals": 0}, {"days": 0}])
-def test_a_size_of_nothing_is_refused(tmp_path: Path, size: dict[str, int]) -> None:
+def test_a_size_of_nothing_is_refused(tmp_path: Path, size: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         generate(tmp_path / "tx.csv", **{**SMALL, **size})

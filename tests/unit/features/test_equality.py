@@ -87,17 +87,6 @@ def assert_same(streamed: dict[int, dict[str, object]], batched: dict[int, dict[
                 assert value == expected, (row, name, value, expected)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(record.map(with_arrival), min_size=1, max_size=40))
-def test_replaying_late_duplicate_and_tied_events_gives_the_batch_values(
-    records: list[dict[str, Any]],
-) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        assert_same(
-            replay(records, FeatureStream(contract(), lateness="1d")), batch(records, Path(directory))
-        )
-
-
 def naive(records: list[dict[str, Any]], row: int) -> dict[str, Any]:
     """The Feature docstring, word for word, over the whole file: an oracle for both engines."""
     hour = timedelta(hours=1)
@@ -163,6 +152,17 @@ def test_both_engines_follow_the_definition_of_a_window(tmp_path: Path) -> None:
                 row,
                 name,
             )
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(record.map(with_arrival), min_size=1, max_size=40))
+def test_replaying_late_duplicate_and_tied_events_gives_the_batch_values(
+    records: list[dict[str, Any]],
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        assert_same(
+            replay(records, FeatureStream(contract(), lateness="1d")), batch(records, Path(directory))
+        )
 
 
 def test_a_stream_restored_halfway_goes_on_as_if_never_stopped(tmp_path: Path) -> None:
