@@ -43,7 +43,7 @@ class Ended(msgspec.Struct, frozen=True):
     summary: Summary
 
 
-class StepFailed(SerinusError):
+class StepError(SerinusError):
     """A step's error together with what a reader wants to see of it (a table)."""
 
     def __init__(
@@ -62,9 +62,9 @@ class Failed(msgspec.Struct, frozen=True):
     hint: str
     details: Summary = {}
 
-    def error(self) -> StepFailed:
+    def error(self) -> StepError:
         """The error again, in another process."""
-        return StepFailed(self.code, self.what, where=self.where, hint=self.hint, details=self.details)
+        return StepError(self.code, self.what, where=self.where, hint=self.hint, details=self.details)
 
 
 def run_step(name: str, function: Callable[..., Summary], /, **arguments: object) -> dict[str, str]:
@@ -91,7 +91,7 @@ def run_step(name: str, function: Callable[..., Summary], /, **arguments: object
             raise
         if known is not error:
             traceback.print_exc()
-        details = known.details if isinstance(known, StepFailed) else {}
+        details = known.details if isinstance(known, StepError) else {}
         _report(
             steps, f"{name}.failed.json", Failed(known.code, known.what, known.where, known.hint, details)
         )

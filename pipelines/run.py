@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from components.config import ModelConfig, load_config
-from components.step import StepFailed, read_json, write_json
+from components.step import StepError, read_json, write_json
 from pipelines.local import Listener, Outcome, run_local
 from pipelines.provenance import by_content, code_of
 from serinus.contract import dump_contract, load_contract
@@ -139,8 +139,8 @@ def _in_users_words(error: SerinusError, link: Path, data: Path) -> SerinusError
     """Name the file as its owner does, not by the link that carries its digest."""
     pairs = {"what": error.what, "where": error.where, "hint": error.hint}
     what, where, hint = (text.replace(str(link), str(data)) for text in pairs.values())
-    details = error.details if isinstance(error, StepFailed) else {}
-    return StepFailed(error.code, what, where=where, hint=hint, details=details)
+    details = error.details if isinstance(error, StepError) else {}
+    return StepError(error.code, what, where=where, hint=hint, details=details)
 
 
 def _record(directory: Path, value: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ METRICS: dict[str, str] = {
     "brier": "mean squared error of the calibrated probability",
     "brier_skill": "1 - Brier / Brier of quoting the base rate; 0 is no better",
     "log_loss": "mean negative log-likelihood of the calibrated probability",
-    "calibration_error": "mean distance of predicted and observed share over ten equally filled bins",
+    "calibration_error": "mean distance of predicted and observed share over ten equally filled bins, beyond chance",
     "single_feature_auc": "best AUC of any one feature alone; near 1 suspects a leak of the answer",
     "auc_drop": "AUC on the training rows less AUC on the test rows",
     "approved_share": "share approved without review",

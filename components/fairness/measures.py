@@ -12,6 +12,9 @@ from serinus.contract import FairnessMeasure
 
 Verdict = Literal["pass", "fail", "no_data"]
 
+EXACT = 1e-12
+"""0.72 / 0.9 is a little less than 0.8 in floating point, and exactly four fifths pass."""
+
 
 class Group(msgspec.Struct, frozen=True):
     """What the decisions were in one group: rows, approved, good outcomes, good ones approved."""
@@ -68,11 +71,11 @@ def judge(attribute: str, policy: FairnessMeasure, group: Group, reference: Grou
                 attribute, policy, group, reference, limit, rows, f"nobody of {reference.name} is approved"
             )
         value, low, high = ratio(hits, rows, base, base_rows)
-        verdict: Verdict = "pass" if value >= limit else "fail"
+        verdict: Verdict = "pass" if value >= limit - EXACT else "fail"
         sure = low >= limit if verdict == "pass" else high < limit
     else:
         value, low, high = difference(hits, rows, base, base_rows)
-        verdict = "pass" if value <= limit else "fail"
+        verdict = "pass" if value <= limit + EXACT else "fail"
         sure = high <= limit if verdict == "pass" else low > limit
     return Finding(
         attribute, group.name, reference.name, policy.measure, value, low, high, limit, rows, verdict, sure

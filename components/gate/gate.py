@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from components.config import Gates, parse_config
-from components.step import StepFailed, Summary, read_json, write_json
+from components.step import StepError, Summary, read_json, write_json
 
 Verdict = Literal["pass", "fail", "no_data"]
 
@@ -34,7 +34,7 @@ def gate(metrics: Path, fairness: Path, explain: Path, config: str, validation: 
         validation: JSON to write, also when the gate fails: ``verdict``, ``demands``.
 
     Raises:
-        StepFailed: ``SRN-GATE-001`` a demand is not met; ``SRN-GATE-002`` none fails but
+        StepError: ``SRN-GATE-001`` a demand is not met; ``SRN-GATE-002`` none fails but
             one could not be measured; its details carry the table.
     """
     settings = parse_config(config, Gates, where="gates")
@@ -113,14 +113,14 @@ def _interval(item: dict[str, Any]) -> str:
     return f"95 %: {item['low']:.3f} to {item['high']:.3f}{chance}"
 
 
-def _stopped(verdict: Verdict, demands: list[Demand], table: list[dict[str, Any]]) -> StepFailed:
+def _stopped(verdict: Verdict, demands: list[Demand], table: list[dict[str, Any]]) -> StepError:
     wrong = [demand for demand in demands if demand.blocks and demand.verdict == verdict]
     numbers = ", ".join(
         f"{demand.metric} {'no data' if demand.value is None else f'{demand.value:.4g}'} ({demand.threshold})"
         for demand in wrong
     )
     if verdict == "fail":
-        return StepFailed(
+        return StepError(
             "SRN-GATE-001",
             f"the model does not reach {len(wrong)} of {len(demands)} demands: {numbers}",
             where="validation gate",
@@ -128,7 +128,7 @@ def _stopped(verdict: Verdict, demands: list[Demand], table: list[dict[str, Any]
             "the training config (gates) and the contract (fairness).",
             details={"verdict": verdict, "demands": table},
         )
-    return StepFailed(
+    return StepError(
         "SRN-GATE-002",
         f"{len(wrong)} of {len(demands)} demands could not be measured: {numbers}",
         where="validation gate",

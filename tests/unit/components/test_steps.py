@@ -1,0 +1,292 @@
+"""The steps over a small data set: a sound one is registered, a leaking or biased one is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from components.config import Gate, Gates, ModelConfig, Split, Training
+from components.evaluate.names import METRICS
+from components.step import StepError, read_json
+from components.table import TEST, TRAIN
+from components.train.train import MODEL, OUT_OF_FOLD
+from serinus.bundle import Keyring, open_bundle
+from serinus.errors import SerinusError
+from serinus.home import Home
+from serinus.registry import Registry
+from serinus.scoring import Scorer
+from tests.unit.components.support import Run, contract, loans
+
+QUICK = ModelConfig(name="loans", owner="credit", training=Training(rounds=40, folds=3))
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = Run(tmp_path_factory.mktemp("sound"), contract(), loans(), QUICK)
+    run.prepare()
+    run.judge()
+    run.gate()
+    run.card()
+    return run
+
+
+def test_any_table_with_a_contract_trains_and_passes_the_default_gates(sound: Run) -> None:
+    found = read_json(sound.path("validation"))
+    assert found["verdict"] == "pass"
+    assert {demand["metric"] for demand in found["demands"]} >= {gate.metric for gate in Gates().metrics}
+
+
+def test_every_metric_is_reported_and_the_unmeasured_is_null(sound: Run) -> None:
+    found = read_json(sound.path("metrics"))
+    assert set(found["metrics"]) == set(METRICS)
+    assert found["metrics"]["auc"] > 0.75
+    assert found["metrics"]["cost_per_1000"] is None  # the contract names no costs
+
+
+def test_every_row_is_scored_by_a_model_that_has_not_seen_it(sound: Run) -> None:
+    codes, unseen = np.load(sound.path("assignment")), np.load(sound.path("model") / OUT_OF_FOLD)
+    assert np.isfinite(unseen[codes == TRAIN]).all()
+    from components.table import encode, read_features
+    from components.train.booster import load
+    from components.train.train import load_levels
+
+    rows = read_features(sound.contract, sound.path("table"))
+    encoded = encode(sound.contract, load_levels(sound.path("model")), rows.columns)
+    itself = load((sound.path("model") / MODEL).read_text()).probability(encoded)
+    assert (itself[codes == TEST] == unseen[codes == TEST]).all()
+    assert not np.isclose(itself[codes == TRAIN], unseen[codes == TRAIN]).all()
+
+
+def test_monotone_features_are_monotone(sound: Run) -> None:
+    from components.train.booster import load
+
+    model = load((sound.path("model") / MODEL).read_text())
+    debts = np.column_stack([np.full(50, 40.0), np.linspace(-3, 3, 50), np.zeros(50)])
+    assert (np.diff(model.probability(debts)) >= 0).all()
+
+
+def test_reasons_add_up_and_name_no_protected_attribute(sound: Run) -> None:
+    found = read_json(sound.path("explain"))
+    assert {item["check"]: item["verdict"] for item in found["checks"]} == {
+        "protected_features": "pass",
+        "additivity_error": "pass",
+        "adverse_without_reason": "pass",
+        "says_something": "pass",
+    }
+    assert next(iter(found["importance"])) == "debt"
+
+
+def test_the_card_shows_what_the_run_found_and_escapes_what_people_wrote(sound: Run, tmp_path: Path) -> None:
+    config = msgspec.structs.replace(QUICK, purpose="<script>alert(1)</script>")
+    other = Run(tmp_path, contract(), loans(), config)
+    for name in (
+        "contract",
+        "ingested",
+        "profile",
+        "split",
+        "training",
+        "metrics",
+        "fairness",
+        "explain",
+        "validation",
+    ):
+        other.path(name).write_bytes(sound.path(name).read_bytes())
+    other.card()
+    page = other.path("card.html").read_text()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;" in page
+    assert page.count("<svg") == 4
+    assert read_json(sound.path("ingested"))["digest"] in page
+    assert "The records carry no event time" in page
+    assert "adverse_impact_ratio" in page
+
+
+def test_the_card_is_the_same_bytes_again(sound: Run) -> None:
+    before = sound.path("card.html").read_bytes()
+    sound.card()
+    assert sound.path("card.html").read_bytes() == before
+
+
+def test_a_sound_model_is_registered_signed_and_scores_as_it_was_validated(
+    sound: Run, tmp_path: Path
+) -> None:
+    home = Home(tmp_path)
+    sound.register(tmp_path)
+    version = Registry(home).get("loans")
+    assert (version.stage, version.built_by, version.owner, version.run) == (
+        "validated",
+        "ann",
+        "credit",
+        "run-1",
+    )
+    bundle = open_bundle(version.path, trusted=Keyring.load(home.keys))
+    Scorer(bundle).self_test()
+    assert bundle.golden_rows.shape == (32, 3)
+    assert bundle.reference_rows.shape[0] == bundle.reference_scores.shape[0] > 300
+    assert bundle.provenance["data"]["rows"] == 1500
+
+
+def test_the_same_inputs_give_the_same_version_and_other_inputs_another(sound: Run, tmp_path: Path) -> None:
+    sound.register(tmp_path, by="ann", run="run-1")
+    first = read_json(sound.path("version"))
+    sound.register(tmp_path, by="bob", run="run-2")
+    again = read_json(sound.path("version"))
+    assert (again["digest"], again["version"], again["created"]) == (first["digest"], 1, False)
+    sound.register(tmp_path, code='{"digest": "other"}')
+    assert read_json(sound.path("version"))["version"] == 2
+    assert len(list(Home(tmp_path).bundles.iterdir())) == 2
+
+
+def test_two_installations_give_the_same_digest(sound: Run, tmp_path: Path) -> None:
+    digests = set()
+    for place in ("one", "two"):
+        sound.register(tmp_path / place, by=place, run=place)
+        digests.add(read_json(sound.path("version"))["digest"])
+    assert len(digests) == 1
+
+
+def test_training_again_gives_the_same_model(sound: Run, tmp_path: Path) -> None:
+    other = Run(tmp_path, contract(), loans(), QUICK)
+    other.prepare()
+    other.judge()
+    for name in ("metrics", "fairness", "explain", "split"):
+        assert other.path(name).read_bytes() == sound.path(name).read_bytes()
+    assert (other.path("model") / MODEL).read_bytes() == (sound.path("model") / MODEL).read_bytes()
+
+
+def test_nothing_is_left_of_a_bundle_that_could_not_be_registered(
+    sound: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Registry, "register", full)
+        with pytest.raises(OSError, match="No space"):
+            sound.register(tmp_path)
+    assert list(Home(tmp_path).bundles.iterdir()) == []
+    assert Registry(Home(tmp_path)).models() == []
+
+
+def test_what_has_not_passed_cannot_be_registered(sound: Run, tmp_path: Path) -> None:
+    before = sound.path("validation").read_bytes()
+    try:
+        sound.path("validation").write_text('{"verdict": "fail", "demands": []}')
+        with pytest.raises(SerinusError) as caught:
+            sound.register(tmp_path)
+    finally:
+        sound.path("validation").write_bytes(before)
+    assert caught.value.code == "SRN-PIPELINE-035"
+    assert not (tmp_path / "registry.db").exists()
+
+
+def stopped(run: Run) -> StepError:
+    run.prepare()
+    run.judge()
+    with pytest.raises(StepError) as caught:
+        run.gate()
+    return caught.value
+
+
+def failing(error: StepError) -> set[str]:
+    return {demand["metric"] for demand in error.details["demands"] if demand["verdict"] == "fail"}
+
+
+def test_a_feature_that_knows_the_answer_is_stopped_as_a_leak(tmp_path: Path) -> None:
+    columns = loans()
+    columns["income"] = np.where(columns["bad"] == "Y", 1.0, 100.0) + np.arange(1500) % 7
+    error = stopped(Run(tmp_path, contract(), columns, QUICK))
+    assert error.code == "SRN-GATE-001"
+    assert "single_feature_auc" in failing(error)
+    assert "single_feature_auc 1 (<= 0.99)" in error.what
+
+
+def test_a_feature_that_is_absent_where_the_outcome_is_bad_is_a_leak_too(tmp_path: Path) -> None:
+    columns = loans()
+    columns["debt"] = np.where(columns["bad"] == "Y", np.nan, np.arange(1500) % 11)
+    assert "single_feature_auc" in failing(stopped(Run(tmp_path, contract(), columns, QUICK)))
+
+
+def test_a_model_that_treats_a_group_worse_is_stopped_by_the_policy(tmp_path: Path) -> None:
+    error = stopped(Run(tmp_path, contract(), loans(bias=1.5), QUICK))
+    assert failing(error) == {"adverse_impact_ratio group=a"}
+
+
+def test_noise_is_stopped(tmp_path: Path) -> None:
+    columns = loans()
+    columns["bad"] = np.random.default_rng(9).permutation(columns["bad"])
+    assert "auc_low" in failing(stopped(Run(tmp_path, contract(), columns, QUICK)))
+
+
+def test_a_metric_that_cannot_be_measured_stops_unless_the_config_only_reports_it(tmp_path: Path) -> None:
+    gates = Gates(metrics=(Gate(metric="cost_per_1000", max=10.0),))
+    run = Run(tmp_path, contract(), loans(), msgspec.structs.replace(QUICK, gates=gates))
+    error = stopped(run)
+    assert error.code == "SRN-GATE-002"
+    assert "cost_per_1000 no data" in error.what
+    run.parts["gates_config"] = json.dumps(
+        {"metrics": [{"metric": "cost_per_1000", "max": 10.0}], "no_data": "report"}
+    )
+    assert run.gate()["verdict"] == "pass"
+
+
+def test_a_policy_under_which_nobody_can_be_judged_stops(tmp_path: Path) -> None:
+    base = contract()
+    assert base.fairness is not None
+    strict = msgspec.structs.replace(base, fairness=msgspec.structs.replace(base.fairness, min_group=5000))
+    error = stopped(Run(tmp_path, strict, loans(), QUICK))
+    assert error.code == "SRN-GATE-002"
+    assert "fairness policy" in error.what
+
+
+def test_reweighing_narrows_the_gap_and_keeps_the_attribute_out_of_the_model(tmp_path: Path) -> None:
+    columns = loans(bias=0.6)
+    plain, fair = (
+        Run(tmp_path / name, contract(), columns, msgspec.structs.replace(QUICK, training=training))
+        for name, training in (
+            ("plain", QUICK.training),
+            ("fair", msgspec.structs.replace(QUICK.training, mitigation="reweigh")),
+        )
+    )
+    ratios = []
+    for run in (plain, fair):
+        run.prepare()
+        run.judge()
+        ratios.append(read_json(run.path("fairness"))["findings"][0]["value"])
+    assert ratios[1] > ratios[0] + 0.01
+    assert "group" not in (fair.path("model") / MODEL).read_text().split("feature_names=")[1].split("\n")[0]
+
+
+def test_an_excluded_feature_has_no_part_in_any_tree(tmp_path: Path) -> None:
+    config = msgspec.structs.replace(
+        QUICK, training=msgspec.structs.replace(QUICK.training, exclude=("debt",))
+    )
+    run = Run(tmp_path, contract(), loans(), config)
+    run.prepare()
+    run.judge()
+    assert read_json(run.path("explain"))["importance"]["debt"] == 0
+    run.parts["training_config"] = json.dumps({"exclude": ["dept"]})
+    with pytest.raises(SerinusError, match='"dept"') as caught:
+        run.judge()
+    assert caught.value.code == "SRN-PIPELINE-036"
+
+
+@pytest.mark.parametrize(
+    ("columns", "code"),
+    [
+        (loans(40), "SRN-PIPELINE-030"),
+        ({**loans(300), "bad": np.where(np.arange(300) < 4, "Y", "N")}, "SRN-PIPELINE-033"),
+    ],
+    ids=["too few rows", "too few bad outcomes"],
+)
+def test_what_no_model_can_be_trained_on_is_refused(
+    columns: dict[str, np.ndarray], code: str, tmp_path: Path
+) -> None:
+    config = msgspec.structs.replace(QUICK, split=Split(train=0.8, validation=0.1, test=0.1))
+    with pytest.raises(SerinusError) as caught:
+        Run(tmp_path, contract(), columns, config).prepare()
+    assert caught.value.code == code
