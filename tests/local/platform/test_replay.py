@@ -1,0 +1,165 @@
+"""The load client against servers that answer, err, are late, hang up, or are not there."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import socket
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from serving.local.replay import LATE, Replay
+
+pytestmark = [pytest.mark.anyio, pytest.mark.local]
+ROWS = [{"amount": 1.5, "channel": "chip", "age": None}, {"amount": 2.0, "channel": "swipe", "age": 3}]
+
+Answer = Callable[[int, bytes], Awaitable[bytes | None]]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def said(code: int, predictor: str = "v1", body: bytes = b"{}", extra: str = "") -> bytes:
+    head = (
+        f"HTTP/1.1 {code} X\r\nx-serinus-predictor: {predictor}\r\nContent-Length: {len(body)}\r\n{extra}\r\n"
+    )
+    return head.encode() + body
+
+
+@asynccontextmanager
+async def serving(answer: Answer) -> AsyncGenerator[tuple[str, list[int]]]:
+    """A server; yields its URL and the number of requests on each connection."""
+    connections: list[int] = []
+    numbers = itertools.count()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        index = len(connections)
+        connections.append(0)
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+                body = await reader.readexactly(length)
+                connections[index] += 1
+                reply = await answer(next(numbers), body)
+                if reply is None:
+                    break
+                writer.write(reply)
+                await writer.drain()
+                if b"Connection: close" in reply:
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", connections
+    finally:
+        server.close()
+
+
+async def test_answers_are_counted_by_predictor_and_code_over_kept_connections() -> None:
+    bodies: list[bytes] = []
+
+    async def answer(number: int, body: bytes) -> bytes:
+        bodies.append(body)
+        return said(500 if number % 10 == 0 else 200, "v2" if number % 2 == 0 else "v1")
+
+    async with serving(answer) as (url, connections):
+        tally = await Replay(url, itertools.cycle(ROWS), 500).run(requests=200)
+    assert (tally.sent, tally.answered, tally.bad) == (200, 200, 20)
+    assert (tally.of("v1").bad, tally.of("v2").codes) == (0, {"200": 80, "500": 20})
+    assert json.loads(bodies[0]) == {
+        "data": {"names": ["amount", "channel", "age"], "ndarray": [[1.5, "chip", None]]}
+    }
+    assert len(connections) < 40
+    fast = tally.of("v1").percentile(0.5)
+    assert fast is not None
+    assert fast < 0.1
+
+
+async def test_the_rate_is_kept_whatever_the_server_does() -> None:
+    async def answer(number: int, body: bytes) -> bytes:
+        await asyncio.sleep(0.2)
+        return said(200)
+
+    async with serving(answer) as (url, _):
+        tally = await Replay(url, itertools.cycle(ROWS), 100).run(seconds=1.0)
+    assert 95 <= tally.sent <= 101
+    slow = tally.of("v1").percentile(0.5)
+    assert slow is not None
+    assert 0.2 <= slow < 1.0
+
+
+async def test_a_late_answer_is_a_bad_one_and_delays_nobody() -> None:
+    async def answer(number: int, body: bytes) -> bytes:
+        if number == 3:
+            await asyncio.sleep(30)
+        return said(200)
+
+    async with serving(answer) as (url, _):
+        began = time.monotonic()
+        tally = await Replay(url, itertools.cycle(ROWS), 100, deadline=0.3).run(requests=50)
+    assert time.monotonic() - began < 10
+    assert (tally.answered, tally.bad, tally.of("").codes) == (49, 1, {LATE: 1})
+
+
+async def test_a_connection_that_breaks_is_one_bad_answer() -> None:
+    async def answer(number: int, body: bytes) -> bytes | None:
+        return None if number == 5 else said(200)
+
+    async with serving(answer) as (url, _):
+        tally = await Replay(url, itertools.cycle(ROWS), 200).run(requests=50)
+    assert (tally.of("v1").answered, tally.bad, tally.of("").codes) == (49, 1, {"reset": 1})
+
+
+async def test_a_server_that_closes_after_each_answer_loses_nothing() -> None:
+    async def answer(number: int, body: bytes) -> bytes:
+        return said(200, extra="Connection: close\r\n")
+
+    async with serving(answer) as (url, connections):
+        tally = await Replay(url, itertools.cycle(ROWS), 100, connections=4).run(requests=40)
+    assert (tally.answered, tally.bad, len(connections)) == (40, 0, 40)
+
+
+async def test_without_a_server_every_request_is_refused() -> None:
+    with socket.socket() as held:  # bound and not listening
+        held.bind(("127.0.0.1", 0))
+        tally = await Replay(f"http://127.0.0.1:{held.getsockname()[1]}", ROWS * 10, 200).run()
+    assert tally.exhausted
+    assert tally.of("").codes == {"refused": 20}
+
+
+async def test_each_answer_can_be_looked_at() -> None:
+    async def answer(number: int, body: bytes) -> bytes:
+        return said(200, body=f'{{"n":{number}}}'.encode())
+
+    seen: dict[int, tuple[str, str, bytes]] = {}
+    async with serving(answer) as (url, _):
+        replay = Replay(
+            url, ROWS, 100, on_answer=lambda n, code, who, body: seen.update({n: (code, who, body)})
+        )
+        await replay.run()
+    assert seen == {0: ("200", "v1", b'{"n":0}'), 1: ("200", "v1", b'{"n":1}')}
+
+
+async def test_stop_settles_what_is_on_its_way() -> None:
+    async def answer(number: int, body: bytes) -> bytes:
+        await asyncio.sleep(0.1)
+        return said(200)
+
+    async with serving(answer) as (url, _):
+        replay = Replay(url, itertools.cycle(ROWS), 100)
+        running = asyncio.create_task(replay.run())
+        await asyncio.sleep(0.3)
+        replay.stop()
+        tally = await running
+    assert tally.sent == tally.answered > 0
