@@ -27,6 +27,8 @@ DROPPED = "serinus_payloads_dropped_total"
 """{model, predictor}: payloads that could not be handed to the drift monitor."""
 UNKNOWN_LEVELS = "serinus_unknown_levels_total"
 """{model, predictor, feature}: values of a category that training had not seen."""
+LOG_PENDING = "serinus_decision_log_pending"
+"""{model, predictor}: answered decisions not yet on the disk."""
 
 # --- the drift monitor ----------------------------------------------------
 DRIFT_P_VALUE = "serinus_drift_p_value"

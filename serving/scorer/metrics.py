@@ -22,8 +22,6 @@ from serving.scorer.identity import Identity
 disable_created_metrics()
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
-LOG_PENDING = "serinus_decision_log_pending"
-"""{model, predictor}: answered decisions not yet on the disk."""
 
 
 class Metrics:
@@ -69,7 +67,7 @@ class Metrics:
         )
         self._unknown = {feature: unknown.labels(*values, feature) for feature in features}
         self._pending = Gauge(
-            LOG_PENDING, "Answered decisions not yet on the disk.", labels, registry=registry
+            names.LOG_PENDING, "Answered decisions not yet on the disk.", labels, registry=registry
         ).labels(*values)
         Gauge(names.INFO, "What is served.", (*labels, "version", "digest"), registry=registry).labels(
             *values, str(identity.version), identity.digest
