@@ -234,9 +234,7 @@ def test_every_payload_reaches_the_monitor_before_the_end(
     assert responses == [f"r{i}" for i in range(len(BODIES))]
 
 
-def test_a_monitor_that_is_not_there_never_slows_serving_and_the_loss_is_counted(
-    bundle: Bundle, home: Home
-) -> None:
+def test_a_monitor_that_never_answers_slows_neither_serving_nor_the_end(bundle: Bundle, home: Home) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, never answers
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         with (
