@@ -12,6 +12,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from serinus.errors import SerinusError
+
 from .account import JUDGED, Observation
 from .decide import Action, Apply, Start, decide
 from .ports import (
@@ -92,8 +94,10 @@ class Engine:
                 status = await self.tick()
             except asyncio.CancelledError:
                 raise
-            except Exception:
-                log.exception("rollout: this look failed; trying again in %s s", self.interval)
+            except Exception as problem:
+                # A user's error (a full disk) is one line; anything else is ours and needs its trace.
+                trace = not isinstance(problem, SerinusError)
+                log.error("rollout: a look failed, trying again: %s", problem, exc_info=trace)
                 await self.ports.clock.sleep(self.interval)
                 continue
             if status.ended:

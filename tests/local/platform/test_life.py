@@ -14,14 +14,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from serinus.errors import SerinusError
 from serinus.home import Home
+from serinus.registry import Registry
 from serving.local.platform import Platform, Settings
 from serving.rollout.remote import call
-from serving.rollout.status import Phase, RolloutStatus
+from serving.rollout.status import Phase, RolloutStatus, Routes, encode
 
-from .support import QUICK, eventually, family, installation, load, marks_of, spec_for
+from .support import MODEL, QUICK, eventually, family, installation, load, marks_of, spec_for
 
 pytestmark = [pytest.mark.anyio, pytest.mark.local]
 
@@ -85,6 +87,54 @@ async def test_after_a_kill_the_unfinished_rollout_ends_with_the_champion(tmp_pa
         assert condition is not None
         assert (status.phase, condition.reason) == (Phase.ROLLED_BACK, "CandidateGone")
         assert set((await load(platform.url, 100).run(requests=50)).predictors) == {"v1"}
+
+
+async def test_a_promotion_interrupted_by_a_kill_is_finished(tmp_path: Path) -> None:
+    home, bundles = installation(tmp_path / "home", 1, 2)
+    async with Platform(home, QUICK) as platform:
+        await platform.start()
+        await platform.start_rollout(spec_for(2), by="ann")
+        await platform.wait_rollout(Phase.PROGRESSING, timeout=20)
+        status = platform.rollout_status()
+        assert platform.rollout is not None
+        path = platform.rollout.directory / "status.json"
+    # As an engine leaves it that was killed between saving its intent and acting on it.
+    candidate = Routes(stable="v2")
+    path.write_bytes(encode(replace(status, phase=Phase.PROMOTING, desired=candidate, verified=None)))
+    async with Platform(home, QUICK) as platform:
+        await platform.start()
+        assert platform.champion is not None
+        assert platform.champion.digest == bundles[2].digest
+        assert (await platform.wait_rollout(Phase.PROMOTED, timeout=20)).phase is Phase.PROMOTED
+        assert set((await load(platform.url, 100).run(requests=30)).predictors) == {"v2"}
+    assert Registry(home).get(MODEL, "champion").version == 2
+
+
+async def test_a_shell_starts_asks_and_stops_the_platform(tmp_path: Path) -> None:
+    home, bundles = installation(tmp_path / "home", 1)
+    cli = [sys.executable, "-c", "from serving.local.cli import app; app()"]
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [*cli, *arguments, "--home", str(home.root)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    bundle = str(bundles[1].path)
+    said = json.loads(run("up", "--bundle", bundle, "--port", "0", "--no-drift", "--output", "json"))
+    assert (await load(said["url"], 50).run(requests=20)).bad == 0
+    found = json.loads(run("status", "--output", "json"))
+    assert (found["url"], found["champion"]["version"]) == (said["url"], 1)
+    mark = marks_of(found["processes"]["envoy"])
+    assert "v1" in run("status")
+    assert "down" in run("down")
+    assert not family(mark)
+    assert "Nothing is running" in run("down")
 
 
 async def test_other_shells_start_watch_and_command_a_rollout(tmp_path: Path) -> None:
