@@ -9,6 +9,7 @@ the file alone; whoever keeps the last hash elsewhere sees that too.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -116,7 +117,9 @@ class ChainWriter:
             if durable:
                 os.fsync(self._file.fileno())
         except OSError as error:
-            os.ftruncate(self._file.fileno(), before)
+            # A device that cannot be cut either (/dev/full) must not hide why the write failed.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file.fileno(), before)
             raise _unwritable(self.path, error) from error
         self.seq, self.head = seq, head
 

@@ -119,7 +119,10 @@ def _encoder(contract: Contract, feature: Feature, levels: tuple[str, ...]) -> C
             return missing()
         if not isinstance(value, int | float):
             raise FieldError(name, f"is {value!r}; expected a number")
-        result = float(value)
+        try:
+            result = float(value)
+        except OverflowError:
+            result = math.inf  # an integer beyond what a float can hold
         if not math.isfinite(result):
             if math.isnan(result):
                 return missing()

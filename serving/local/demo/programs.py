@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -24,7 +25,13 @@ class Finished(msgspec.Struct, frozen=True):
 
 
 async def run_module(
-    module: str, arguments: Sequence[str], *, log: Path, show: bool = True, user: str | None = None
+    module: str,
+    arguments: Sequence[str],
+    *,
+    log: Path,
+    show: bool = True,
+    user: str | None = None,
+    nice: int = 0,
 ) -> Finished:
     """Run ``python -m module arguments…`` to its end.
 
@@ -32,6 +39,7 @@ async def run_module(
         log: everything it prints is kept there.
         show: pass its progress (stderr) on to the terminal as it comes.
         user: the identity it acts under.
+        nice: how far it stands back for others; work beside live traffic must.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = os.environ | ({"SERINUS_USER": user} if user else {})
@@ -43,6 +51,9 @@ async def run_module(
         env=environment,
         limit=1 << 22,
     )  # fmt: skip
+    if nice:
+        with contextlib.suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, nice)
     assert process.stdout is not None
     assert process.stderr is not None
     heard: list[bytes] = []
@@ -75,7 +86,13 @@ async def run_module(
 
 
 async def must(
-    module: str, arguments: Sequence[str], *, log: Path, show: bool = True, user: str | None = None
+    module: str,
+    arguments: Sequence[str],
+    *,
+    log: Path,
+    show: bool = True,
+    user: str | None = None,
+    nice: int = 0,
 ) -> dict[str, Any]:
     """As ``run_module``, for what must succeed.
 
@@ -83,7 +100,7 @@ async def must(
         SerinusError: the program's own, with its code, if it told one;
             else ``SRN-DEMO-001`` with its last words.
     """
-    done = await run_module(module, arguments, log=log, show=show, user=user)
+    done = await run_module(module, arguments, log=log, show=show, user=user, nice=nice)
     if done.code == 0:
         return done.result
     raise failure(module, done, log)

@@ -235,7 +235,7 @@ class Demo:
         import sys
 
         command = [
-            sys.executable, "-m", "pipelines", "run",
+            "nice", "-n", "15", sys.executable, "-m", "pipelines", "run",
             "--contract", str(self.case.contract.absolute()),
             "--data", str(self.work / "landing.parquet"),
             "--config", str(self.work / "retraining-model.yaml"),

@@ -27,7 +27,8 @@ async def train(
 ) -> dict[str, Any]:
     """Run the pipeline; its result. Raises the SerinusError that it ended with."""
     command = arguments(home, contract=contract, config=config, data=data)
-    return await must("pipelines", command, log=log, show=show, user=by)
+    # What is not watched runs beside live traffic, and stands back for it.
+    return await must("pipelines", command, log=log, show=show, user=by, nice=0 if show else 15)
 
 
 async def stopped_by_gate(
