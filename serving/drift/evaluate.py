@@ -24,6 +24,7 @@ class ColumnYardstick:
     """The reference of one column, prepared once. ``levels`` is 0 for a column of numbers.
 
     ``constant`` is the only value in the reference, if it has but one.
+    ``unjudged`` says why its values are never compared; empty where they are.
     ``pooled`` maps a level's code to the code it is tested under: levels too
     rare for the chi-square approximation are tested together.
     """
@@ -36,6 +37,7 @@ class ColumnYardstick:
     edges: Floats
     counts: Counts
     constant: float | None
+    unjudged: str
     pooled: Floats
 
 
@@ -49,21 +51,31 @@ class Yardstick:
     @property
     def tests(self) -> int:
         """Tests per window that share its alpha: values and missing share of each feature, and the score."""
-        return 2 * len(self.features) + 1
+        compared = sum(not column.unjudged for column in self.features)
+        return compared + len(self.features) + 1
 
 
 def build_yardstick(bundle: Bundle, factory: DetectorFactory, window: int, policy: Policy) -> Yardstick:
     """Prepare a bundle's reference rows and scores for windows of ``window`` rows."""
     rows, levels = bundle.reference_rows, bundle.levels
     features = tuple(
-        _column(name, rows[:, i], len(levels.get(name, ())), factory, window, policy)
-        for i, name in enumerate(bundle.contract.feature_names)
+        _column(
+            f.name, rows[:, i], len(levels.get(f.name, ())), factory, window, policy, clock=f.part is not None
+        )
+        for i, f in enumerate(bundle.contract.features)
     )
     return Yardstick(features, _column(SCORE, bundle.reference_scores, 0, factory, window, policy))
 
 
 def _column(
-    name: str, reference: Floats, levels: int, factory: DetectorFactory, window: int, policy: Policy
+    name: str,
+    reference: Floats,
+    levels: int,
+    factory: DetectorFactory,
+    window: int,
+    policy: Policy,
+    *,
+    clock: bool = False,
 ) -> ColumnYardstick:
     present = reference[~np.isnan(reference)]
     edges = np.empty(0) if levels else statistics.numeric_edges(present)
@@ -72,17 +84,23 @@ def _column(
     if levels and present.size:
         # A window must be expected to hold at least five of a level (Cochran's rule).
         pooled[counts / present.size * window < 5] = -1.0
-    enough = present.size >= policy.min_rows
+    unjudged = ""
+    if clock:
+        # A window of minutes lies on one weekday and at one time of day; that is no drift of anything.
+        unjudged = "a part of the time: a window holds only its own hours"
+    elif present.size < policy.min_rows:
+        unjudged = f"the reference has {present.size} values, {policy.min_rows} are needed"
     tested = pooled[present.astype(np.int64)] if levels else present
     return ColumnYardstick(
         name=name,
-        detector=factory(bool(levels), tested) if enough else None,
+        detector=None if unjudged else factory(bool(levels), tested),
         rows=present.size,
         missing=reference.size - present.size,
         levels=levels,
         edges=edges,
         counts=counts,
         constant=float(present[0]) if present.size and (present == present[0]).all() else None,
+        unjudged=unjudged,
         pooled=pooled,
     )
 
@@ -147,7 +165,7 @@ def _drift(column: ColumnYardstick, present: Floats, threshold: float, policy: P
         return ColumnVerdict(name=column.name, status="no_data", reason=reason, rows=present.size)
 
     if column.detector is None:
-        return no_data(f"the reference has {column.rows} values, {policy.min_rows} are needed")
+        return no_data(column.unjudged)
     if present.size < policy.min_rows:
         return no_data(f"{present.size} values, {policy.min_rows} are needed")
     if column.constant is not None and (present == column.constant).all():

@@ -177,3 +177,38 @@ def test_thresholds_come_from_bundle_and_policy_alone(bundle: Bundle, reader: Ro
         evaluate("p", build_yardstick(bundle, NumpyDetector, 500, POLICY), window, POLICY) for _ in range(2)
     ]
     assert verdicts[0] == verdicts[1]
+
+
+def test_a_part_of_the_time_is_never_drift_because_a_window_holds_only_its_own_hours(bundle: Bundle) -> None:
+    from serving.drift.detector import NumpyDetector
+    from serving.drift.evaluate import _column, _judge
+
+    weekdays = (np.arange(2000) % 7 > 4).astype(float)
+    for clock, status in ((True, "no_data"), (False, "drift")):
+        yardstick = _column("is_weekend", weekdays, 0, NumpyDetector, 500, POLICY, clock=clock)
+        verdict = _judge(yardstick, np.ones(500), 0, 1e-6, POLICY)
+        assert verdict.status == status
+        assert verdict.quality == "good", "its missing values are watched all the same"
+
+
+def test_the_contract_says_which_features_are_parts_of_the_time(bundle: Bundle) -> None:
+    import msgspec
+
+    from serinus.contract import parse_contract
+    from serving.drift.detector import NumpyDetector
+    from tests.support.bundles import small_parts
+
+    document = msgspec.json.decode(msgspec.json.encode(small_parts().contract))
+    document["columns"]["at"] = {"type": "timestamp"}
+    document["event"]["time"] = "at"
+    document["features"][1] = {"name": "hour", "column": "at", "part": "hour"}
+
+    class Timed:
+        contract = parse_contract(document, where="test")
+        levels = bundle.levels
+        reference_rows = bundle.reference_rows
+        reference_scores = bundle.reference_scores
+
+    yardstick = build_yardstick(Timed, NumpyDetector, 500, POLICY)  # pyright: ignore[reportArgumentType]
+    assert [column.name for column in yardstick.features if column.unjudged] == ["hour"]
+    assert yardstick.tests == 2 * 5 + 1 - 1
