@@ -13,7 +13,7 @@ import threading
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -23,11 +23,13 @@ from serinus.errors import SerinusError
 from serinus.home import Home, find_home
 from serving.rollout.remote import CONTROL, call
 
-from .daemon import log_to_stderr, serve
-from .platform import Settings
+if TYPE_CHECKING:
+    from .platform import Settings
 
 app = typer.Typer(
-    help="The embedded platform: one model behind a real Envoy, on this machine.", no_args_is_help=True
+    help="The embedded platform: one model behind a real Envoy, on this machine.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 
@@ -73,10 +75,15 @@ def up(
     the Seldon V1 protocol (/api/v1.0/predictions) and the Open Inference Protocol V2.
     Exit code 0 once requests are answered, 1 with the reason if that failed.
     """
+    # Here and not above: `status` and `down` answer at once without these libraries.
+    from .platform import Settings
+
     place = find_home(home)
     settings = Settings(host=host, port=port, drift=drift, retrain=retrain)
     reference = str(bundle.absolute()) if bundle else champion
     if foreground:
+        from .daemon import log_to_stderr, serve
+
         log_to_stderr()
         asyncio.run(
             serve(

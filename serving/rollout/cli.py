@@ -29,7 +29,7 @@ Exit codes of `status`:
   12   failed: nothing was moved         13   waits for a person (paused, approval)
   14   --watch gave up after --timeout
 """
-app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 EXIT = {
     Phase.ROLLED_BACK: 10,
