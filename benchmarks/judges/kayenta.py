@@ -111,7 +111,7 @@ def classify(
     direction: str = "increase",
     effect: tuple[float, float] = (1.0, 1.0),
 ) -> NDArray[np.str_]:
-    """ "High", "Low", "Pass" or "Nodata" for each row of points; NaN points are absent."""
+    """Labels "High", "Low", "Pass" or "Nodata" for each row of points; NaN points are absent."""
     out = np.full(len(canary), "Pass", dtype="<U6")
     some = (~np.isnan(canary)).any(axis=1) & (~np.isnan(baseline)).any(axis=1)
     out[~some] = "Nodata"
@@ -126,6 +126,13 @@ def classify(
         return out
     x, y = canary[rows], baseline[rows]
     z = float(norm.ppf((1 + confidence) / 2))
+    if direction == "increase":
+        # High needs a lower end above 0. The statistic falls, so where it is at most z already just below 0 by more
+        # than the tolerance, the lower end is below 0: no need to look for it.
+        possible = statistic(np.full(len(rows), -2 * _ROOT), x, y) > z
+        rows, x, y = rows[possible], x[possible], y[possible]
+        if not len(rows):
+            return out
     estimate = np.abs(_root(0.0, x, y))
     mean_x, mean_y = np.nanmean(x, axis=1), np.nanmean(y, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -151,7 +158,7 @@ def points(trace: Trace) -> tuple[Floats, Floats]:
 
 
 def judge(trace: Trace, every: int = 5) -> Decision:
-    """A look every ``every`` minutes at all points so far; High rolls back; at the end of the analysis Pass promotes."""
+    """A look every ``every`` minutes at all points so far: High rolls back, Pass at the end promotes."""
     canary, stable = points(trace)
     minutes = canary.shape[1]
     rollback = np.full(trace.runs, np.inf)

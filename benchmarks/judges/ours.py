@@ -108,12 +108,9 @@ def judge(
             rollback[alpha][first] = minute
         if promotes:
             some = np.flatnonzero(n_s + n_c > 0)
-            excess[some] += absolute.log_e(
-                *(part[some].astype(float) for part in (n_c, n_s, x_c, x_s)),
-                past_n[some],
-                past_x[some],
-                np.full(len(some), margin_absolute),
-            )
+            f_c, f_s, g_c, g_s = (part[some].astype(np.float64) for part in (n_c, n_s, x_c, x_s))
+            limit = np.full(len(some), margin_absolute)
+            excess[some] += absolute.log_e(f_c, f_s, g_c, g_s, past_n[some], past_x[some], limit)
             past_n, past_x = past_n + n_s + n_c, past_x + x_s + x_c
             clear = np.logaddexp(clearing.log_below(curve, at_margin, 1), excess) - math.log(2)
             cleared[np.isinf(cleared) & (clear >= -math.log(beta))] = minute

@@ -6,6 +6,8 @@ Commits: fluxcd/flagger 15bd6ad5, argoproj/argo-rollouts 9f8d111d, spinnaker/kay
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,9 +136,11 @@ FAILED, GOOD, ERROR, UNSURE = "Failed", "Successful", "Error", "Inconclusive"
         ([GOOD] * 5 + [UNSURE] * 5, {"count": 10}, "Inconclusive", "Inconclusive"),
     ],
 )
-def test_argo_assesses_a_metric(phases: list[str], options: dict[str, int], phase: str, stopped: str) -> None:
-    assert argo.assess(phases, **options) == phase  # type: ignore[arg-type]
-    assert argo.assess(phases, terminating=True, **options) == stopped  # type: ignore[arg-type]
+def test_argo_assesses_a_metric(
+    phases: list[argo.Phase], options: dict[str, Any], phase: str, stopped: str
+) -> None:
+    assert argo.assess(phases, **options) == phase
+    assert argo.assess(phases, terminating=True, **options) == stopped
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -146,7 +150,7 @@ def test_argo_on_many_traces_is_argo_on_each(seed: int) -> None:
     stops = argo.judge(failed, erred & False, 3, 4).rollback
     rate, empty = success_rate(trace, np.arange(4, trace.steps + 1, 4), 20)
     for run in range(12):
-        phases = [
+        phases: list[argo.Phase] = [
             argo.measure(None if empty[k, run] else float(rate[k, run]), 0.97, None) for k in range(len(rate))
         ]
         ends = [
@@ -166,7 +170,7 @@ def _classify(canary: list[float], baseline: list[float], **options: object) -> 
 
 SUITE: dict[str, object] = {"tolerance": 0.10, "confidence": 0.95, "direction": "either"}
 RATIO: dict[str, object] = {**SUITE, "effect": (0.8, 1.2)}
-CASES: list[tuple[str, list[float], list[float], dict[str, object], str]] = [
+CASES: list[tuple[str, Sequence[float], Sequence[float], dict[str, object], str]] = [
     ("mean ratio high", [20, 22, 21, 25, 30], [1, 2.2, 1.1, 2.5, 3], RATIO, "High"),
     (
         "mean ratio pass",
@@ -201,7 +205,7 @@ CASES: list[tuple[str, list[float], list[float], dict[str, object], str]] = [
     ("canary", "baseline", "options", "label"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
 )
 def test_kayenta_classifies(
-    canary: list[float], baseline: list[float], options: dict[str, object], label: str
+    canary: Sequence[float], baseline: Sequence[float], options: dict[str, object], label: str
 ) -> None:
     """ClassifierSuite.scala, and the public threads named."""
     floats = [float(v) for v in canary], [float(v) for v in baseline]
