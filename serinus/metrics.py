@@ -14,6 +14,9 @@ REQUESTS = "serinus_requests_total"
 LATENCY = "model_latency_seconds"
 """{model, predictor}: from the request's last byte to the answer's first."""
 LATENCY_EDGES = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+LATENCY_JUDGED_FROM = 0.01
+"""Seconds below which a rollout does not compare latencies: nobody waits for a
+millisecond, and two good models of different size differ by that much."""
 SCORE = "serinus_score"
 """{model, predictor}: calibrated probability of the bad outcome."""
 SCORE_EDGES = (

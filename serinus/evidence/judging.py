@@ -96,7 +96,7 @@ def _read(plan: Plan, guard: Guard, state: GuardState, epoch: int) -> _Reading:
             guard.margin_absolute,
         )
     outcome: GuardOutcome = "harm" if harmful else "clear" if cleared else "undecided"
-    where = f" above edge {edge}" if state.edges > 1 else ""
+    where = f" above {_edge_name(guard, edge)}" if state.edges > 1 else ""
     counts = f"{x_c:,} of {n_c:,} canary units{where} against {x_s:,} of {n_s:,} stable units"
     word = "more" if direction > 0 else "less"
     if outcome == "harm":
@@ -104,7 +104,7 @@ def _read(plan: Plan, guard: Guard, state: GuardState, epoch: int) -> _Reading:
         claim = (
             f"the canary's share of {_percent(x_c / n_c)} is above its limit of {_percent(guard.slo or 0)}"
             if by_slo
-            else f"{guard.metric} is {word} frequent in the canary "
+            else f"{word} of the canary's units are{where or ' ' + guard.metric} "
             f"than a ratio of {guard.margin_ratio:g} allows"
         )
         reason = f"{claim}: {counts}; evidence 10^{log_e / _LN10:.1f}"
@@ -136,6 +136,10 @@ def _read(plan: Plan, guard: Guard, state: GuardState, epoch: int) -> _Reading:
         ),
         log_e,
     )
+
+
+def _edge_name(guard: Guard, edge: int) -> str:
+    return guard.edges[edge] if edge < len(guard.edges) else f"edge {edge}"
 
 
 def judge(plan: Plan, evidence: Evidence, *, failure: str | None = None) -> Verdict:

@@ -37,6 +37,7 @@ class Guard(_Strict, frozen=True, kw_only=True):
         slo: an absolute limit on the canary's own share of bad units; only for plain rates.
         weight: the guard's share of the evidence, relative to the other enforcing guards.
         mode: ``observe`` is computed and reported, and moves nothing.
+        edges: what each edge of a histogram is called in a reason ("25 ms"); only for telling.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=63)]
@@ -47,6 +48,7 @@ class Guard(_Strict, frozen=True, kw_only=True):
     slo: Share | None = None
     weight: Annotated[float, Meta(gt=0)] = 1.0
     mode: Literal["enforce", "observe"] = "enforce"
+    edges: tuple[str, ...] = ()
 
 
 class Plan(_Strict, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ import msgspec
 import yaml
 from msgspec import Meta
 
+from serinus import metrics
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.evidence import Guard, Plan
@@ -71,8 +72,23 @@ def default_guards() -> tuple[Guard, ...]:
     """
     return (
         Guard(name="errors", metric="errors", side="higher", margin_absolute=0.005),
-        Guard(name="latency", metric="latency", side="higher", margin_ratio=1.5, margin_absolute=0.05),
-        Guard(name="scores", metric="scores", side="both", margin_absolute=0.05),
+        Guard(
+            name="latency",
+            metric="latency",
+            side="higher",
+            margin_ratio=1.5,
+            margin_absolute=0.05,
+            edges=tuple(
+                f"{edge * 1000:g} ms" for edge in metrics.LATENCY_EDGES if edge >= metrics.LATENCY_JUDGED_FROM
+            ),
+        ),
+        Guard(
+            name="scores",
+            metric="scores",
+            side="both",
+            margin_absolute=0.05,
+            edges=tuple(f"a score of {edge:g}" for edge in metrics.SCORE_EDGES),
+        ),
     )
 
 

@@ -39,7 +39,8 @@ def counters(samples: Iterable[Row], predictor: str) -> dict[str, Counter]:
     """One process's counters as the evidence counts them.
 
     ``errors``: requests, and those answered with another code than 2xx.
-    ``latency``, ``scores``: observations, and those above each bucket's edge.
+    ``latency``, ``scores``: observations, and those above each bucket's edge, for latency
+    from ``metrics.LATENCY_JUDGED_FROM`` on.
     ``decisions``: decisions, and those that were not an approval.
     """
     requests = errors = decisions = adverse = 0.0
@@ -59,6 +60,8 @@ def counters(samples: Iterable[Row], predictor: str) -> dict[str, Counter]:
         elif name.endswith("_bucket") and name[:-7] in HISTOGRAMS:
             edges = buckets.setdefault(HISTOGRAMS[name[:-7]], {})
             edge = float(labels["le"])
+            if name[:-7] == metrics.LATENCY and edge < metrics.LATENCY_JUDGED_FROM:
+                continue
             edges[edge] = edges.get(edge, 0.0) + value
     found: dict[str, Counter] = {}
     if counted:

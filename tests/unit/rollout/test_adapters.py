@@ -37,8 +37,10 @@ serinus_decisions_total{model="m",predictor="v2",decision="approve"} 70
 serinus_decisions_total{model="m",predictor="v2",decision="review"} 20
 serinus_decisions_total{model="m",predictor="v2",decision="decline"} 3
 # TYPE model_latency_seconds histogram
-model_latency_seconds_bucket{model="m",predictor="v2",le="0.005"} 60
+model_latency_seconds_bucket{model="m",predictor="v2",le="0.005"} 30
+model_latency_seconds_bucket{model="m",predictor="v2",le="0.01"} 60
 model_latency_seconds_bucket{model="m",predictor="v2",le="0.05"} 95
+model_latency_seconds_bucket{model="m",predictor="v2",le="0.5"} 99
 model_latency_seconds_bucket{model="m",predictor="v2",le="+Inf"} 100
 model_latency_seconds_count{model="m",predictor="v2"} 100
 model_latency_seconds_sum{model="m",predictor="v2"} 1.5
@@ -55,8 +57,14 @@ def test_counters_are_units_and_those_above_each_edge() -> None:
     found = counters(rows(PAGE), "v2")
     assert (found["errors"].n, found["errors"].bad) == (100, (7,))
     assert (found["decisions"].n, found["decisions"].bad) == (93, (23,))
-    assert (found["latency"].n, found["latency"].bad) == (100, (40, 5))
+    # The edge at 5 ms is below what a rollout compares.
+    assert (found["latency"].n, found["latency"].bad) == (100, (5, 1))
     assert "scores" not in found
+
+
+def test_latencies_that_nobody_waits_for_are_not_compared() -> None:
+    fast = PAGE.replace('le="0.05"} 95', 'le="0.05"} 100').replace('le="0.01"} 60', 'le="0.01"} 100')
+    assert counters(rows(fast), "v2")["latency"].bad == (0, 0)
 
 
 def test_a_predictor_without_series_has_no_counters_rather_than_zeros() -> None:
