@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from serinus.evidence import Guard
 from serving.rollout.engine import Engine
 from serving.rollout.ports import Health
 from serving.rollout.spec import Approval, Step
@@ -149,3 +150,16 @@ async def test_a_status_survives_the_round_trip_at_every_look() -> None:
     for _ in range(40):
         status = await world.play(1)
         assert decode(encode(status)) == status
+
+
+async def test_a_candidate_that_fails_after_its_promotion_makes_way_within_the_window() -> None:
+    slo = Guard(name="errors", metric="errors", margin_absolute=0.05, slo=0.05)
+    steps = (Step(weight=50, min_requests=20),)
+    world = World(spec=small_spec(steps=steps, guards=(slo,), rollback_window="10m"))
+    await world.begin()
+    assert (await world.play(100, until=Phase.PROMOTED)).phase is Phase.PROMOTED
+    assert "v1" in world.predictors.states  # stands by
+    world.errors["v2"] = 0.5
+    status = await world.play(100)
+    assert (status.phase, world.traffic.live) == (Phase.ROLLED_BACK, Routes(stable="v1"))
+    assert world.predictors.stops == ["v2"]
