@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serinus.errors import SerinusError
 from serving.drift.exposition import DriftCollector
@@ -20,30 +21,13 @@ from serving.drift.monitor import UNLISTED, Monitor
 from serving.drift.payload import PayloadError, read_envelope
 
 MAX_BODY = 8 << 20
+_ACCEPTED = {"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]}
 
 
-def build_app(monitor: Monitor) -> Starlette:
+def build_app(monitor: Monitor) -> ASGIApp:
     """The ASGI application over a started monitor."""
     registry = CollectorRegistry()
     registry.register(DriftCollector(monitor))  # pyright: ignore[reportArgumentType]
-
-    async def receive(request: Request) -> Response:
-        try:
-            envelope = read_envelope(request.headers)
-        except PayloadError as error:
-            monitor.count(UNLISTED, "malformed")
-            return _json({"code": "SRN-DRIFT-002", "what": str(error)}, status=400)
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY:
-                monitor.count(envelope.predictor, "dropped")
-                return _json(
-                    {"code": "SRN-DRIFT-003", "what": f"the payload exceeds {MAX_BODY} bytes"}, status=413
-                )
-        # 202 also for what is dropped: Seldon's logger would not send it again, and the drop is counted.
-        monitor.submit(envelope, bytes(body))
-        return Response(status_code=202)
 
     async def metrics(request: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -57,9 +41,8 @@ def build_app(monitor: Monitor) -> Starlette:
     async def status(request: Request) -> Response:
         return _json(describe(monitor))
 
-    return Starlette(
+    pages = Starlette(
         routes=[
-            Route("/", receive, methods=["POST"]),
             Route("/metrics", metrics),
             Route("/prometheus", metrics),
             Route("/health/ready", ready),
@@ -67,6 +50,41 @@ def build_app(monitor: Monitor) -> Starlette:
             Route("/status", status),
         ]
     )
+
+    async def entrance(scope: Scope, receive: Receive, send: Send) -> None:
+        # Payloads come by the hundred a second: they do not pass the router.
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == "/":
+            await _take_in(monitor, scope, receive, send)
+        else:
+            await pages(scope, receive, send)
+
+    return entrance
+
+
+async def _take_in(monitor: Monitor, scope: Scope, receive: Receive, send: Send) -> None:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    try:
+        envelope = read_envelope(headers)
+    except PayloadError as error:
+        monitor.count(UNLISTED, "malformed")
+        await _json({"code": "SRN-DRIFT-002", "what": str(error)}, status=400)(scope, receive, send)
+        return
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MAX_BODY:
+            monitor.count(envelope.predictor, "dropped")
+            answer = {"code": "SRN-DRIFT-003", "what": f"the payload exceeds {MAX_BODY} bytes"}
+            await _json(answer, status=413)(scope, receive, send)
+            return
+    # 202 also for what is dropped: Seldon's logger would not send it again, and the drop is counted.
+    monitor.submit(envelope, bytes(body))
+    await send(_ACCEPTED)
+    await send({"type": "http.response.body", "body": b""})
 
 
 def describe(monitor: Monitor) -> dict[str, object]:
@@ -114,7 +132,7 @@ def bind(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def serve(app: Starlette, listener: socket.socket, extra: Mapping[str, object]) -> None:
+def serve(app: ASGIApp, listener: socket.socket, extra: Mapping[str, object]) -> None:
     """Serve until SIGTERM or SIGINT. The ready line goes to stdout once the port answers."""
     # Longer than a poster may be idle: whoever pools connections should be the one to close them.
     config = uvicorn.Config(
