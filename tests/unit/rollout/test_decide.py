@@ -356,6 +356,11 @@ def test_the_loser_is_stopped_only_after_its_route_is_gone() -> None:
     assert acts(small_spec(), going, seeing()) == (Stop("v2"),)
 
 
+def test_routes_that_come_back_after_the_end_spare_the_loser_until_they_are_gone_again() -> None:
+    over = status_in(Phase.ROLLED_BACK, desired=CHAMPION, verified=CHAMPION)
+    assert acts(small_spec(), over, seeing(routes=NOT_YET)) == (Apply(CHAMPION),)
+
+
 def test_the_former_champion_stands_by_for_the_rollback_window() -> None:
     won = {"desired": Routes(stable="v2"), "verified": Routes(stable="v2")}
     assert acts(small_spec(rollback_window="5m"), status_in(Phase.PROMOTED, **won), seeing()) == ()
