@@ -94,7 +94,7 @@ def _share_bounds(n: int, bad: int, delta: float) -> tuple[float, float]:
                 outer = mid
             else:
                 inner = mid
-            if abs(inner - outer) < 1e-9:
+            if abs(inner - outer) < 1e-6 * outer:
                 break
         bounds.append(outer)
     return bounds[0], bounds[1]

@@ -75,7 +75,11 @@ class Grid:
 
     def full_curve(self, rows: Floats) -> Floats:
         """(edges, nodes): ln P(node) relative to the anchor, the anchor's zero included."""
-        return np.insert(rows[:, self.curve], self.anchor, 0.0, axis=1)
+        out = np.zeros((len(rows), len(self.thetas)))
+        stored = rows[:, self.curve]
+        out[:, : self.anchor] = stored[:, : self.anchor]
+        out[:, self.anchor + 1 :] = stored[:, self.anchor :]
+        return out
 
 
 @lru_cache(maxsize=512)

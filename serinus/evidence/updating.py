@@ -128,16 +128,27 @@ class _Row:
     bad_c: Ints
 
 
-def _ratios(row: _Row) -> None:
-    """Advances the mixture over onsets and the curve of the odds ratio."""
-    delta, grid, values = row.delta, row.grid, row.values
-    curve = primitive.log_likelihoods(
-        delta.n_canary, delta.n_stable, delta.bad_canary, delta.bad_stable, grid.thetas
-    )
-    for side in range(len(grid.directions)):
-        values[:, grid.harm(side)] += curve[:, grid.alternatives[side]] - curve[:, [grid.margins[side]]]
-    curve -= curve[:, [grid.anchor]]
-    values[:, grid.curve] += np.delete(curve, grid.anchor, axis=1)
+def _ratios(rows: list[_Row]) -> None:
+    """Advances the mixtures over onsets and the curves of the odds ratio: one call for all guards of a grid."""
+    by_grid: dict[Grid, list[_Row]] = {}
+    for row in rows:
+        by_grid.setdefault(row.grid, []).append(row)
+    for grid, alike in by_grid.items():
+        edges = [row.state.edges for row in alike]
+        curves = primitive.log_likelihoods(
+            np.repeat([row.delta.n_canary for row in alike], edges),
+            np.repeat([row.delta.n_stable for row in alike], edges),
+            np.concatenate([row.delta.bad_canary for row in alike]),
+            np.concatenate([row.delta.bad_stable for row in alike]),
+            grid.thetas,
+        )
+        gains = np.concatenate(
+            [curves[:, grid.alternatives[k]] - curves[:, [m]] for k, m in enumerate(grid.margins)]
+            + [np.delete(curves - curves[:, [grid.anchor]], grid.anchor, axis=1)],
+            axis=1,
+        )
+        for row, part in zip(alike, np.split(gains, np.cumsum(edges)[:-1]), strict=True):
+            row.values[:, : gains.shape[1]] += part
 
 
 def _absolute(rows: list[_Row]) -> None:
@@ -218,8 +229,8 @@ def update(plan: Plan, evidence: Evidence, sample: Sample) -> Evidence:
         if delta is not None and delta.n_stable + delta.n_canary > 0:
             grid = grid_of(guard)
             busy[i] = _Row(guard, grid, state, delta, rows_of(state, grid), *bad_of(state))
-            _ratios(busy[i])
     if busy:
+        _ratios(list(busy.values()))
         _absolute(list(busy.values()))
     traffic = max(sizes.values(), key=lambda d: d.n_stable + d.n_canary, default=None)
     return Evidence(
