@@ -56,7 +56,8 @@ def demands_table(demands: list[dict[str, Any]]) -> Table:
     """The gate's demands, what is wrong first."""
     table = Table(title="Validation gate", title_justify="left", box=None, pad_edge=False)
     for name in ("metric", "value", "threshold", "verdict", ""):
-        table.add_column(name, justify="right" if name == "value" else "left")
+        # Wide names stay whole, also in a narrow log; the note gives way first.
+        table.add_column(name, justify="right" if name == "value" else "left", no_wrap=bool(name))
     order = {"fail": 0, "no_data": 1, "pass": 2}
     for demand in sorted(demands, key=lambda item: order[item["verdict"]]):
         verdict = demand["verdict"]

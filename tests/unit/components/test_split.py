@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from components.config import Split
 from components.split.split import assign
 from components.table import TEST, TRAIN, UNUSED, VALIDATION
-from serinus.contract import Column, Event, Label
+from serinus.contract import Column, Contract, Event, Label
 from serinus.errors import SerinusError
 from tests.unit.components.support import contract
 
 DAY = 86_400_000_000
 
 
-def dated(delay: str = "2d") -> object:
+def dated(delay: str = "2d") -> Contract:
     base = contract()
     return msgspec.structs.replace(
         base,
