@@ -226,6 +226,9 @@ class RolloutDesk:
             interval=self._interval,
         )
         await rollout.begin()
+        if rollout.task is not None:
+            # Until the end, the rollback window included, a candidate that dies is a finding.
+            rollout.task.add_done_callback(self._ended)
 
     def _told(self, entry: Entry) -> None:
         rollout = self.rollout
@@ -242,8 +245,11 @@ class RolloutDesk:
         if self.champion == target:
             return
         self.champion = target
-        self.predictors.keep(target.name)
         self._crowned(target)
+
+    def _ended(self, task: asyncio.Task[RolloutStatus]) -> None:
+        if not task.cancelled() and self.champion is not None:
+            self.predictors.keep(self.champion.name)
 
     def _crowned(self, target: Target) -> None:
         """What else follows from another champion."""

@@ -35,8 +35,11 @@ AUDITED = frozenset(
 class LocalJournal:
     """One line per entry in ``<rollout>.events.jsonl``; the file says what has been told already."""
 
-    def __init__(self, home: Home, path: Path, target: Target, told: Callable[[Entry], None]) -> None:
+    def __init__(
+        self, home: Home, path: Path, champion: Target, target: Target, told: Callable[[Entry], None]
+    ) -> None:
         self._path = path
+        self._champion = champion
         self._target = target
         self._registry = Registry(home)
         self._told = told
@@ -68,11 +71,23 @@ class LocalJournal:
 
     def _stage(self, entry: Entry) -> None:
         stage = STAGES.get(entry.reason)
-        if stage is None or not self._target.registered:
+        if stage is None:
+            return
+        self._move(self._target, stage, entry)
+        if stage == "rolled_back" and self._champion.registered and self._retired():
+            # Rolled back after its promotion: the former champion serves again, and is one again.
+            self._move(self._champion, "canary", entry)
+            self._move(self._champion, "champion", entry)
+
+    def _retired(self) -> bool:
+        return self._registry.get(self._champion.model, self._champion.version).stage == "retired"
+
+    def _move(self, target: Target, stage: str, entry: Entry) -> None:
+        if not target.registered:
             return
         try:
             self._registry.set_stage(
-                self._target.model, self._target.version, stage, by=entry.actor, reason=entry.message
+                target.model, target.version, stage, by=entry.actor, reason=entry.message
             )
         except SerinusError as problem:
             # The traffic has moved already: the registry must not stop that, but it must be heard.

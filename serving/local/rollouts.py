@@ -107,7 +107,9 @@ class LocalRollout:
             metrics=self._metrics,
             approvals=RegistryApprovals(home, record.candidate),
             inbox=self.inbox,
-            journal=LocalJournal(home, self.directory / "events.jsonl", record.candidate, told),
+            journal=LocalJournal(
+                home, self.directory / "events.jsonl", record.champion, record.candidate, told
+            ),
             store=self._store,
             clock=SystemClock(),
         )

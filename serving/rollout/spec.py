@@ -65,7 +65,7 @@ class Limits(_Strict, frozen=True, kw_only=True):
 
 
 def default_guards() -> tuple[Guard, ...]:
-    """Errors, latency and scores, each against the champion in the same minutes.
+    """Errors, latency, scores and decisions, each against the champion in the same minutes.
 
     The absolute margins are what an owner would not get up for: half a percent
     of answers for errors, five percent of requests slower or scored apart.
@@ -86,9 +86,13 @@ def default_guards() -> tuple[Guard, ...]:
             name="scores",
             metric="scores",
             side="both",
+            margin_ratio=1.5,
             margin_absolute=0.05,
-            edges=tuple(f"a score of {edge:g}" for edge in metrics.SCORE_EDGES),
+            edges=tuple(
+                f"a score of {edge:g}" for edge in metrics.SCORE_EDGES if edge >= metrics.SCORE_JUDGED_FROM
+            ),
         ),
+        Guard(name="decisions", metric="decisions", side="both", margin_ratio=1.5, margin_absolute=0.05),
     )
 
 

@@ -21,6 +21,10 @@ from ..ports import ProviderError
 
 Arm = dict[str, dict[str, Counter]]
 Row = tuple[str, Mapping[str, str], float]  # name, labels, value
+JUDGED_FROM = {
+    metrics.LATENCY: metrics.LATENCY_JUDGED_FROM,
+    metrics.SCORE: metrics.SCORE_JUDGED_FROM,
+}
 HISTOGRAMS = {metrics.LATENCY: "latency", metrics.SCORE: "scores"}
 
 
@@ -39,8 +43,8 @@ def counters(samples: Iterable[Row], predictor: str) -> dict[str, Counter]:
     """One process's counters as the evidence counts them.
 
     ``errors``: requests, and those answered with another code than 2xx.
-    ``latency``, ``scores``: observations, and those above each bucket's edge, for latency
-    from ``metrics.LATENCY_JUDGED_FROM`` on.
+    ``latency``, ``scores``: observations, and those above each bucket's edge, from
+    ``metrics.LATENCY_JUDGED_FROM`` and ``SCORE_JUDGED_FROM`` on.
     ``decisions``: decisions, and those that were not an approval.
     """
     requests = errors = decisions = adverse = 0.0
@@ -60,7 +64,7 @@ def counters(samples: Iterable[Row], predictor: str) -> dict[str, Counter]:
         elif name.endswith("_bucket") and name[:-7] in HISTOGRAMS:
             edges = buckets.setdefault(HISTOGRAMS[name[:-7]], {})
             edge = float(labels["le"])
-            if name[:-7] == metrics.LATENCY and edge < metrics.LATENCY_JUDGED_FROM:
+            if edge < JUDGED_FROM[name[:-7]]:
                 continue
             edges[edge] = edges.get(edge, 0.0) + value
     found: dict[str, Counter] = {}

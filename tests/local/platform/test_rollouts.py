@@ -185,6 +185,26 @@ async def test_a_candidate_that_hangs_counts_as_crashed(tmp_path: Path) -> None:
         assert tally.of("v7").codes.get("504", 0) > 0  # put down to who was late, by Envoy
 
 
+async def test_a_candidate_that_dies_in_the_rollback_window_makes_way_for_the_former_champion(
+    tmp_path: Path,
+) -> None:
+    home, _ = installation(tmp_path / "home", 1, 2)
+    async with Platform(home, QUICK) as platform:
+        await platform.start()
+        await platform.start_rollout(spec_for(2, rollback_window="10m"), by="ann")
+        await platform.wait_rollout(Phase.PROGRESSING, timeout=30)
+        await platform.obeyed("promote", by="ann")
+        await platform.wait_rollout(Phase.PROMOTED, timeout=30)
+        assert set(platform.processes()) == {"envoy", "scorer v1", "scorer v2"}
+        assert set((await load(platform.url, 100).run(requests=30)).predictors) == {"v2"}
+        os.kill(platform.processes()["scorer v2"], signal.SIGKILL)
+        status = await platform.wait_rollout(timeout=30)
+        assert status.phase is Phase.ROLLED_BACK
+        assert set((await load(platform.url, 100).run(requests=30)).predictors) == {"v1"}
+        assert platform.champion is not None
+        assert platform.champion.version == Registry(home).get(MODEL, "champion").version == 1
+
+
 async def test_a_killed_champion_is_noticed_and_restarted(tmp_path: Path) -> None:
     home, _ = installation(tmp_path / "home", 1)
     told: list[Notice] = []
