@@ -6,6 +6,8 @@ SHELL := /bin/bash
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
 STAMP := .venv/.serinus-locked
+# Bytecode is kept, or each of the many short processes would compile its libraries anew.
+unexport PYTHONDONTWRITEBYTECODE
 RUN := .venv/bin
 DEMO ?= fraud
 

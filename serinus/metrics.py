@@ -22,6 +22,9 @@ SCORE = "serinus_score"
 SCORE_EDGES = (
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99,
 )  # fmt: skip
+SCORE_JUDGED_FROM = 0.05
+"""Probability below which a rollout does not compare scores: far from every
+decision two sound models order the harmless cases differently."""
 DECISIONS = "serinus_decisions_total"
 """{model, predictor, decision}: approve, review or decline."""
 INFO = "serinus_model_info"

@@ -28,9 +28,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class BundleParts:
-    """What goes into a bundle. Arrays: ``reference_rows`` (n, F) encoded vectors,
-    ``reference_scores`` (n,) calibrated, ``golden_rows`` (g, F) and
-    ``golden_scores`` (g,) calibrated, which every scorer must reproduce."""
+    """What goes into a bundle.
+
+    ``reference_rows`` (n, F) are encoded vectors that the model was not fitted on,
+    the latest there are, ``reference_scores`` (n,) their calibrated scores;
+    ``golden_rows`` (g, F) and ``golden_scores`` (g,), calibrated, are what every
+    scorer must reproduce.
+    """
 
     name: str
     version: int

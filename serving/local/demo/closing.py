@@ -57,6 +57,10 @@ class Closing:
             text += f"  (expected {recording.expected} {recording.expected_culprit or ''})"
         self._rows.append((recording.ok, recording.title, text))
 
+    def silence(self, quiet: bool, text: str) -> None:
+        """Before the shift: a monitor that also cries on clean traffic has noticed nothing."""
+        self._rows.append((quiet, "before the shift", text))
+
     def drift(self, *, noticed: bool, alerted: bool, version: int | None, moments: list[Moment]) -> None:
         """The shift of the stream."""
         atomic_write(self._home.reports / "drift.json", msgspec.json.encode(moments))

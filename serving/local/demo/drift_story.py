@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from serinus.home import Home
 from serving.local import monitoring
@@ -20,6 +21,7 @@ async def drift_story(
     screen: Screen,
     home: Home,
     traffic: Traffic,
+    shifted: list[dict[str, Any]],
     closing: Closing,
     *,
     column: str,
@@ -33,6 +35,10 @@ async def drift_story(
     model = platform.champion.model
     watch = Watch(platform, screen, home, model)
     newest = watch.newest()
+    quiet, text = await watch.quiet_so_far()
+    watch.tell(text)
+    closing.silence(quiet, text)
+    traffic.source.switch(shifted)
     watch.tell(f"from now on {column} is {factor:g} times what it was")
     if monitoring.find_prometheus() is None:
         watch.tell("Prometheus is not installed: the monitor's own verdict will call the retraining receiver")
@@ -64,8 +70,8 @@ async def drift_story(
         config=Path(),
         data=Path(),
     )
-    # It is meant to score differently, so its scores are watched and reported but do not decide.
-    spec = spec_for(model, version.version, observe=("scores",))
+    # It is meant to score differently, so scores and decisions are watched and reported but do not count.
+    spec = spec_for(model, version.version, observe=("scores", "decisions"))
     recording = await play(
         platform, screen, traffic, recipe, spec, builder=builder, approver=approver, timeout=timeout
     )

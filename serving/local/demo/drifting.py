@@ -41,6 +41,16 @@ class Watch:
         """The newest registered version."""
         return self._registry.get(self._model, "latest").version
 
+    async def quiet_so_far(self) -> tuple[bool, str]:
+        """Whether the monitor was silent until now, as it must be on traffic that did not shift."""
+        windows = (await _status(self._platform.drift)).get("windows", {})
+        judged = sum(n for key, n in windows.items() if key.endswith("/evaluated"))
+        alarms = {key: n for key, n in windows.items() if n and not key.endswith("/evaluated")}
+        runs = (await _status(self._platform.retrain)).get("runs", [])
+        if alarms or runs:
+            return False, f"before the shift it was not silent: {alarms}, {len(runs)} retraining runs"
+        return True, f"until now the monitor was silent{f' over {judged} windows' if judged else ''}"
+
     async def until_drift(self, traffic: Traffic, timeout: float) -> str | None:
         """What the monitor said when it called for retraining, or None if it did not in time."""
 

@@ -94,12 +94,12 @@ class Demo:
                     await self._show_decision(traffic)
                     if shifted:
                         with self.screen.part("5", "Drift: the stream shifts, retraining starts itself"):
-                            source.switch(shifted)
                             await drift_story(
                                 platform,
                                 self.screen,
                                 self.home,
                                 traffic,
+                                shifted,
                                 self.closing,
                                 column=column,
                                 factor=self.options.factor,
