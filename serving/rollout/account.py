@@ -101,7 +101,8 @@ def account(spec: RolloutSpec, status: RolloutStatus, seen: Observation, now: fl
 def _count(status: RolloutStatus, sample: Sample, *, first: bool) -> RolloutStatus:
     return replace(
         status,
-        canary_tally=tally(status.canary_tally, sample.canary, first=first),
+        # The candidate began with this rollout: all that it ever answered belongs to it.
+        canary_tally=tally(status.canary_tally, sample.canary, first=False),
         stable_tally=tally(status.stable_tally, sample.stable, first=first),
     )
 
