@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from . import argo, flagger, others, ours
-from .traces import Cell, Decision, make
+from .traces import Cell, Decision, decision, make
 
 ALPHAS = (0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 
@@ -32,8 +32,8 @@ def run(
         pair = [make(Cell(rate, effect=e), runs, salt=3) for e in (1.0, effect)]
         curves: dict[str, list[dict[str, float]]] = {}
         for name, margin in (("ours", 1.25), ("ours (no margin)", 1.0)):
-            good, bad = (ours.judge(t, alphas=ALPHAS, margin=margin, promotes=False).decisions for t in pair)
-            curves[name] = [_point(a, good[a], bad[a]) for a in ALPHAS]
+            good, bad = (ours.judge(t, alphas=ALPHAS, margin=margin, promotes=False).rollback for t in pair)
+            curves[name] = [_point(a, decision(good[a]), decision(bad[a])) for a in ALPHAS]
         checks = [flagger.failed_checks(t) for t in pair]
         curves["Flagger (99 %, 1 m)"] = [
             _point(k, *(flagger.judge(c, k) for c in checks)) for k in range(1, 40)

@@ -7,7 +7,7 @@ state has one row per edge; ``tests/unit/judges`` holds it to ``update`` and ``j
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from serinus.evidence import Guard, absolute, clearing, primitive
 from serinus.evidence.grid import LOG_PRIOR, grid_of
 from serinus.evidence.updating import unopened
 
-from .traces import STEP, Bools, Decision, Trace, decision
+from .traces import STEP, Bools, Trace
 
 Floats = NDArray[np.float64]
 
@@ -58,11 +58,11 @@ def batches(trace: Trace) -> tuple[NDArray[np.int64], ...]:
 
 @dataclass
 class Result:
-    """Decisions by alpha, and the evidence of the last scrape."""
+    """Minutes until the evidence reached 1/alpha, by alpha, and until the guard cleared; the evidence at the end."""
 
-    decisions: dict[float, Decision]
+    rollback: dict[float, Floats]
     log_e: Floats
-    cleared: Floats = field(default_factory=lambda: np.empty(0))
+    cleared: Floats
 
 
 def judge(
@@ -75,7 +75,7 @@ def judge(
     epoch: float = 300.0,
     promotes: bool = True,
 ) -> Result:
-    """One guard on errors. Promotion at the first scrape at which the guard clears."""
+    """One guard on errors. Without ``promotes`` the guard's clearance is not followed."""
     grid = grid_of(
         Guard(name="errors", metric="errors", margin_ratio=margin, margin_absolute=margin_absolute)
     )
@@ -114,4 +114,4 @@ def judge(
             past_n, past_x = past_n + n_s + n_c, past_x + x_s + x_c
             clear = np.logaddexp(clearing.log_below(curve, at_margin, 1), excess) - math.log(2)
             cleared[np.isinf(cleared) & (clear >= -math.log(beta))] = minute
-    return Result({alpha: decision(rollback[alpha], cleared) for alpha in alphas}, log_e, cleared)
+    return Result(rollback, log_e, cleared)

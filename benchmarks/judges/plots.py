@@ -77,7 +77,7 @@ def delays(out: Path, by_cell: Cells) -> None:
             shown = [(e, min(d, 75)) for e, d in points]
             panel.plot(
                 *zip(*shown, strict=True),
-                "o-",
+                marker="o",
                 color=_COLOURS[name],
                 label=name,
                 ms=4,

@@ -19,6 +19,7 @@ from .run import (
     OURS,
     OURS_05,
     OURS_1,
+    OURS_PROMOTING,
     TUNED,
     Z_TUNED,
     Row,
@@ -111,8 +112,8 @@ def losses(by_cell: dict[Key, dict[str, Row]]) -> list[list[str]]:
                 )
                 if is_so
             )
-            promoted = f"{100 * mine.promoted / mine.runs:.3g}"
-            out.append([_name(mine), why, _delay(mine), promoted, f"{rival.judge}: {_delay(rival)}"])
+            within = " (within our margin)" if mine.effect <= 1.25 else ""
+            out.append([_name(mine) + within, why, _delay(mine), f"{rival.judge}: {_delay(rival)}"])
     return out
 
 
@@ -254,7 +255,7 @@ def write(out: Path) -> None:
     main = (OURS, OURS_05, FLAGGER_DOCS, ARGO_DOCS, ARGO_99, KAYENTA, Z)
     equal = (OURS, OURS_05, OURS_1, FLAGGER, ARGO, KAYENTA, Z_TUNED)
     promoting = (
-        OURS,
+        OURS_PROMOTING,
         f"{FLAGGER_DOCS}, promoting after 10 good checks",
         f"{ARGO_DOCS}, promoting after 6 measurements",
         KAYENTA,
@@ -283,14 +284,14 @@ def write(out: Path) -> None:
         ],
     )
     limits = _table(
-        ["share", "effect", "tolerated ratio", "level", "most that one look at 60 min can detect"],
+        ["share", "canary", "tolerated ratio", "level", "best look at 60 min, %", "ours, %", "split, %"],
         [
             [
-                f"{v['share']:g}",
-                f"{v['effect']:g}x",
+                f"{100 * v['share']:g} %",
+                "good" if v["effect"] == 1 else f"{v['effect']:g}x",
                 f"{v['ratio']:g}",
-                f"{v['alpha']:g}",
-                f"{100 * v['power']:.3g} %",
+                f"{100 * v['alpha']:g} %",
+                *(f"{100 * v[name]:.3g}" for name in ("best", "ours", "split")),
             ]
             for v in _json(out / "limits.json")
         ],
@@ -309,11 +310,10 @@ rate, share and base rate: more than a user can know.
 ## Where we lose
 
 A tuned rival is sooner, detects more (intervals apart), or lets through at least a tenth fewer bad requests. Each
-entry: median delay in minutes (detected %) / mean excess bad requests. "Promoted" is how many of these *harmful*
-canaries ours let through: with the default absolute margin of 0.5 points, a canary at 4 times a base rate of 0.1 %
-is within it, by design.
+entry: median delay in minutes (detected %) / mean excess bad requests. Small effects are where the margin costs most:
+a canary at 1.25 times is within it by design, and one at 1.5 or 2 times is close to it.
 
-{_table(["cell", "the rival", "ours", "ours promoted, %", "rival"], losses(by_cell))}
+{_table(["cell", "the rival", "ours", "rival"], losses(by_cell))}
 
 ## Targets
 
@@ -321,8 +321,9 @@ is within it, by design.
 
 ## What no valid comparison can do at 2 requests/s
 
-The power of the best one-look test that knows the effect and the hour, given the margins (`limits.py`). A test that
-may be looked at any time cannot pass it.
+Rejected within the hour, 400 traces (`limits.py`). *Best*: the most powerful test that knows the hour and looks once,
+given the margins; a test that may be looked at any time cannot pass it. *Split*: half of the level on ours, half on
+one such look at a time limit fixed in advance; valid, not shipped.
 
 {limits}
 
@@ -356,6 +357,9 @@ was seen.
 {_every(by_cell, lambda r: r.effect == 1 and r.minutes == 60, promoting, _promotion)}
 
 ### Harmful canaries that were promoted, %
+
+Ours promotes what is within the larger of its two margins, by design: with the default absolute margin of 0.5 points
+also a canary at four times a base rate of 0.1 %. Lower `marginAbsolute` where that is too much.
 
 {_every(by_cell, _harmful, promoting, lambda r: f"{100 * r.promoted / r.runs:.3g}")}
 

@@ -12,10 +12,11 @@ import numpy as np
 from scipy.stats import beta as beta_law
 
 from . import argo, flagger, kayenta, others, ours
-from .traces import NOT_EXCHANGEABLE, STEP, Cell, Decision, Trace, make, shares
+from .traces import NOT_EXCHANGEABLE, STEP, Cell, Decision, Trace, decision, make, shares
 from .tuning import knobs
 
 OURS, OURS_05, OURS_1 = "ours", "ours (alpha 5 %)", "ours (no margin)"
+OURS_PROMOTING = "ours, promoting when cleared"
 FLAGGER, FLAGGER_DOCS = "Flagger (tuned)", "Flagger (docs: 99 %, threshold 5)"
 ARGO, ARGO_DOCS, ARGO_99 = "Argo (tuned)", "Argo (docs: 95 %, 5 m, limit 3)", "Argo (99 %, 1 m, limit 0)"
 KAYENTA, Z, Z_TUNED, NONE = (
@@ -109,13 +110,17 @@ def _head(trace: Trace, runs: int) -> Trace:
 
 
 def decisions(cell: Cell, runs: int, slow_runs: int) -> dict[str, Decision]:
-    """What each judge does. Rivals' analyses go on to the end of the trace, as ours does, so that an hour is an hour;
-    their promotions by the clock are rows of their own."""
+    """What each judge does. All analyses go on to the end of the trace, so that an hour is an hour; promotions, ours
+    by evidence and theirs by the clock, are rows of their own."""
     trace = make(cell, runs)
     tuned = knobs(cell.rate, cell.share, cell.base)
     shipped = ours.judge(trace)
-    out = {OURS: shipped.decisions[0.01], OURS_05: shipped.decisions[0.05]}
-    out[OURS_1] = ours.judge(trace, alphas=(0.01,), margin=1.0, promotes=False).decisions[0.01]
+    out = {
+        OURS: decision(shipped.rollback[0.01]),
+        OURS_05: decision(shipped.rollback[0.05]),
+        OURS_PROMOTING: decision(shipped.rollback[0.01], shipped.cleared),
+    }
+    out[OURS_1] = decision(ours.judge(trace, alphas=(0.01,), margin=1.0, promotes=False).rollback[0.01])
     out[FLAGGER] = flagger.judge(flagger.failed_checks(trace, tuned.minimum), tuned.flagger)
     docs = flagger.failed_checks(trace)
     out[FLAGGER_DOCS] = flagger.judge(docs, 5)

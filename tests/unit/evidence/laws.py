@@ -70,7 +70,7 @@ def odds_share(base: float, ratio: float) -> float:
 
 
 def evidence_is_a_supermartingale(
-    history: Sequence[Batch], batch: tuple[int, int, int], ratio: float = 1.25
+    history: Sequence[Batch], batch: tuple[int, int, int], ratio: float = 1.25, every: float = 15.0
 ) -> None:
     """Whatever was seen before, one more batch does not raise the expected evidence of a canary within its
     margin.
@@ -80,13 +80,13 @@ def evidence_is_a_supermartingale(
     """
     plan = plan_of()
     n_s, n_c, total = batch
-    past = scrapes(history)
+    past = scrapes(history, every)
     before = gather(plan, past)
     now = e_value(plan, before)
     low, high = max(0, total - n_s), min(n_c, total)
     expected = 0.0
     for bad_c in range(low, high + 1):
-        after = gather(plan, [scrapes([*history, (n_s, n_c, total - bad_c, bad_c)])[-1]], before)
+        after = gather(plan, [scrapes([*history, (n_s, n_c, total - bad_c, bad_c)], every)[-1]], before)
         expected += float(nchypergeom_fisher.pmf(bad_c, n_s + n_c, total, n_c, ratio)) * e_value(plan, after)
     assert expected <= now * (1 + 1e-5), f"expected evidence rises from {now} to {expected}"
 

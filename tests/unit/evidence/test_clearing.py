@@ -43,6 +43,13 @@ def test_the_evidence_of_no_harm_does_not_rise_on_average_for_a_canary_harmful_b
     assert mean <= before * (1 + 1e-4)
 
 
+def test_a_two_sided_guard_keeps_its_sides_apart() -> None:
+    """Far fewer bad units rule out "more" and show "less": one side must not clear for the other."""
+    more, less = _log_clear([(1800, 200, 900, 60)] * 3, side="both")
+    assert more > math.log(20)
+    assert less < 0
+
+
 def _cleared(p_s: float, p_c: float, *, runs: int, looks: int, seed: int, **fields: object) -> int:
     rng = np.random.default_rng(seed)
     plan, cleared = plan_of(**fields), 0

@@ -93,7 +93,7 @@ def test_one_counter_that_went_back_resets_all_counters_of_its_process() -> None
             canary={"c": {"a": Counter(a[0], (a[1],)), "b": Counter(b[0], (b[1],))}},
         )
 
-    evidence = gather(plan, [scrape(0, (500, 5), (10, 1)), scrape(15, (30, 0), (30, 30))])
+    evidence = gather(plan, [scrape(0, (500, 5), (10, 1)), scrape(15, (30, 0), (30, 9))])
     assert [state.n_canary for state in evidence.guards] == [0, 0]
 
 

@@ -242,3 +242,26 @@ def test_state_of_twelve_histograms_fits_a_resource_status() -> None:
         evidence = update(plan, evidence, Sample(at=15.0 * k, stable=stable, canary=canary))
     assert all(state.n_canary > 0 for state in evidence.guards)
     assert len(msgspec.json.encode(evidence)) <= 64 * 1024
+
+
+def test_a_histogram_clears_only_when_every_edge_does() -> None:
+    """The middle edge is as good as shown, the last one is harmful: a mean over edges would have let it pass."""
+    plan = plan_of(margin_absolute=0.02, margin_ratio=1.5)
+    samples = [
+        sample(15.0 * k, {"s": (1800.0 * k, 900.0 * k, 18.0 * k)}, {"c": (200.0 * k, 100.0 * k, 4.0 * k)})
+        for k in range(60)
+    ]
+    assert judge(plan, gather(plan, samples)).outcome != "clear"
+    alone = [
+        sample(15.0 * k, {"s": (1800.0 * k, 900.0 * k)}, {"c": (200.0 * k, 100.0 * k)}) for k in range(60)
+    ]
+    assert judge(plan, gather(plan, alone)).outcome == "clear"
+
+
+def test_a_guard_without_data_withholds_the_clearance_of_the_others() -> None:
+    plan = Plan(guards=(Guard(name="errors", metric="errors"), Guard(name="latency", metric="latency")))
+    evidence = gather(plan, scrapes([(1800, 200, 9, 1)] * 20))
+    verdict = judge(plan, evidence)
+    assert [guard.outcome for guard in verdict.guards] == ["clear", "no_data"]
+    assert verdict.outcome == "undecided"
+    assert "latency" in verdict.reason

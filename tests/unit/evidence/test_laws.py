@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from serinus.evidence import Counter, Evidence, Guard, Plan, Sample, judge, start, update
+from serinus.evidence import Counter, Evidence, Guard, Plan, Sample, judge, start, update, updating
 from tests.unit.evidence import laws
 from tests.unit.evidence.laws import Batch, gather, odds_share, plan_of, scrapes
 
@@ -37,6 +37,20 @@ def test_no_batch_raises_the_expected_evidence_of_a_canary_at_its_margin(
 @settings(max_examples=30, deadline=None)
 def test_nor_of_a_canary_within_its_margin(history: list[Batch], ratio: float, total: int) -> None:
     laws.evidence_is_a_supermartingale(history, (40, 15, total), ratio)
+
+
+@given(histories.filter(bool), st.integers(1, 25), st.sampled_from([100.0, 300.0, 1000.0]))
+@settings(max_examples=30, deadline=None)
+def test_nor_does_an_onset_that_opens_create_evidence(history: list[Batch], total: int, every: float) -> None:
+    laws.evidence_is_a_supermartingale(history, (40, 15, total), every=every)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
+def test_rounding_never_creates_evidence(values: list[float]) -> None:
+    exact = np.array(values)
+    stored = updating.floor32(exact).astype(np.float64)
+    assert (stored <= exact).all()
+    assert np.allclose(stored, exact, rtol=1e-6, atol=1e-30)
 
 
 def test_the_evidence_of_a_harmful_canary_does_rise() -> None:
