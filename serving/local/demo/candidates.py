@@ -88,20 +88,26 @@ class Cookbook:
             data=data,
         )
 
-    def slow(self, rounds: int) -> Recipe:
-        """Thousands of trees where hundreds would do: as accurate, and slow to explain."""
+    def slow(self, rounds: int = 300) -> Recipe:
+        """Bigger trees than the data can bear: no worse offline, and slow to explain."""
         change = {
             "rounds": rounds,
             "early_stopping": 0,
             "out_of_fold_rows": 0,
             "parameters": {
-                "learning_rate": 0.01, "num_leaves": 63, "bagging_fraction": 0.1, "bagging_freq": 1,
+                "learning_rate": 0.01,
+                "num_leaves": 255,
+                "min_data_in_leaf": 2,
+                "min_sum_hessian_in_leaf": 0.0,
+                # Each tree sees some thousands of rows: this candidate is about serving, not about training.
+                "bagging_fraction": min(1.0, max(0.02, 10_000 / self._count())),
+                "bagging_freq": 1,
             },
-        }  # fmt: skip
+        }
         return Recipe(
             name="slow",
             title="a candidate that is slow",
-            fault=f"it was trained with {rounds:,} trees of 63 leaves, and no one looked at the time they take",
+            fault=f"it was trained with {rounds} trees of up to 255 leaves, and no one looked at the time they take",
             ends="RolledBack",
             culprit="latency",
             contract=self._write("contract.yaml", dump_contract(self._contract)),
@@ -152,6 +158,11 @@ class Cookbook:
         path = self._dir / name
         path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
         return path
+
+    def _count(self) -> int:
+        row = duckdb.execute("SELECT count(*) FROM read_parquet(?)", [str(self._history)]).fetchone()
+        assert row is not None
+        return max(1, int(row[0]))
 
     def _quantile(self, q: float) -> float:
         query = f'SELECT quantile_disc("{self._column}", {q}) FROM read_parquet(?)'

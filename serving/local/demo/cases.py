@@ -64,5 +64,5 @@ def find_case(
         name="fraud",
         contract=folder / "contract.yaml",
         config=config or folder / "model.yaml",
-        generate=("fraud", "--seed", str(seed), *size),
+        generate=("fraud", "--seed", str(seed), "--days", "150", *size),
     )

@@ -72,14 +72,19 @@ class Watch:
 
         return await _until(look, traffic, timeout)
 
-    async def until_version(self, known: int, traffic: Traffic, timeout: float) -> Version | None:
-        """A version newer than ``known``, or None; also when the run has failed."""
+    async def until_version(self, known: int, traffic: Traffic, timeout: float) -> Version | str:
+        """A version newer than ``known``, or why there is none."""
 
-        async def look() -> Version | None:
+        async def look() -> Version | str | None:
             newest = self._registry.get(self._model, "latest")
-            return newest if newest.version > known else None
+            if newest.version > known:
+                return newest
+            failed = [
+                r for r in (await _status(self._platform.retrain)).get("runs", []) if r["outcome"] == "failed"
+            ]
+            return f"run {failed[-1]['id']} failed; its log lies in runs/retrain" if failed else None
 
-        return await _until(look, traffic, timeout)
+        return await _until(look, traffic, timeout) or "retraining registered no new version in time"
 
 
 async def _status(sidecar: Sidecar | None) -> dict[str, Any]:

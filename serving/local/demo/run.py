@@ -30,14 +30,15 @@ from serving.local.demo.training import Kitchen, read_config, retraining_config,
 from serving.local.platform import Platform, Settings
 
 BUILDER, APPROVER = "alice", "bob"
-LIVE_SHARE = 0.25
+# Dated records need enough of the later weeks to learn a new pattern from; undated ones are few and mixed.
+LIVE_SHARE = {True: 0.4, False: 0.25}
 FEWEST_RECORDS = 400
 
 
 @dataclass(frozen=True)
 class Options:
     """How the demo is played. ``rate`` is requests per second, ``live_rows`` how many
-    different ones are prepared, ``slow_trees`` the size of the slow candidate."""
+    different ones are prepared, ``factor`` by how much the stream is inflated."""
 
     case: Case
     home: Home
@@ -46,7 +47,6 @@ class Options:
     rate: float = 150.0
     quick: bool = False
     live_rows: int = 12_000
-    slow_trees: int = 1500
     factor: float = 2.5
     timeout: float = 150.0
 
@@ -111,6 +111,10 @@ class Demo:
             await kitchen.close()
         return self.closing.summary(self.case.name)
 
+    @property
+    def _live_share(self) -> float:
+        return LIVE_SHARE[self.contract.event.time is not None]
+
     # --- 1. data ------------------------------------------------------------------
 
     async def _data(self) -> None:
@@ -148,13 +152,13 @@ class Demo:
             )
         records.cut(
             self.contract, typed, self.work / "history.parquet", self.work / "live.parquet",
-            share=LIVE_SHARE, seed=self.options.seed,
+            share=self._live_share, seed=self.options.seed,
         )  # fmt: skip
         period = f"from {report['first'][:10]} to {report['last'][:10]}" if report.get("first") else "undated"
         self.screen.say(
             f"   {report['rows']:,} records {period}, {report['positives']:,} of them "
             f"{self.contract.label.column} = {self.contract.label.positive}; "
-            f"the last {LIVE_SHARE:.0%} are kept as live traffic"
+            f"the last {self._live_share:.0%} are kept as live traffic"
         )
 
     # --- 2. pipeline --------------------------------------------------------------
@@ -195,7 +199,7 @@ class Demo:
         book = Cookbook(
             self.work / "candidates", self.contract, self.work / "history.parquet", self.config, column
         )
-        shared = [book.slow(self.options.slow_trees), book.good()]
+        shared = [book.slow(), book.good()]
         if not column:
             self.screen.say("   no number is a feature as it stands: the stories that bend one are left out")
             return shared if not self.options.quick else shared[1:]

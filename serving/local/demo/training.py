@@ -111,6 +111,6 @@ def retraining_config(config: dict[str, Any], path: Path) -> Path:
     The newest weeks are the ones that differ; with the champion's cuts all of
     them would be test rows, and nothing would be learned from them.
     """
-    split = {**(config.get("split") or {}), "train": 0.84, "validation": 0.08, "test": 0.08}
+    split = {**(config.get("split") or {}), "train": 0.7, "validation": 0.15, "test": 0.15}
     path.write_text(yaml.safe_dump({**config, "split": split}, sort_keys=False), encoding="utf-8")
     return path
