@@ -120,9 +120,7 @@ def small_parts(*, seed: int = 7, version: int = 1, n: int = 2000) -> BundlePart
     )
 
 
-def small_bundle(
-    tmp_path: Path, *, seed: int = 7, version: int = 1, n: int = 2000
-) -> Bundle:
+def small_bundle(tmp_path: Path, *, seed: int = 7, version: int = 1, n: int = 2000) -> Bundle:
     """A signed bundle in ``small_home(tmp_path)``, whose keyring trusts it."""
     home = small_home(tmp_path)
     return write_bundle(
@@ -145,8 +143,7 @@ def _columns(n: int, seed: int) -> dict[str, list[Any]]:
         "hour": random.integers(0, 24, n).tolist(),
         "channel": [CHANNELS[i] for i in random.choice(3, n, p=[0.6, 0.3, 0.1])],
         "days_since_last": [
-            None if gone else days
-            for gone, days in zip(random.random(n) < 0.1, unused.tolist(), strict=True)
+            None if gone else days for gone, days in zip(random.random(n) < 0.1, unused.tolist(), strict=True)
         ],
         "merchant_risk": random.beta(1, 6, n).round(4).tolist(),
     }
@@ -154,9 +151,7 @@ def _columns(n: int, seed: int) -> dict[str, list[Any]]:
 
 def _outcome(columns: dict[str, list[Any]], seed: int) -> Floats:
     random = np.random.default_rng([seed, 1])
-    online = np.array(
-        [channel == "online" for channel in columns["channel"]], dtype=np.float64
-    )
+    online = np.array([channel == "online" for channel in columns["channel"]], dtype=np.float64)
     logit = (
         -6.0
         + 1.6 * (np.log(np.array(columns["amount"])) - 4)
@@ -174,9 +169,7 @@ def _train(seed: int, n: int) -> tuple[str, Calibrator]:
     vectorizer = Vectorizer(contract, learn_levels(contract, columns))
     rows, outcome = vectorizer.encode_columns(columns), _outcome(columns, seed)
     fit = slice(0, int(n * 0.7))
-    dataset = lightgbm.Dataset(
-        rows[fit], outcome[fit], categorical_feature=list(vectorizer.categorical)
-    )
+    dataset = lightgbm.Dataset(rows[fit], outcome[fit], categorical_feature=list(vectorizer.categorical))
     parameters = {
         "objective": "binary", "num_leaves": 15, "learning_rate": 0.1, "min_data_in_leaf": 10,
         "seed": seed, "deterministic": True, "num_threads": 1, "verbosity": -1,

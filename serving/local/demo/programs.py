@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,7 +43,8 @@ async def run_module(
         nice: how far it stands back for others; work beside live traffic must.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | ({"SERINUS_USER": user} if user else {})
+    columns = str(max(110, shutil.get_terminal_size().columns))
+    environment = os.environ | {"COLUMNS": columns} | ({"SERINUS_USER": user} if user else {})
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, *arguments,
         stdin=asyncio.subprocess.DEVNULL,

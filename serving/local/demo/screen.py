@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -17,7 +18,9 @@ class Screen:
     def __init__(self, log: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log.open("w", encoding="utf-8")
-        self._console = Console(highlight=False, soft_wrap=True)
+        # A pipe has no width of its own; what is told here needs some room.
+        width = None if sys.stdout.isatty() else 120
+        self._console = Console(highlight=False, soft_wrap=True, width=width)
         self._copy = Console(file=self._log, width=140, highlight=False, soft_wrap=True)
         self.began = time.monotonic()
         self.times: list[tuple[str, float]] = []
