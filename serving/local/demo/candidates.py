@@ -19,6 +19,8 @@ from serinus.bundle import Bundle
 from serinus.contract import Contract, dump_contract
 from serinus.scoring import Scorer
 
+FEW_VALUES = 20
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -39,18 +41,21 @@ class Recipe:
 
 
 def telling_column(bundle: Bundle) -> str:
-    """The number column, used as it is by a feature, that moves this model's score most."""
-    contract = bundle.contract
-    weight = np.abs(Scorer(bundle).contributions(bundle.reference_rows[:300])).mean(axis=0)
+    """The number column, used as it is by a feature, that moves this model's score most.
+
+    Grades and counts of few values are passed over: there is no tail of them to
+    cut off, and no unit to mistake. Empty if no column is left.
+    """
+    contract, rows = bundle.contract, bundle.reference_rows
+    weight = np.abs(Scorer(bundle).contributions(rows[:300])).mean(axis=0)
     plain = [
         (float(weight[i]), feature.column)
         for i, feature in enumerate(contract.features)
         if feature.column and feature.aggregate is None and feature.part is None
         if contract.columns[feature.column].type in ("number", "integer")
+        if np.unique(rows[:, i][~np.isnan(rows[:, i])]).size > FEW_VALUES
     ]
-    if not plain:
-        return ""
-    return max(plain)[1]
+    return max(plain)[1] if plain else ""
 
 
 class Cookbook:
