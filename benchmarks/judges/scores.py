@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from serinus.evidence import Counter, Guard, Plan, Sample, judge, start, update
 from . import kayenta
 
 Floats = NDArray[np.float64]
+Canary = tuple[str, bool, Callable[[NDArray[np.float64]], NDArray[np.float64]]]
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995)
 AMOUNT, AGE, COUNT, HOUR, DISTANCE = range(5)
 
@@ -143,12 +145,8 @@ def _one(
     return harm, clear if clear < harm else math.inf, other
 
 
-def run(runs: int, rates: tuple[float, ...] = (2.0, 20.0), minutes: int = 60) -> list[Row]:
-    """All canaries at each rate."""
-    champion, again = train(0), train(1)
-    reference, _ = payments(100_000, np.random.default_rng(5))
-    edges = np.quantile(champion(reference), QUANTILES)
-    canaries: list[tuple[str, bool, Callable[[Floats], Floats]]] = [
+def _canaries(again: Callable[[Floats], Floats], champion: Callable[[Floats], Floats]) -> list[Canary]:
+    return [
         ("the champion itself", True, champion),
         ("retrained on other payments", True, again),
         ("reads the amount in cents", False, _with(AMOUNT, lambda v: v * 100, again)),
@@ -156,40 +154,41 @@ def run(runs: int, rates: tuple[float, ...] = (2.0, 20.0), minutes: int = 60) ->
         ("account age in months", False, _with(AGE, lambda v: v / 30, again)),
         ("score inverted", False, lambda rows: 1 - again(rows)),
     ]
-    table: list[Row] = []
-    for rate in rates:
-        for name, good, canary in canaries:
-            rng = np.random.default_rng([31, int(rate)])
-            times = np.array([_one(rate, minutes, champion, canary, edges, rng) for _ in range(runs)])
-            harm, clear, other = (np.sort(column) for column in times.T)
-            middle = (runs - 1) // 2
-            table.append(
-                Row(
-                    name,
-                    good,
-                    rate,
-                    "ours",
-                    runs,
-                    int(np.isfinite(harm).sum()),
-                    float(harm[middle]),
-                    int(np.isfinite(clear).sum()),
-                    float(clear[middle]),
-                )
-            )
-            table.append(
-                Row(
-                    name,
-                    good,
-                    rate,
-                    "Kayenta (mean score, 5-min looks)",
-                    runs,
-                    int(np.isfinite(other).sum()),
-                    float(other[middle]),
-                    0,
-                    math.inf,
-                )
-            )
-    return table
+
+
+def _case(rate: float, place: int, runs: int, minutes: int) -> list[Row]:
+    """One canary at one rate: our row and Kayenta's."""
+    champion = train(0)
+    reference, _ = payments(100_000, np.random.default_rng(5))
+    edges = np.quantile(champion(reference), QUANTILES)
+    name, good, canary = _canaries(train(1), champion)[place]
+    rng = np.random.default_rng([31, int(rate), place])
+    times = np.array([_one(rate, minutes, champion, canary, edges, rng) for _ in range(runs)])
+    harm, clear, other = (np.sort(column) for column in times.T)
+    middle = (runs - 1) // 2
+    found = [int(np.isfinite(column).sum()) for column in (harm, clear, other)]
+    ours = Row(name, good, rate, "ours", runs, found[0], float(harm[middle]), found[1], float(clear[middle]))
+    theirs = Row(
+        name,
+        good,
+        rate,
+        "Kayenta (mean score, 5-min looks)",
+        runs,
+        found[2],
+        float(other[middle]),
+        0,
+        math.inf,
+    )
+    return [ours, theirs]
+
+
+def run(runs: int, jobs: int = 1, rates: tuple[float, ...] = (2.0, 20.0), minutes: int = 60) -> list[Row]:
+    """All canaries at each rate."""
+    cases = [(rate, place, runs, minutes) for rate in rates for place in range(6)]
+    if jobs == 1:
+        return [row for case in cases for row in _case(*case)]
+    with ProcessPoolExecutor(jobs) as pool:
+        return [row for rows in pool.map(_case, *zip(*cases, strict=True)) for row in rows]
 
 
 def write(out: Path, table: list[Row]) -> None:

@@ -133,12 +133,22 @@ def _thinned(n_c: Ints, n_s: Ints, total: Ints, low: Ints, high: Ints, theta: Fl
     # Near the end of the support the shape is no normal curve: look closer there.
     near = np.minimum(mode - lo, hi - mode) < (_REACH + 1) * sd
     step = np.where(near, np.maximum(1, np.minimum(step, np.floor(sd / 4).astype(np.int64))), step)
-    half = int(np.ceil(_REACH * (sd + 0.5) / step).max()) + 8
-    j = mode.astype(np.int64)[:, :, None] + step[:, :, None] * np.arange(-half, half + 1)
-    outside = (j < lo[:, :, None]) | (j > hi[:, :, None])
-    j = np.clip(j, lo[:, :, None], hi[:, :, None])
-    terms = j * theta[None, :, None] - _log_h_denominator(n_c[..., None], n_s[..., None], e[:, :, None], j)
-    terms[outside] = -np.inf
-    top = terms.max(axis=2)
+    half = np.ceil(_REACH * (sd + 0.5) / step).astype(np.int64) + 2
+    out = np.empty(mode.shape)
+    columns: list[Ints] = [np.broadcast_to(part, mode.shape) for part in (n_c, n_s, e, lo, hi)]
+    slopes = np.broadcast_to(theta[None, :], mode.shape)
+    for group in (near, ~near):  # the far ones need few terms; do not make them wait for the near ones
+        if not group.any():
+            continue
+        c_n, s_n, e_n, lo_n, hi_n = (part[group][:, None] for part in columns)
+        reach = np.arange(-int(half[group].max()), int(half[group].max()) + 1)
+        j = mode[group].astype(np.int64)[:, None] + step[group][:, None] * reach
+        outside = (j < lo_n) | (j > hi_n)
+        np.clip(j, lo_n, hi_n, out=j)
+        terms = j * slopes[group][:, None] - _log_h_denominator(c_n, s_n, e_n, j)
+        terms[outside] = -np.inf
+        top = terms.max(axis=1, keepdims=True)
+        terms -= top
+        out[group] = top[:, 0] + np.log(np.exp(terms, out=terms).sum(axis=1) * step[group])
     base = -_log_h_denominator(n_c, n_s, e, lo)  # keeps the numbers small; the same for all theta
-    return top + np.log(np.exp(terms - top[:, :, None]).sum(axis=2) * step) - base
+    return out - base
