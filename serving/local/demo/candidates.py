@@ -123,13 +123,18 @@ class Cookbook:
     def shifted(self) -> Recipe:
         """Trained on a column in the wrong unit; its offline metrics are as good as ever."""
         column = self._column
-        whole = self._contract.columns[column].type == "integer"
-        divided = f'"{column}" // 100' if whole else f'"{column}" * 0.01'
-        data = self._records("shifted", "", replace=f'{divided} AS "{column}"')
+        declared = self._contract.columns[column]
+        # The wrong scale must lie within the contract, or ingest would refuse it.
+        low, divisor = (declared.min, 10) if declared.min else (0, 100)
+        kind = "BIGINT" if declared.type == "integer" else "DOUBLE"
+        data = self._records(
+            "shifted", "", replace=f'CAST({low} + ("{column}" - {low}) / {divisor} AS {kind}) AS "{column}"'
+        )
+        how = f"divided by {divisor}" if not low else f"on another scale ({low:g} and a tenth of the rest)"
         return Recipe(
             name="shifted",
             title="a candidate whose scores are shifted",
-            fault=f"in its training data {column} was divided by 100 (cents taken for units)",
+            fault=f"in its training data {column} was {how}: a mistaken unit",
             ends="RolledBack",
             culprit="scores",
             contract=self._write("contract.yaml", dump_contract(self._contract)),
