@@ -203,7 +203,8 @@ def targets(by_cell: dict[Key, dict[str, Row]]) -> list[list[str]]:
     out.append(
         [
             "The same with alpha = 5 %, by median delay alone",
-            f"{len(sooner)} of the {len(told)} cells in which either has one; false rollbacks at most {_interval(top)} ({_name(top)})"
+            f"{len(sooner)} of the {len(told)} cells in which either has one; "
+            f"false rollbacks at most {_interval(top)} ({_name(top)})"
             + "".join(
                 f"; {_name(j[OURS_05])}: {_share(j[OURS_05])} % detected in {_minutes(j[OURS_05].delay)} min against "
                 f"{_share(_best(j, _missed))} % in {_minutes(_best(j, lambda r: r.delay).delay)} min"

@@ -29,12 +29,12 @@ _TABLE = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1.0, 1 << 16)))))
 
 
 def log_factorial(k: Ints) -> Floats:
-    """Log of k! for integers k >= 0; exact sums below 65536, Stirling's series above (error below 1e-15)."""
+    """Log of k!; exact sums below 65536, Stirling's series above (error below 1e-15). 0 for k < 0."""
     if k.size and int(k.max()) < len(_TABLE):
-        return _TABLE.take(k)
+        return _TABLE.take(k, mode="clip")
     big = np.maximum(k, 1).astype(np.float64)
     series = (big + 0.5) * np.log(big) - big + 0.9189385332046727 + 1 / (12 * big) - 1 / (360 * big**3)
-    return np.where(k < len(_TABLE), _TABLE[np.minimum(k, len(_TABLE) - 1)], series)
+    return np.where(k < len(_TABLE), _TABLE.take(k, mode="clip"), series)
 
 
 @lru_cache(maxsize=256)
@@ -84,10 +84,14 @@ def _blocks(
     block = min(length, _BLOCK, int(600 / max(1.0, float(np.abs(theta).max()))))
     count = -(-length // block)
     block = -(-length // count)
-    j = low[:, None] + np.arange(count * block)
+    # Where all rows begin at 0 and share n_c, two of the four factorials are the same for all rows.
+    j = np.arange(count * block)[None, :] + (low[:, None] if low.any() else 0)
     outside = j > high[:, None]
-    np.minimum(j, high[:, None], out=j)
-    log_h = _log_h_denominator(n_c[..., None], n_s[..., None], total[:, None], j)
+    own = n_c[:1, None] if (n_c == n_c[0]).all() else n_c[:, None]
+    rest = total[:, None] - j
+    log_h = log_factorial(rest)
+    log_h += log_factorial(n_s[:, None] - rest)
+    log_h += log_factorial(j) + log_factorial(own - j)
     np.negative(log_h, out=log_h)
     log_h[outside] = -np.inf
     log_h = log_h.reshape(len(low), count, block)
