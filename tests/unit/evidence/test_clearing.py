@@ -67,8 +67,8 @@ def _cleared(p_s: float, p_c: float, *, runs: int, looks: int, seed: int, **fiel
 
 
 def test_a_harmful_canary_is_seldom_cleared() -> None:
-    runs, beta = 60, 0.05
-    assert _cleared(0.005, 0.0101, runs=runs, looks=40, seed=1) <= binom.ppf(0.999, runs, beta)
+    runs, beta = 40, 0.05
+    assert _cleared(0.005, 0.0101, runs=runs, looks=30, seed=1) <= binom.ppf(0.999, runs, beta)
 
 
 def test_a_good_canary_is_cleared() -> None:

@@ -81,10 +81,10 @@ def test_rare_events_tend_to_lindon_and_maleks_sequential_p_value() -> None:
     gavi = pytest.importorskip("seqabpy.gavi")
     w, bad_c, bad_s, a, b = 0.1, 14, 33, 10.0, 90.0
     n_c, n_s = 10_000_000, 90_000_000
-    share = (np.arange(4000) + 0.5) / 4000  # of an event being the canary's, on a fine grid
+    share = (np.arange(1500) + 0.5) / 1500  # of an event being the canary's, on a fine grid
     psi = share * (1 - w) / (w * (1 - share))
     keep = (psi > 1e-2) & (psi < 1e2)
-    prior = (a - 1) * np.log(share) + (b - 1) * np.log1p(-share) - betaln(a, b) - np.log(4000)
+    prior = (a - 1) * np.log(share) + (b - 1) * np.log1p(-share) - betaln(a, b) - np.log(1500)
     thetas = (0.0, *np.log(psi[keep]).tolist())
     curve = primitive.log_likelihoods(n_c, n_s, np.array([bad_c]), np.array([bad_s]), thetas)[0]
     ours = logsumexp(curve[1:] - curve[0] + prior[keep])
