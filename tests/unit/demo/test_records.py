@@ -45,7 +45,8 @@ def source(tmp_path: Path) -> Path:
     path = tmp_path / "records.parquet"
     duckdb.execute(
         "COPY (SELECT i AS id, TIMESTAMP '2026-01-01' + INTERVAL (i) HOUR AS at, i % 2 AS card, "
-        f"CAST(i * 10 AS DOUBLE) AS amount, 0 AS fraud FROM range(100) t(i) ORDER BY hash(i)) TO '{path}' (FORMAT parquet)"
+        "CAST(i * 10 AS DOUBLE) AS amount, 0 AS fraud FROM range(100) t(i) ORDER BY hash(i)) "
+        f"TO '{path}' (FORMAT parquet)"
     )
     return path
 
