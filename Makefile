@@ -56,6 +56,7 @@ clean: ## Remove the environment, caches and everything the demo made
 	rm -rf .venv .tools .serinus .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(STAMP): pyproject.toml uv.lock .python-version | uv
+	@echo "setting up the locked environment in .venv (once; about 1.3 GB)"
 	@$(UV) sync --locked --quiet --extra local --extra credit --group oracles
 	@touch $@
 

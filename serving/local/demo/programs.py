@@ -33,6 +33,7 @@ async def run_module(
     show: bool = True,
     user: str | None = None,
     nice: int = 0,
+    show_error: bool = True,
 ) -> Finished:
     """Run ``python -m module arguments…`` to its end.
 
@@ -41,6 +42,7 @@ async def run_module(
         show: pass its progress (stderr) on to the terminal as it comes.
         user: the identity it acts under.
         nice: how far it stands back for others; work beside live traffic must.
+        show_error: also pass on the line with which it fails (False where the caller raises it).
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     columns = str(max(110, shutil.get_terminal_size().columns))
@@ -66,7 +68,7 @@ async def run_module(
                 heard.append(line)
                 file.write(line)
                 file.flush()
-                if show:
+                if show and (show_error or not line.startswith(b"serinus: SRN-")):
                     sys.stderr.buffer.write(line)
                     sys.stderr.flush()
 
@@ -102,7 +104,7 @@ async def must(
         SerinusError: the program's own, with its code, if it told one;
             else ``SRN-DEMO-001`` with its last words.
     """
-    done = await run_module(module, arguments, log=log, show=show, user=user, nice=nice)
+    done = await run_module(module, arguments, log=log, show=show, user=user, nice=nice, show_error=False)
     if done.code == 0:
         return done.result
     raise failure(module, done, log)
