@@ -28,9 +28,7 @@ class Case:
     first: Path | None = None
 
 
-def find_case(
-    name: str, *, data: Path | None, contract: Path | None, config: Path | None, seed: int, quick: bool
-) -> Case:
+def find_case(name: str, *, data: Path | None, contract: Path | None, config: Path | None, seed: int) -> Case:
     """The case by its name, or of the reader's own files.
 
     Raises:
@@ -55,14 +53,19 @@ def find_case(
             first=folder / "model.yaml",
         )
     folder = MODELS / "fraud"
-    size = (
-        ("--customers", "600", "--terminals", "1200")
-        if quick
-        else ("--customers", "1000", "--terminals", "2000")
-    )
     return Case(
         name="fraud",
         contract=folder / "contract.yaml",
         config=config or folder / "model.yaml",
-        generate=("fraud", "--seed", str(seed), "--days", "150", *size),
+        generate=(
+            "fraud",
+            "--seed",
+            str(seed),
+            "--days",
+            "150",
+            "--customers",
+            "1000",
+            "--terminals",
+            "2000",
+        ),
     )

@@ -39,7 +39,7 @@ def demo(
     home: Annotated[
         Path | None, typer.Option(help="Installation directory; the demo keeps to its subdirectory demo/.")
     ] = None,
-    quick: Annotated[bool, typer.Option(help="A smaller data set and two canaries instead of four.")] = False,
+    quick: Annotated[bool, typer.Option(help="Two canaries instead of four.")] = False,
     keep: Annotated[
         bool, typer.Option(help="Leave the platform up afterwards (serinus down ends it).")
     ] = False,
@@ -56,7 +56,7 @@ def demo(
 
         serinus demo --data loans.csv --contract loans.yaml
     """
-    chosen = find_case(case.value, data=data, contract=contract, config=config, seed=seed, quick=quick)
+    chosen = find_case(case.value, data=data, contract=contract, config=config, seed=seed)
     shared = find_home(home)
     place = fresh_home(shared, chosen.name)
     screen = Screen(place.root / "logs" / "demo.log")

@@ -94,7 +94,7 @@ def test_a_report_escapes_what_it_shows_and_is_reproducible(tmp_path: Path) -> N
 @pytest.mark.parametrize(("data", "contract"), [(Path("a.csv"), None), (None, Path("c.yaml"))])
 def test_data_and_contract_go_together(data: Path | None, contract: Path | None) -> None:
     with pytest.raises(SerinusError, match="SRN-DEMO-002"):
-        find_case("fraud", data=data, contract=contract, config=None, seed=1, quick=False)
+        find_case("fraud", data=data, contract=contract, config=None, seed=1)
 
 
 def test_a_fresh_home_keeps_its_cache_and_touches_nothing_outside(tmp_path: Path) -> None:
