@@ -20,6 +20,7 @@ from serinus.contract import Contract, dump_contract
 from serinus.scoring import Scorer
 
 FEW_VALUES = 20
+FEW_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -93,14 +94,16 @@ class Cookbook:
             data=data,
         )
 
-    def slow(self, rounds: int = 220) -> Recipe:
-        """Bigger trees than the data can bear: no worse offline, and slow to explain."""
+    def slow(self) -> Recipe:
+        """Bigger trees than the data can bear, or very many: no worse offline, and slow to explain."""
+        # Few rows make small trees, so it takes more of them; together they learn as much.
+        rounds = 220 if self._count() > FEW_ROWS else 6000
         change = {
             "rounds": rounds,
             "early_stopping": 0,
             "out_of_fold_rows": 0,
             "parameters": {
-                "learning_rate": 0.01,
+                "learning_rate": 2.2 / rounds,
                 "num_leaves": 255,
                 "min_data_in_leaf": 2,
                 # Enough rows for big trees, and no more: this candidate is about serving, not training.
@@ -111,7 +114,7 @@ class Cookbook:
         return Recipe(
             name="slow",
             title="a candidate that is slow",
-            fault=f"it was trained with {rounds} trees of up to 255 leaves, and no one looked at the time they take",
+            fault=f"it was trained with {rounds:,} trees of up to 255 leaves, and no one looked at the time they take",
             ends="RolledBack",
             culprit="latency",
             contract=self._write("contract.yaml", dump_contract(self._contract)),
@@ -142,7 +145,9 @@ class Cookbook:
         )
 
     def good(self) -> Recipe:
-        """The champion's recipe with another seed."""
+        """The champion's recipe, learning a little more slowly."""
+        parameters = self._training().get("parameters") or {}
+        rate = float(parameters.get("learning_rate", 0.05))
         return Recipe(
             name="good",
             title="a good candidate",
@@ -150,7 +155,7 @@ class Cookbook:
             ends="Promoted",
             culprit=None,
             contract=self._write("contract.yaml", dump_contract(self._contract)),
-            config=self._write_config("good", {"seed": int(self._training().get("seed", 7)) + 1}),
+            config=self._write_config("good", {"parameters": {"learning_rate": round(rate * 0.95, 6)}}),
             data=self._history,
         )
 
