@@ -62,7 +62,6 @@ async def play(
     builder: str,
     approver: str,
     timeout: float,
-    stop_at: Phase | None = None,
 ) -> Recording:
     """Start the rollout, send traffic, and follow it until it has ended.
 
@@ -70,7 +69,6 @@ async def play(
         builder: who built and started it, and whose own approval is shown refused.
         approver: the second person.
         timeout: seconds after which the story is given up.
-        stop_at: leave the rollout in this phase (a retrained model waits there for a person).
     """
     status = await platform.start_rollout(spec, by=builder)
     recording = Recording(
@@ -102,10 +100,10 @@ async def play(
         while True:
             status = platform.rollout_status()
             recording.points.append(_point(status, watch, time.monotonic() - began))
-            if status.phase is Phase.AWAITING_APPROVAL and stop_at is None and not asked:
+            if status.phase is Phase.AWAITING_APPROVAL and not asked:
                 asked = True
                 _approve(platform, tell, builder, approver)
-            if status.phase in ENDS or status.phase is stop_at:
+            if status.phase in ENDS:
                 break
             if time.monotonic() - began > timeout:
                 tell(f"given up after {timeout:.0f} s")
