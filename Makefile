@@ -57,7 +57,7 @@ clean: ## Remove the environment, caches and everything the demo made
 
 $(STAMP): pyproject.toml uv.lock .python-version | uv
 	@echo "setting up the locked environment in .venv (once; about 1.3 GB)"
-	@$(UV) sync --locked --quiet --extra local --extra credit --group oracles
+	@$(UV) sync --locked --quiet --extra local --extra credit --extra kafka --group oracles --group clients
 	@touch $@
 
 # A Debian without python3-venv has no ensurepip; pip alone can still install into a directory.
