@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from serinus.bundle.read import Bundle
 from serinus.errors import SerinusError
+from serinus.model.answers import Answers
 from serinus.model.booster import Ensemble
-from serinus.model.decision import Answer, Verdict, decide, reason_codes
+from serinus.model.decision import Answer, ReasonCode, Verdict, decide, reason_codes
 from serinus.model.vector import Vectorizer
 
 Floats = NDArray[np.float64]
@@ -45,8 +46,16 @@ class Scorer:
         """Exact TreeSHAP in log-odds, shape (n, F + 1), base value last."""
         return self._ensemble.contributions(rows)
 
+    def one(self, vector: Floats, explain: Explain = "adverse") -> Answer:
+        """The answer to one encoded row, shape (F,); as ``score``, without its overhead."""
+        return self.many(vector.reshape(1, -1), explain)[0]
+
     def score(self, rows: Floats, explain: Explain = "adverse") -> list[Answer]:
-        """Answers for encoded rows of shape (n, F).
+        """Answers for encoded rows of shape (n, F). As ``many``, one object a row."""
+        return list(self.many(rows, explain))
+
+    def many(self, rows: Floats, explain: Explain = "adverse") -> Answers:
+        """Answers for encoded rows of shape (n, F), by column.
 
         Args:
             explain: reasons for every row, for those not approved, or for none.
@@ -58,30 +67,26 @@ class Scorer:
         raw, calibrated = self.probabilities(rows)
         if not np.isfinite(calibrated).all():
             row = int(np.flatnonzero(~np.isfinite(calibrated))[0])
-            raise SerinusError(
-                "SRN-SCORE-001",
-                f"the model gave no usable probability for row {row} ({calibrated[row]})",
-                where=f"{self.name} v{self.version}",
-                hint="Its model or calibrator is faulty; roll it back and read its validation report.",
-            )
+            raise self._unusable(row, float(calibrated[row]))
         verdicts: list[Verdict] = [decide(self.contract, p) for p in calibrated.tolist()]
+        reasons: list[tuple[ReasonCode, ...]] = [()] * len(verdicts)
         explained = [
             i
             for i, v in enumerate(verdicts)
             if explain == "always" or (explain == "adverse" and v != "approve")
         ]
-        reasons = dict(zip(explained, self.contributions(rows[explained]), strict=True)) if explained else {}
-        return [
-            Answer(
-                score=score,
-                probability=probability,
-                decision=verdict,
-                reasons=reason_codes(self.contract, reasons[i]) if i in reasons else (),
-            )
-            for i, (score, probability, verdict) in enumerate(
-                zip(raw.tolist(), calibrated.tolist(), verdicts, strict=True)
-            )
-        ]
+        if explained:
+            for i, row in zip(explained, self.contributions(rows[explained]), strict=True):
+                reasons[i] = reason_codes(self.contract, row)
+        return Answers(raw, calibrated, verdicts, reasons)
+
+    def _unusable(self, row: int, probability: float) -> SerinusError:
+        return SerinusError(
+            "SRN-SCORE-001",
+            f"the model gave no usable probability for row {row} ({probability})",
+            where=f"{self.name} v{self.version}",
+            hint="Its model or calibrator is faulty; roll it back and read its validation report.",
+        )
 
     def self_test(self, tolerance: float = 1e-9) -> None:
         """Score the bundle's golden rows and compare with what training recorded.

@@ -38,6 +38,10 @@ class Vectorizer:
         self.levels = levels
         self._known = frozenset(self.names)
         self._encoders = [(f.name, _encoder(contract, f, levels.get(f.name, ()))) for f in contract.features]
+        limits = [_limits(contract, f) for f in contract.features]
+        self._lows = np.array([low for low, _ in limits], dtype=np.float64)
+        self._highs = np.array([high for _, high in limits], dtype=np.float64)
+        self._required = np.array([not contract.allows_missing(f) for f in contract.features])
 
     def encode(self, row: Mapping[str, object]) -> Vector:
         """One row, by feature name, as a vector of shape (F,).
@@ -72,6 +76,36 @@ class Vectorizer:
             dtype=np.float64,
         )
 
+    def encode_matrix(self, rows: Vector) -> Vector:
+        """Rows of numbers in the order of ``names``, shape (n, F); NaN is a missing value.
+
+        The checks of ``encode_values`` done by column, for batches. A feature with levels
+        takes text, so here any number in its column is refused. Rows that are contiguous
+        float64 already come back as they are, not copied.
+
+        Raises:
+            FieldError: for the first cell, by row, that the contract refuses; the field is
+                ``[i].name``. For a wrong width the field is ``rows``.
+        """
+        if rows.ndim != 2 or rows.shape[1] != len(self.names):
+            raise FieldError("rows", f"have shape {rows.shape}; this model takes {len(self.names)} columns")
+        out = np.ascontiguousarray(rows, dtype=np.float64)
+        missing = np.isnan(out)
+        with np.errstate(invalid="ignore"):
+            bad = np.isinf(out) | (out < self._lows) | (out > self._highs) | (missing & self._required)
+        if self.categorical:
+            columns = list(self.categorical)
+            bad[:, columns] |= ~missing[:, columns]
+        if bad.any():
+            i, k = divmod(int(np.argmax(bad)), len(self.names))
+            name, encode = self._encoders[k]
+            try:
+                encode(float(out[i, k]))
+            except FieldError as error:
+                raise FieldError(f"[{i}].{name}", error.message) from error
+            raise FieldError(f"[{i}].{name}", "cannot be encoded")
+        return out
+
     def encode_columns(self, columns: Mapping[str, Sequence[object] | NDArray[np.generic]]) -> Vector:
         """Whole columns, shape (n, F), for training: nothing is refused here.
 
@@ -99,6 +133,17 @@ class Vectorizer:
             else:
                 named[name] = value
         return named
+
+
+def _limits(contract: Contract, feature: Feature) -> tuple[float, float]:
+    """The least and greatest value allowed; infinite where the contract sets no bound."""
+    column = contract.source(feature)
+    if column is None or feature.aggregate is not None or feature.part is not None:
+        return -math.inf, math.inf
+    return (
+        -math.inf if column.min is None else column.min,
+        math.inf if column.max is None else column.max,
+    )
 
 
 def _encoder(contract: Contract, feature: Feature, levels: tuple[str, ...]) -> Callable[[object], float]:
