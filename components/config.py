@@ -73,8 +73,8 @@ class Training(_Strict, frozen=True):
 
     ``rounds`` is the most trees; training stops ``early_stopping`` rounds after the
     validation loss was best (0: never). ``calibration`` maps raw to believable
-    probabilities on rows the trees have not seen. ``mitigation: reweigh`` gives each
-    training row the weight P(group) P(outcome) / P(group, outcome) (Kamiran and
+    probabilities on rows the trees have not seen; ``logistic`` suits few bad outcomes.
+    ``mitigation: reweigh`` gives each training row the weight P(group) P(outcome) / P(group, outcome) (Kamiran and
     Calders 2012), so that outcome and protected group are independent in the weighted
     data; the attribute itself is used here only and is never an input of the model.
     ``exclude`` names features of the contract that the trees may not use, so that models
@@ -90,7 +90,7 @@ class Training(_Strict, frozen=True):
     seed: Annotated[int, Meta(ge=0)] = 7
     rounds: Annotated[int, Meta(ge=1, le=10000)] = 300
     early_stopping: Annotated[int, Meta(ge=0)] = 30
-    calibration: Literal["isotonic", "identity"] = "isotonic"
+    calibration: Literal["isotonic", "logistic", "identity"] = "isotonic"
     mitigation: Literal["none", "reweigh"] = "none"
     exclude: tuple[str, ...] = ()
     folds: Annotated[int, Meta(ge=2, le=20)] = 5

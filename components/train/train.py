@@ -15,7 +15,7 @@ from components.train.booster import Fitted, fit
 from components.train.mitigation import reweigh
 from serinus.contract import Contract
 from serinus.errors import SerinusError
-from serinus.model import Calibrator, Levels, fit_isotonic
+from serinus.model import Calibrator, Levels, fit_isotonic, fit_logistic
 
 Floats = NDArray[np.float64]
 MODEL, LEVELS, CALIBRATOR, OUT_OF_FOLD = "model.txt", "levels.json", "calibrator.json", "out_of_fold.npy"
@@ -152,9 +152,10 @@ def _calibrate(
     """On the validation rows; on all rows but the test's, scored out of fold, where there are those."""
     if settings.calibration == "identity":
         return Calibrator(), "nothing (identity)"
+    fit_curve = fit_logistic if settings.calibration == "logistic" else fit_isotonic
     folded = np.isfinite(unseen) & (codes != TEST)
     if folded.any():
-        return fit_isotonic(unseen[folded], rows.outcome[folded]), f"{int(folded.sum()):,} rows out of fold"
+        return fit_curve(unseen[folded], rows.outcome[folded]), f"{int(folded.sum()):,} rows out of fold"
     check = codes == VALIDATION
     raw = fitted.probability(encoded[check])
-    return fit_isotonic(raw, rows.outcome[check]), f"{int(check.sum()):,} validation rows"
+    return fit_curve(raw, rows.outcome[check]), f"{int(check.sum()):,} validation rows"

@@ -1,6 +1,6 @@
 """Scoring and explaining: what training and serving must do alike."""
 
-from serinus.model.calibration import Calibrator, fit_isotonic
+from serinus.model.calibration import Calibrator, fit_isotonic, fit_logistic
 from serinus.model.decision import Answer, ReasonCode, decide, reason_codes
 from serinus.model.levels import Levels, learn_levels
 from serinus.model.vector import FieldError, Vectorizer
@@ -14,6 +14,7 @@ __all__ = [
     "Vectorizer",
     "decide",
     "fit_isotonic",
+    "fit_logistic",
     "learn_levels",
     "reason_codes",
 ]
