@@ -9,7 +9,7 @@ from serinus.home import Home
 from serving.local import monitoring
 from serving.local.demo.candidates import Recipe
 from serving.local.demo.closing import Closing
-from serving.local.demo.drifting import Watch
+from serving.local.demo.drifting import Silence, Watch
 from serving.local.demo.screen import Screen
 from serving.local.demo.story import play, spec_for, tell_ending
 from serving.local.demo.traffic import Traffic
@@ -23,6 +23,7 @@ async def drift_story(
     traffic: Traffic,
     shifted: list[dict[str, Any]],
     closing: Closing,
+    silence: Silence,
     *,
     column: str,
     factor: float,
@@ -35,7 +36,7 @@ async def drift_story(
     model = platform.champion.model
     watch = Watch(platform, screen, home, model)
     newest = watch.newest()
-    quiet, text = await watch.quiet_so_far()
+    quiet, text = await watch.until_judged(silence, traffic, timeout)
     watch.tell(text)
     closing.silence(quiet, text)
     traffic.source.switch(shifted)

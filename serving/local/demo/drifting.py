@@ -20,6 +20,56 @@ from serving.local.sidecars import Sidecar
 LOOK = 0.5
 
 
+class Silence:
+    """Whether the monitor said nothing so far, over all the monitors that ran: each
+    promotion starts another, whose counters begin anew."""
+
+    def __init__(self) -> None:
+        self._judged: dict[str, int] = {}
+        self._alarms: dict[str, dict[str, int]] = {}
+        self._runs = 0
+
+    async def look(self, platform: Platform) -> bool:
+        """Read both programs' counters; whether the present monitor has judged anything."""
+        return self.note(await _status(platform.drift), await _status(platform.retrain))
+
+    def note(self, monitor: dict[str, Any], receiver: dict[str, Any]) -> bool:
+        """What their status pages say; whether this monitor has judged anything."""
+        digest = str(monitor.get("digest", ""))
+        judged = sum(monitor.get("rows", {}).values())
+        self._judged[digest] = max(self._judged.get(digest, 0), judged)
+        alarms = self._alarms.setdefault(digest, {})
+        for kind, count in monitor.get("windows", {}).items():
+            alarms[kind] = max(alarms.get(kind, 0), count)
+        self._runs = max(self._runs, len(receiver.get("runs", [])))
+        return judged > 0
+
+    @property
+    def kept(self) -> bool:
+        """It judged traffic, raised no alarm and started no retraining."""
+        return sum(self._judged.values()) > 0 and not self._runs and not self._raised()
+
+    @property
+    def told(self) -> str:
+        """The same in words."""
+        judged = sum(self._judged.values())
+        if not judged:
+            return "until now the monitor has judged nothing"
+        raised = self._raised()
+        if raised or self._runs:
+            windows = ", ".join(f"{count} of {kind}" for kind, count in raised.items()) or "none"
+            return f"before the shift it was not silent: alarms {windows}; {self._runs} retraining runs"
+        return f"until now the monitor was silent over {judged:,} requests that it judged"
+
+    def _raised(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for alarms in self._alarms.values():
+            for kind, count in alarms.items():
+                if count:
+                    found[kind] = found.get(kind, 0) + count
+        return found
+
+
 class Watch:
     """Asks the monitor, the receiver and the registry what a person would ask them."""
 
@@ -41,15 +91,18 @@ class Watch:
         """The newest registered version."""
         return self._registry.get(self._model, "latest").version
 
-    async def quiet_so_far(self) -> tuple[bool, str]:
-        """Whether the monitor was silent until now, as it must be on traffic that did not shift."""
-        windows = (await _status(self._platform.drift)).get("windows", {})
-        judged = sum(n for key, n in windows.items() if key.endswith("/evaluated"))
-        alarms = {key: n for key, n in windows.items() if n and not key.endswith("/evaluated")}
-        runs = (await _status(self._platform.retrain)).get("runs", [])
-        if alarms or runs:
-            return False, f"before the shift it was not silent: {alarms}, {len(runs)} retraining runs"
-        return True, f"until now the monitor was silent{f' over {judged} windows' if judged else ''}"
+    async def until_judged(self, silence: Silence, traffic: Traffic, timeout: float) -> tuple[bool, str]:
+        """Whether the monitor was silent until now, as it must be on traffic that did not shift.
+
+        Waits until the monitor that runs now has judged a window: a new champion has a
+        new reference, and one that has judged nothing has not been silent about anything.
+        """
+
+        async def look() -> bool | None:
+            return await silence.look(self._platform) or None
+
+        judged = await _until(look, traffic, timeout)
+        return (True, silence.told) if judged and silence.kept else (False, silence.told)
 
     async def until_drift(self, traffic: Traffic, timeout: float) -> str | None:
         """What the monitor said when it called for retraining, or None if it did not in time."""

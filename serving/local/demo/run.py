@@ -22,6 +22,7 @@ from serving.local.demo.candidates import Cookbook, Recipe, telling_column
 from serving.local.demo.cases import Case
 from serving.local.demo.closing import Closing
 from serving.local.demo.drift_story import drift_story
+from serving.local.demo.drifting import Silence
 from serving.local.demo.programs import must
 from serving.local.demo.screen import Screen
 from serving.local.demo.story import play, spec_for, tell_ending
@@ -88,9 +89,11 @@ class Demo:
                     self._monitoring(platform),
                     Traffic(platform.url, source, self.options.rate) as traffic,
                 ):
+                    silence = Silence()
                     for number, recipe in enumerate(recipes, start=1):
                         with self.screen.part(f"4.{number}", f"Canary: {recipe.title}"):
                             await self._canary(platform, kitchen, traffic, recipe)
+                        await silence.look(platform)
                     await self._show_decision(traffic)
                     if shifted:
                         with self.screen.part("5", "Drift: the stream shifts, retraining starts itself"):
@@ -101,6 +104,7 @@ class Demo:
                                 traffic,
                                 shifted,
                                 self.closing,
+                                silence,
                                 column=column,
                                 factor=self.options.factor,
                                 builder=BUILDER,

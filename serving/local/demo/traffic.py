@@ -116,6 +116,6 @@ def decision_of(body: bytes) -> dict[str, Any]:
 
     try:
         answer = msgspec.json.decode(body)
-        return dict(answer["jsonData"]["decisions"][0])
+        return dict(answer["meta"]["tags"]["decisions"][0])
     except (msgspec.DecodeError, KeyError, IndexError, TypeError):
         return {}
