@@ -15,8 +15,9 @@ from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.home import find_home
 from serving.retrain.http import bind, build_app, serve
+from serving.retrain.kfp import HttpServer, KfpRunner, read_parameters
 from serving.retrain.policy import Limits
-from serving.retrain.runner import LocalRunner, read_command
+from serving.retrain.runner import LocalRunner, Runner, read_command
 from serving.retrain.service import HttpNotifier, Receiver
 from serving.retrain.store import FileStore
 
@@ -28,7 +29,7 @@ def retrain(
     command: Annotated[
         str,
         typer.Option(help="What a run executes, without a shell; {model}, {reason}, {run} are filled in."),
-    ],
+    ] = "",
     home: Annotated[
         Path | None, typer.Option(help="Installation directory: audit log, run logs, ledger.")
     ] = None,
@@ -45,6 +46,22 @@ def retrain(
     ] = "7d",
     timeout: Annotated[str, typer.Option(help="A run that takes longer is ended and has failed.")] = "1h",
     notify_url: Annotated[str | None, typer.Option(help="POST a notice here after a successful run.")] = None,
+    kfp_host: Annotated[
+        str, typer.Option(help="Run on this Kubeflow Pipelines server instead of a command.")
+    ] = "",
+    kfp_pipeline: Annotated[str, typer.Option(help="Its pipeline, by display name.")] = "serinus-training",
+    kfp_version: Annotated[str, typer.Option(help="Version of the pipeline (default: the latest).")] = "",
+    kfp_experiment: Annotated[str, typer.Option(help="Experiment of the runs; made if missing.")] = "serinus",
+    kfp_namespace: Annotated[str, typer.Option(help="Namespace, where the server has several users.")] = "",
+    kfp_service_account: Annotated[str, typer.Option(help="Service account of the run's pods.")] = "",
+    kfp_token: Annotated[
+        Path | None, typer.Option(help="File with the bearer token; read anew for each request.")
+    ] = None,
+    kfp_parameter: Annotated[
+        list[str] | None,
+        typer.Option(help="name=value of the run; {model}, {reason}, {run} are filled in; may be repeated."),
+    ] = None,
+    kfp_poll: Annotated[str, typer.Option(help="How often a run is looked at.")] = "10s",
 ) -> None:
     """Turn drift alerts into pipeline runs.
 
@@ -66,11 +83,32 @@ def retrain(
         repeat_within=_duration("--repeat-within", repeat_within),
         models=tuple(model or ()),
     )
+    limit = _duration("--timeout", timeout)
+    runner: Runner
+    if bool(command) == bool(kfp_host):
+        raise SerinusError(
+            "SRN-RETRAIN-006",
+            "give either --command or --kfp-host" + (", not both" if command else ""),
+            where="command line",
+            hint="--command runs the pipeline on this machine, --kfp-host on a Kubeflow Pipelines server.",
+        )
+    if kfp_host:
+        runner = KfpRunner(
+            HttpServer(kfp_host, kfp_token),
+            kfp_pipeline,
+            version=kfp_version,
+            experiment=kfp_experiment,
+            parameters=read_parameters(kfp_parameter or []),
+            namespace=kfp_namespace,
+            service_account=kfp_service_account,
+            poll=_duration("--kfp-poll", kfp_poll),
+            timeout=limit,
+        )
+    else:
+        runner = LocalRunner(read_command(command), installation.runs / "retrain", limit)
     receiver = Receiver(
         store=FileStore(installation.platform / "retrain.json"),
-        runner=LocalRunner(
-            read_command(command), installation.runs / "retrain", _duration("--timeout", timeout)
-        ),
+        runner=runner,
         audit=AuditLog(installation.audit),
         limits=limits,
         notifier=HttpNotifier(notify_url) if notify_url else None,

@@ -31,8 +31,21 @@ class RunFailed(Exception):  # noqa: N818  an outcome, not a defect
     """The pipeline ran and did not succeed; the message says how it ended."""
 
 
+class RunStopped(RunFailed):
+    """The receiver ends; the run goes on elsewhere and will be followed by the next receiver."""
+
+
 class Runner(Protocol):
-    """Runs the pipeline for a model and waits for its end."""
+    """Runs the pipeline for a model and waits for its end.
+
+    ``resumable``: a run outlives the receiver, and ``run`` called again with the
+    same id follows it instead of starting another.
+    """
+
+    @property
+    def resumable(self) -> bool:
+        """Whether runs outlive the receiver."""
+        ...
 
     def run(self, *, run: str, model: str, reason: str) -> dict[str, Any] | None:
         """The result of a successful run, or None if it told none. Raises ``RunFailed``."""
@@ -76,6 +89,8 @@ def _bad_command(text: str, why: str) -> SerinusError:
 
 class LocalRunner:
     """Runs a command as a child process, which dies with this one; its output goes to ``logs``."""
+
+    resumable = False
 
     def __init__(self, command: Sequence[str], logs: Path, timeout: float = 3600.0) -> None:
         self._command = list(command)
@@ -146,7 +161,10 @@ class LocalRunner:
 class MemoryRunner:
     """Answers with what it was given, and remembers what it was asked."""
 
-    def __init__(self, result: dict[str, Any] | None = None, failure: str = "") -> None:
+    def __init__(
+        self, result: dict[str, Any] | None = None, failure: str = "", *, resumable: bool = False
+    ) -> None:
+        self.resumable = resumable
         self.result = result
         self.failure = failure
         self.asked: list[dict[str, str]] = []

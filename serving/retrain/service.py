@@ -16,7 +16,7 @@ import msgspec
 from serinus.audit import AuditLog
 from serving.retrain.alerts import Alert, Webhook
 from serving.retrain.policy import Decision, Ledger, Limits, Run, decide, pruned, settles
-from serving.retrain.runner import RunFailed, Runner
+from serving.retrain.runner import RunFailed, Runner, RunStopped
 from serving.retrain.store import Store
 
 log = logging.getLogger("serinus.retrain")
@@ -143,9 +143,7 @@ class Receiver:
             self.counts[decision.outcome] += 1
         log.info("%s: %s (%s)", alert.reason, decision.outcome, decision.reason)
         if run is not None:
-            thread = threading.Thread(target=self._run, args=(run,), name=f"retrain-{run.id}", daemon=True)
-            self._threads = [t for t in self._threads if t.is_alive()] + [thread]
-            thread.start()
+            self._start(run)
         return Answer(alert.fingerprint, decision.outcome, decision.reason, run.id if run else None)
 
     def _record(self, alert: Alert, decision: Decision, now: float) -> Run | None:
@@ -183,6 +181,9 @@ class Receiver:
         error = ""
         try:
             result = self._runner.run(run=run.id, model=run.model, reason=run.reason)
+        except RunStopped as pause:
+            log.info("%s", pause)  # it stays "running" in the ledger, for the next receiver to follow
+            return
         except RunFailed as failure:
             error = str(failure)
         except Exception as failure:
@@ -230,6 +231,16 @@ class Receiver:
         self.counts["notice_failed"] += 1
 
     def _close_interrupted(self) -> None:
-        """Runs under way when the receiver ended: nobody knows their outcome, and they are not repeated."""
+        """Runs under way when the receiver ended: followed on where they outlive it, as on a KFP
+        server; elsewhere nobody knows their outcome, and they are not repeated."""
         for run in [r for r in self._ledger.runs if r.outcome == "running"]:
-            self._finish(run, "interrupted", None, "the receiver ended while it ran")
+            if self._runner.resumable:
+                log.info("following run %s on", run.id)
+                self._start(run)
+            else:
+                self._finish(run, "interrupted", None, "the receiver ended while it ran")
+
+    def _start(self, run: Run) -> None:
+        thread = threading.Thread(target=self._run, args=(run,), name=f"retrain-{run.id}", daemon=True)
+        self._threads = [t for t in self._threads if t.is_alive()] + [thread]
+        thread.start()
