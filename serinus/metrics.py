@@ -35,6 +35,10 @@ UNKNOWN_LEVELS = "serinus_unknown_levels_total"
 """{model, predictor, feature}: values of a category that training had not seen."""
 LOG_PENDING = "serinus_decision_log_pending"
 """{model, predictor}: answered decisions not yet on the disk."""
+SHED = "serinus_requests_shed_total"
+"""{model, predictor, reason}: scoring requests refused for want of time or room: deadline, overload, queue."""
+IN_FLIGHT = "serinus_requests_in_flight"
+"""{model, predictor}: scoring requests that wait for a thread, a store or the disk."""
 
 # --- the drift monitor ----------------------------------------------------
 DRIFT_P_VALUE = "serinus_drift_p_value"

@@ -27,8 +27,6 @@ Header = tuple[bytes, bytes]
 _JSON: Header = (b"content-type", b"application/json")
 _CLOSE: Header = (b"connection", b"close")
 _encode = msgspec.json.Encoder().encode
-# Beyond this a body takes milliseconds: it goes to a thread, so that single rows do not wait behind it.
-_LARGE = 16 << 10
 _PREDICT = frozenset(("/api/v1.0/predictions", "/predict", "/api/v0.1/predictions"))
 _FEEDBACK = frozenset(("/api/v1.0/feedback", "/send-feedback"))
 _READY = frozenset(("/ready", "/v2/health/ready"))
@@ -98,16 +96,12 @@ class App:
         except Refusal as refusal:
             self._service.metrics.request(refusal.status, time.perf_counter() - started)
             raise
-        started = time.perf_counter()
         raw_id = headers.get(b"seldon-puid")
         header_id = raw_id.decode("latin-1") if raw_id is not None else None
         skip = headers.get(b"seldon-skip-logging", b"").lower() == b"true"
-        predict = self._service.predict
-        if len(body) < _LARGE:
-            reply = predict(codec, body, header_id, skip_payload=skip)
-        else:
-            reply = await asyncio.to_thread(predict, codec, body, header_id, skip_payload=skip)
-        self._service.metrics.request(reply.status, time.perf_counter() - started)
+        reply = self._service.predict(codec, body, header_id, skip_payload=skip)
+        if not isinstance(reply, Reply):
+            reply = await reply
         await self._reply(send, reply)
 
     async def _feedback(self, scope: Scope, receive: Receive, send: Send) -> None:

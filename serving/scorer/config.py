@@ -9,8 +9,6 @@ from typing import Literal
 
 import msgspec
 
-from serinus.scoring import Explain
-
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One scorer process, as ``parse`` reads it."""
@@ -23,7 +21,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
     deployment: str
     namespace: str
-    explain: Explain
+    explain: Literal["always", "adverse", "sampled", "never"]
+    explain_sample: float
     log: Path | None
     feedback: Path | None
     payload_url: str | None
@@ -84,9 +83,16 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     add("--namespace", type=_name, default=get("POD_NAMESPACE", ""), help="namespace named in payload events")
     add(
         "--explain",
-        choices=("always", "adverse", "never"),
-        default="adverse",
-        help="give reasons for every answer, for those not approved, or for none (default: %(default)s)",
+        choices=("always", "adverse", "sampled", "never"),
+        default=get("SERINUS_EXPLAIN", "adverse"),
+        help="give reasons for every answer, for those not approved, for those and a sample of the rest, "
+        "or for none (default: $SERINUS_EXPLAIN or adverse)",
+    )
+    add(
+        "--explain-sample",
+        type=_share,
+        default=get("SERINUS_EXPLAIN_SAMPLE", "0.02"),
+        help="share of approved answers with reasons under --explain sampled (default: 0.02)",
     )
     add("--log", type=Path, help="decision log (default: <home>/decisions/<model>-<predictor>.jsonl)")
     add("--feedback", type=Path, help="outcomes sent back (default: <home>/decisions/<model>.feedback.jsonl)")
@@ -115,6 +121,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a number of bytes above 0")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share (0 to 1)")
     return value
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -69,6 +69,19 @@ class Metrics:
         self._pending = Gauge(
             names.LOG_PENDING, "Answered decisions not yet on the disk.", labels, registry=registry
         ).labels(*values)
+        shed = Counter(
+            names.SHED,
+            "Scoring requests refused for want of time or room.",
+            (*labels, "reason"),
+            registry=registry,
+        )
+        self._shed = {reason: shed.labels(*values, reason) for reason in ("deadline", "overload", "queue")}
+        self._in_flight = Gauge(
+            names.IN_FLIGHT,
+            "Scoring requests that wait for a thread, a store or the disk.",
+            labels,
+            registry=registry,
+        ).labels(*values)
         Gauge(names.INFO, "What is served.", (*labels, "version", "digest"), registry=registry).labels(
             *values, str(identity.version), identity.digest
         ).set(1)
@@ -87,7 +100,15 @@ class Metrics:
         child.inc()
         self._latency.observe(seconds)
 
-    def answers(self, answers: Sequence[Answer], unknown: Sequence[str]) -> None:
+    def shed(self, reason: str) -> None:
+        """Count a request refused for want of time (``deadline``) or room (``overload``, ``queue``)."""
+        self._shed[reason].inc()
+
+    def in_flight(self, change: int) -> None:
+        """Count requests that began (1) or ended (-1) to wait."""
+        self._in_flight.inc(change)
+
+    def answers(self, answers: Iterable[Answer], unknown: Sequence[str]) -> None:
         """Count decisions, their probabilities, and unseen levels."""
         for answer in answers:
             self._decisions[answer.decision].inc()

@@ -17,20 +17,31 @@ Cells = Sequence[Value]
 Place = Callable[[int, str], str]
 
 
+def _column(i: int, name: str) -> str:
+    return f"[{i}].{name}"
+
+
 class Parsed(msgspec.Struct, frozen=True):
     """A decoded request.
 
     Attributes:
-        rows: encoded vectors, shape (n, F), n ≥ 1; NaN is missing.
+        rows: encoded vectors, shape (n, F), n ≥ 1, or one vector (F,) in a tuple; NaN is missing.
+            Empty where there are ``records``.
         unknown: the feature of every value of a category that training had not seen.
         request_id: the id in the body, if it gave one.
         outputs: names of the outputs asked for (V2); empty means all.
+        records: what was sent of each event in a request by entity.
+        where: the field that holds the records.
+        place: the field of a column of the i-th record, in words that the sender knows.
     """
 
-    rows: Floats
+    rows: Floats | tuple[Floats, ...] = ()
     unknown: tuple[str, ...] = ()
     request_id: str | None = None
     outputs: tuple[str, ...] = ()
+    records: Sequence[Mapping[str, object]] | None = None
+    where: str = ""
+    place: Place = _column
 
 
 def encode_named(
@@ -112,6 +123,13 @@ def _encode(
             if out[i, k] != out[i, k] and value(i, vectorizer.names[k]) is not None:
                 unknown.append(vectorizer.names[k])
     return Parsed(out, tuple(unknown))
+
+
+def by_entity(records: Sequence[Mapping[str, object]], where: str, place: Place | None = None) -> Parsed:
+    """A request by entity: the records as sent, at ``where[i].column`` unless ``place`` says otherwise."""
+    if not records:
+        raise bad(where, "holds no rows")
+    return Parsed(records=records, where=where, place=place or (lambda i, name: f"{where}[{i}].{name}"))
 
 
 def checked_id(value: str, field: str) -> str:

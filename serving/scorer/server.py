@@ -31,6 +31,7 @@ from serving.scorer.identity import Identity
 from serving.scorer.metrics import Metrics
 from serving.scorer.payloads import NoPayloads, PayloadPoster
 from serving.scorer.service import Service
+from serving.scorer.workers import Workers
 
 # Longer than Istio's 60 s pool and Envoy's usual settings: whoever pools
 # connections should be the one to close them, or it meets a reset.
@@ -124,6 +125,8 @@ async def _run(settings: Settings, home: Home, scorer: Scorer, listener: socket.
         feedback,
         now=time.time,
         explain=settings.explain,
+        sample=settings.explain_sample,
+        workers=Workers(shed=metrics.shed),
         payload_mode=settings.payload_mode,
         report=_report,
     )

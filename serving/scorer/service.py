@@ -1,15 +1,19 @@
-"""A request's way from bytes to an answer, without HTTP: parse, score, count, record."""
+"""A request's way from a body to an answer, without its transport: parse, score, count, record."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Protocol
+import time
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from inspect import isawaitable
+from typing import Any, Literal, Protocol, cast
 
 import msgspec
 
 from serinus.errors import SerinusError
 from serinus.model import Answer, Vectorizer
+from serinus.model.answers import Answers
 from serinus.scoring import Explain, Scorer
 from serving.scorer import feedback as feedbacks
 from serving.scorer import v1, v2
@@ -19,24 +23,41 @@ from serving.scorer.identity import Identity
 from serving.scorer.metrics import Metrics
 from serving.scorer.payloads import FEEDBACK, REQUEST, RESPONSE, PayloadSink
 from serving.scorer.refusal import Refusal
-from serving.scorer.rows import Parsed, checked_id
+from serving.scorer.rows import Parsed, Place, checked_id
+from serving.scorer.workers import Workers
+
+Policy = Literal["always", "adverse", "sampled", "never"]
+"""For which answers reasons are given; ``sampled`` adds a share of the approved to the adverse ones."""
 
 
 class Codec(Protocol):
-    """A wire protocol: the modules ``v1`` and ``v2``."""
+    """A wire protocol: the modules ``v1`` and ``v2``, and gRPC's.
+
+    A body is ``bytes`` in JSON protocols and a message in gRPC.
+    """
 
     PROTOCOL: str
 
-    def decode(self, body: bytes, vectorizer: Vectorizer) -> Parsed:
+    def decode(self, body: Any, vectorizer: Vectorizer) -> Parsed:
         """Rows of a request; raises Refusal."""
         ...
 
-    def encode(self, answers: list[Answer], parsed: Parsed, request_id: str, identity: Identity) -> bytes:
+    def encode(
+        self, answers: Sequence[Answer] | Answers, parsed: Parsed, request_id: str, identity: Identity
+    ) -> Any:
         """The answer's body."""
         ...
 
-    def encode_error(self, status: int, message: str) -> bytes:
-        """An error's body."""
+    def encode_error(self, status: int, message: str) -> Any:
+        """An error's body; ``status`` is HTTP's."""
+        ...
+
+    def payload(self, body: Any) -> bytes:
+        """A request or an answer as the JSON that the drift monitor reads."""
+        ...
+
+    def size(self, body: Any) -> int:
+        """Bytes of a body; large ones are answered in a thread."""
         ...
 
 
@@ -44,20 +65,33 @@ V1: Codec = v1
 V2: Codec = v2
 
 
+class Enricher(Protocol):
+    """Turns a request by entity into feature rows (``entities``)."""
+
+    def rows(self, records: Sequence[Mapping[str, object]], place: Place) -> Parsed | Awaitable[Parsed]:
+        """Rows for the records. Raises Refusal at ``place(i, column)``."""
+        ...
+
+
 class Reply(msgspec.Struct, frozen=True):
-    """What HTTP sends back."""
+    """What is sent back. ``retry_after`` in seconds, 0 for no such advice."""
 
     status: int
-    body: bytes
+    body: Any
     request_id: str = ""
+    retry_after: int = 0
 
 
 class Service:
-    """One scorer behind both protocols. Any thread may call its methods.
+    """One scorer behind every protocol, on one event loop.
 
     Args:
         explain: for which answers reasons are given.
+        sample: share of approved answers that get reasons under ``sampled``.
+        enricher: turns requests by entity into rows; without one they are refused.
+        workers: the threads for large bodies; without one they are answered in line.
         now: seconds since the epoch.
+        clock: seconds on the clock of deadlines.
         report: told of a fault that became a 500.
     """
 
@@ -71,8 +105,12 @@ class Service:
         feedback: FeedbackSink,
         *,
         now: Callable[[], float],
-        explain: Explain = "adverse",
+        clock: Callable[[], float] = time.monotonic,
+        explain: Policy = "adverse",
+        sample: float = 0.02,
         payload_mode: str = "all",
+        enricher: Enricher | None = None,
+        workers: Workers | None = None,
         report: Callable[[SerinusError], None] = lambda error: None,
     ) -> None:
         self.scorer = scorer
@@ -82,47 +120,172 @@ class Service:
         self._payloads = payloads
         self._feedback = feedback
         self._now = now
-        self._explain: Explain = explain
+        self._clock = clock
+        self._policy: Explain | None = None if explain == "sampled" else explain
+        self._sampled_below = round(sample * 2**32)
         self._log_requests = payload_mode in ("all", "request")
         self._log_responses = payload_mode in ("all", "response")
+        self._enricher = enricher
+        self._workers = workers
         self._report = report
 
     def predict(
-        self, codec: Codec, body: bytes, header_id: str | None, *, skip_payload: bool = False
-    ) -> Reply:
-        """Answer a scoring request. Never raises: what goes wrong is an answer in the protocol's shape."""
+        self,
+        codec: Codec,
+        body: Any,
+        header_id: str | None,
+        *,
+        skip_payload: bool = False,
+        deadline: float | None = None,
+    ) -> Reply | Awaitable[Reply]:
+        """Answer a scoring request and count it.
+
+        Never raises, nor does what it returns: what goes wrong is an answer in the protocol's shape.
+
+        Args:
+            header_id: the request id from the transport's headers.
+            skip_payload: keep the request from the drift monitor.
+            deadline: on ``clock``; a request that cannot be answered by then is refused (503).
+
+        Returns:
+            The reply where nothing had to be waited for; else what gives it.
+        """
+        started = self._clock()
         request_id = ""
         try:
             request_id = checked_id(header_id, "Seldon-Puid") if header_id is not None else ""
-            reply = self._score(codec, body, request_id)
-        except Refusal as refusal:
-            reply = Reply(
-                refusal.status, codec.encode_error(refusal.status, str(refusal)), request_id or new_id()
-            )
+            if self.recorder.full:
+                raise Refusal(
+                    503, "", "decisions cannot be recorded at present, so none are given; try again later"
+                )
+            if deadline is not None:
+                self._in_time(deadline)
+            if self._workers is not None and codec.size(body) >= self._workers.from_bytes:
+                made = self._in_thread(codec, body, request_id, deadline)
+            else:
+                parsed = codec.decode(body, self.scorer.vectorizer)
+                if parsed.records is None:
+                    made = self._recorded(*self._scored(codec, parsed, request_id))
+                else:
+                    made = self._enriched(codec, parsed, request_id, deadline)
         except Exception as error:
-            fault = error if isinstance(error, SerinusError) else _unexpected(error)
-            self._report(fault)
-            reply = Reply(500, codec.encode_error(500, f"{fault.code}: {fault.what}"), request_id or new_id())
+            made = self._failed(codec, request_id, error)
+        if isinstance(made, Reply):
+            return self._done(codec, body, made, started, skip_payload)
+        return self._later(codec, body, request_id, made, started, skip_payload)
+
+    async def _later(
+        self,
+        codec: Codec,
+        body: Any,
+        request_id: str,
+        made: Awaitable[Reply],
+        started: float,
+        skip_payload: bool,
+    ) -> Reply:
+        self.metrics.in_flight(1)
+        try:
+            reply = await made
+        except Exception as error:
+            reply = self._failed(codec, request_id, error)
+        finally:
+            self.metrics.in_flight(-1)
+        return self._done(codec, body, reply, started, skip_payload)
+
+    def _done(self, codec: Codec, body: Any, reply: Reply, started: float, skip_payload: bool) -> Reply:
         if not skip_payload:
-            if self._log_requests and body:
-                self._payloads.offer(REQUEST, reply.request_id, codec.PROTOCOL, body)
+            if self._log_requests and codec.size(body):
+                self._payloads.offer(REQUEST, reply.request_id, codec.PROTOCOL, codec.payload(body))
             if self._log_responses and reply.status == 200:
-                self._payloads.offer(RESPONSE, reply.request_id, codec.PROTOCOL, reply.body)
+                self._payloads.offer(RESPONSE, reply.request_id, codec.PROTOCOL, codec.payload(reply.body))
+        self.metrics.request(reply.status, self._clock() - started)
         return reply
 
-    def _score(self, codec: Codec, body: bytes, request_id: str) -> Reply:
-        if self.recorder.full:
-            raise Refusal(
-                503, "", "decisions cannot be recorded at present, so none are given; try again later"
+    def _failed(self, codec: Codec, request_id: str, error: Exception) -> Reply:
+        request_id = request_id or new_id()
+        if isinstance(error, Refusal):
+            return Reply(
+                error.status, codec.encode_error(error.status, str(error)), request_id, error.retry_after
             )
-        parsed = codec.decode(body, self.scorer.vectorizer)
+        fault = error if isinstance(error, SerinusError) else _unexpected(error)
+        self._report(fault)
+        return Reply(500, codec.encode_error(500, f"{fault.code}: {fault.what}"), request_id)
+
+    # --- the steps -------------------------------------------------------
+
+    def _in_time(self, deadline: float, needed: float = 0.0) -> None:
+        """Raises Refusal 503 if ``needed`` more seconds are past the deadline."""
+        if self._clock() + needed > deadline:
+            self.metrics.shed("deadline")
+            raise Refusal(503, "", "the request's deadline has passed, or would have before its answer")
+
+    def _scored(
+        self, codec: Codec, parsed: Parsed, request_id: str
+    ) -> tuple[Reply, Parsed, Sequence[Answer] | Answers]:
         request_id = request_id or parsed.request_id or new_id()
-        answers = self.scorer.score(parsed.rows, self._explain)
-        reply = Reply(200, codec.encode(answers, parsed, request_id, self.identity), request_id)
-        # Recorded before it is sent: no answer leaves that the log does not hold.
-        self.recorder.record(request_id, parsed.rows, answers)
+        explain = self._policy or self._sampled(request_id)
+        rows = parsed.rows
+        answers: Sequence[Answer] | Answers
+        if len(rows) == 1:
+            answers = (self.scorer.one(rows[0], explain),)
+        else:
+            answers = self.scorer.many(cast("Any", rows), explain)
+        return (
+            Reply(200, codec.encode(answers, parsed, request_id, self.identity), request_id),
+            parsed,
+            answers,
+        )
+
+    def _recorded(
+        self, reply: Reply, parsed: Parsed, answers: Sequence[Answer] | Answers
+    ) -> Reply | Awaitable[Reply]:
+        """Recorded before it is sent: no answer leaves that the log does not hold."""
+        kept = cast("Any", self.recorder).record(reply.request_id, parsed.rows, answers)
         self.metrics.answers(answers, parsed.unknown)
-        return reply
+        return reply if kept is None else _after(kept, reply)
+
+    async def _in_thread(self, codec: Codec, body: Any, request_id: str, deadline: float | None) -> Reply:
+        assert self._workers is not None
+
+        def work() -> tuple[Reply, Parsed, Sequence[Answer] | Answers] | Parsed:
+            if deadline is not None:
+                self._in_time(deadline)
+            parsed = codec.decode(body, self.scorer.vectorizer)
+            return parsed if parsed.records is not None else self._scored(codec, parsed, request_id)
+
+        left = None if deadline is None else deadline - self._clock()
+        found = await self._workers.run(work, codec.size(body), left)
+        if isinstance(found, Parsed):
+            made = self._enriched(codec, found, request_id, deadline)
+        else:
+            made = self._recorded(*found)
+        return made if isinstance(made, Reply) else await made
+
+    def _enriched(
+        self, codec: Codec, parsed: Parsed, request_id: str, deadline: float | None
+    ) -> Reply | Awaitable[Reply]:
+        assert parsed.records is not None
+        if self._enricher is None:
+            raise Refusal(
+                400, parsed.where, "this scorer keeps no features by entity; send the feature vector"
+            )
+        found = self._enricher.rows(parsed.records, parsed.place)
+        if isawaitable(found):
+            return self._awaited(codec, parsed, request_id, deadline, found)
+        return self._recorded(*self._scored(codec, _merged(parsed, found), request_id))
+
+    async def _awaited(
+        self, codec: Codec, parsed: Parsed, request_id: str, deadline: float | None, found: Awaitable[Parsed]
+    ) -> Reply:
+        rows = await found
+        if deadline is not None:
+            self._in_time(deadline)
+        made = self._recorded(*self._scored(codec, _merged(parsed, rows), request_id))
+        return made if isinstance(made, Reply) else await made
+
+    def _sampled(self, request_id: str) -> Explain:
+        """By the id's hash, so that a repeated or replayed request gets the same answer."""
+        return "always" if zlib.crc32(request_id.encode()) < self._sampled_below else "adverse"
 
     def feedback(self, body: bytes, header_id: str | None) -> Reply:
         """Keep an outcome. Never raises."""
@@ -137,9 +300,27 @@ class Service:
         return Reply(200, msgspec.json.encode({"meta": {"puid": kept.request_id}}), kept.request_id)
 
 
+async def _after(kept: Awaitable[None], reply: Reply) -> Reply:
+    await kept
+    return reply
+
+
+def _merged(asked: Parsed, found: Parsed) -> Parsed:
+    return msgspec.structs.replace(found, request_id=asked.request_id, outputs=asked.outputs)
+
+
+_ids: list[str] = []
+
+
 def new_id() -> str:
-    """A request id for a request that brought none."""
-    return os.urandom(16).hex()
+    """A request id for a request that brought none: 128 random bits in hexadecimal."""
+    try:
+        return _ids.pop()
+    except IndexError:
+        # One call to the kernel for many: it costs as much as decoding a request.
+        text = os.urandom(16 * 256).hex()
+        _ids.extend(text[i : i + 32] for i in range(32, len(text), 32))
+        return text[:32]
 
 
 def _unexpected(error: Exception) -> SerinusError:

@@ -5,14 +5,16 @@ Field names and error shape follow seldon-core's ``prediction.proto`` (1.17.1).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from serinus.model import Answer, Vectorizer
+from serinus.model.answers import Answers
 from serving.scorer.identity import Identity
 from serving.scorer.refusal import bad, decode_json
-from serving.scorer.rows import Parsed, Value, checked_id, encode_cells, encode_named
+from serving.scorer.rows import Parsed, Value, by_entity, checked_id, encode_cells, encode_named
 
 PROTOCOL: str = "seldon"
 
@@ -33,9 +35,10 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class JsonData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Our ``jsonData``: rows by feature name."""
+    """Our ``jsonData``: either rows by feature name, or records by column, to be enriched by entity."""
 
-    rows: list[dict[str, Value]]
+    rows: list[dict[str, Value]] | None = None
+    records: list[dict[str, Value]] | None = None
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -63,12 +66,20 @@ def decode(body: bytes, vectorizer: Vectorizer) -> Parsed:
     if message.data is not None and message.json_data is None:
         parsed = _decode_data(message.data, vectorizer)
     elif message.json_data is not None and message.data is None:
-        parsed = encode_named(vectorizer, message.json_data.rows, "jsonData.rows")
+        parsed = _decode_named(message.json_data, vectorizer)
     else:
         raise bad("", "give exactly one of data (ndarray or tensor) and jsonData")
     if message.meta is not None and message.meta.puid:
         return msgspec.structs.replace(parsed, request_id=checked_id(message.meta.puid, "meta.puid"))
     return parsed
+
+
+def _decode_named(data: JsonData, vectorizer: Vectorizer) -> Parsed:
+    if data.rows is not None and data.records is None:
+        return encode_named(vectorizer, data.rows, "jsonData.rows")
+    if data.records is None or data.rows is not None:
+        raise bad("jsonData", "give exactly one of rows (features) and records (an event of an entity)")
+    return by_entity(data.records, "jsonData.records")
 
 
 def _decode_data(data: Data, vectorizer: Vectorizer) -> Parsed:
@@ -84,13 +95,16 @@ def _decode_data(data: Data, vectorizer: Vectorizer) -> Parsed:
     return encode_cells(vectorizer, data.names, rows, "data.tensor")
 
 
-def encode(answers: list[Answer], parsed: Parsed, request_id: str, identity: Identity) -> bytes:
-    """The answer: probabilities in ``data``, decisions with reasons in ``jsonData``."""
+def encode(answers: Sequence[Answer] | Answers, parsed: Parsed, request_id: str, identity: Identity) -> bytes:
+    """The answer: probabilities in ``data``, decisions with reasons in ``meta.tags.decisions``.
+
+    ``data`` and ``jsonData`` are a ``oneof`` in the protocol: seldon-core's own client
+    refuses an answer that has both.
+    """
     return _encode(
         {
             "data": {"names": ["probability"], "ndarray": [[answer.probability] for answer in answers]},
-            "meta": {"puid": request_id, "tags": identity.tags},
-            "jsonData": {"decisions": answers},
+            "meta": {"puid": request_id, "tags": {**identity.tags, "decisions": list(answers)}},
         }
     )
 
@@ -99,3 +113,13 @@ def encode_error(status: int, message: str) -> bytes:
     """A ``SeldonMessage`` that carries only a failed status."""
     reason = "MICROSERVICE_BAD_DATA" if status < 500 else "MICROSERVICE_INTERNAL_ERROR"
     return _encode({"status": {"code": status, "info": message, "reason": reason, "status": "FAILURE"}})
+
+
+def payload(body: bytes) -> bytes:
+    """A message as the drift monitor reads it: as it is."""
+    return body
+
+
+def size(body: bytes) -> int:
+    """Bytes of a message."""
+    return len(body)

@@ -13,9 +13,10 @@ import msgspec
 
 from serinus.contract import Contract
 from serinus.model import Answer, Vectorizer
+from serinus.model.answers import Answers
 from serving.scorer.identity import Identity
 from serving.scorer.refusal import Refusal, bad, decode_json
-from serving.scorer.rows import Parsed, Value, checked_id, encode_cells, encode_named
+from serving.scorer.rows import Parsed, Value, by_entity, checked_id, encode_cells, encode_named
 
 PROTOCOL: str = "v2"
 _FLOATS = ("FP64", "FP32", "FP16")
@@ -84,6 +85,8 @@ def decode(body: bytes, vectorizer: Vectorizer) -> Parsed:
 
 def _is_matrix(request: Request, vectorizer: Vectorizer) -> bool:
     first = request.inputs[0]
+    if _wants_records(request):
+        return False
     return len(request.inputs) == 1 and first.name not in vectorizer.names and len(first.shape) == 2
 
 
@@ -101,9 +104,10 @@ def _matrix(inputs: Sequence[Input], vectorizer: Vectorizer) -> Parsed:
 
 def _columns(request: Request, vectorizer: Vectorizer) -> Parsed:
     columns: dict[str, list[Value]] = {}
+    by_record = _wants_records(request)
     for k, tensor in enumerate(request.inputs):
         where = f"inputs[{k}]"
-        if tensor.name not in vectorizer.names:
+        if tensor.name not in vectorizer.names and not by_record:
             known = ", ".join(vectorizer.names)
             raise bad(
                 f"{where}.name", f'"{tensor.name}" is not a feature of this model; its features are {known}'
@@ -128,7 +132,15 @@ def _columns(request: Request, vectorizer: Vectorizer) -> Parsed:
             else f"inputs ({feature})"
         )
 
-    return encode_named(vectorizer, rows, "inputs", place)
+    return by_entity(rows, "inputs", place) if by_record else encode_named(vectorizer, rows, "inputs", place)
+
+
+def _wants_records(request: Request) -> bool:
+    """Whether the tensors are columns of events, to be enriched by entity, and not features."""
+    wanted = (request.parameters or {}).get("records", False)
+    if not isinstance(wanted, bool):
+        raise bad("parameters.records", f"is {wanted!r}; expected true or false")
+    return wanted
 
 
 def _flat(tensor: Input, k: int) -> list[Value]:
@@ -156,7 +168,7 @@ def _flat(tensor: Input, k: int) -> list[Value]:
     return values
 
 
-def encode(answers: list[Answer], parsed: Parsed, request_id: str, identity: Identity) -> bytes:
+def encode(answers: Sequence[Answer] | Answers, parsed: Parsed, request_id: str, identity: Identity) -> bytes:
     """The answer; ``reasons`` is one JSON list per row, since tensors cannot nest."""
     made = {
         "probability": ("FP64", lambda: [answer.probability for answer in answers]),
@@ -214,3 +226,13 @@ def known_model(requested: str, version: str | None, identity: Identity) -> None
         raise Refusal(
             404, "", f'version "{version}" of {requested} is not served here; version {identity.version} is'
         )
+
+
+def payload(body: bytes) -> bytes:
+    """A message as the drift monitor reads it: as it is."""
+    return body
+
+
+def size(body: bytes) -> int:
+    """Bytes of a message."""
+    return len(body)

@@ -12,14 +12,15 @@ from typing import Any
 
 from serinus.bundle import Bundle
 from serinus.errors import SerinusError
-from serinus.scoring import Explain, Scorer
+from serinus.scoring import Scorer
 from serving.scorer.app import App
 from serving.scorer.decisions import MemorySink, Recorder
 from serving.scorer.feedback import FeedbackMemory
 from serving.scorer.identity import Identity
 from serving.scorer.metrics import Metrics
 from serving.scorer.payloads import PayloadMemory
-from serving.scorer.service import Service
+from serving.scorer.service import Policy, Service
+from serving.scorer.workers import Workers
 from tests.support.bundles import small_bundle
 
 NAMES = ["amount", "hour", "channel", "days_since_last", "merchant_risk"]
@@ -98,7 +99,7 @@ class Rig:
 def rig(
     *,
     model: Scorer | None = None,
-    explain: Explain = "adverse",
+    explain: Policy = "adverse",
     payload_mode: str = "all",
     limit: int = 100_000,
     **app: Any,
@@ -121,6 +122,7 @@ def rig(
         feedback,
         now=lambda: NOW,
         explain=explain,
+        workers=Workers(shed=metrics.shed),
         payload_mode=payload_mode,
         report=reported.append,
     )

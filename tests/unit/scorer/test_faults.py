@@ -139,7 +139,7 @@ def test_a_probability_that_is_no_number_is_a_500_that_is_counted_and_reported(
 
 def test_an_unforeseen_fault_is_a_500_in_shape_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     made = rig(model=Scorer(rig().service.scorer.bundle))
-    monkeypatch.setattr(made.service.scorer, "score", lambda *_: 1 / 0)
+    monkeypatch.setattr(made.service.scorer, "one", lambda *_: 1 / 0)
     answer = made.predict(v1(GOOD))
     assert (answer.status, answer.json["status"]["reason"]) == (500, "MICROSERVICE_INTERNAL_ERROR")
     assert [error.code for error in made.reported] == ["SRN-SCORER-005"]
