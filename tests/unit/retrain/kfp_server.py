@@ -57,7 +57,7 @@ class KfpServer:
                 self.end_headers()
                 self.wfile.write(raw)
 
-            def log_message(self, *args: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  its own name
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
