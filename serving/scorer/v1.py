@@ -62,7 +62,11 @@ _encode = msgspec.json.Encoder().encode
 
 def decode(body: bytes, vectorizer: Vectorizer) -> Parsed:
     """Rows of a prediction request. Raises ``Refusal`` (400) naming the field."""
-    message = decode_json(_request.decode, body)
+    return read(decode_json(_request.decode, body), vectorizer)
+
+
+def read(message: Message, vectorizer: Vectorizer) -> Parsed:
+    """Rows of a message, however it came here. Raises as ``decode``."""
     if message.data is not None and message.json_data is None:
         parsed = _decode_data(message.data, vectorizer)
     elif message.json_data is not None and message.data is None:

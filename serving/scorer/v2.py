@@ -67,7 +67,11 @@ def decode(body: bytes, vectorizer: Vectorizer) -> Parsed:
     Raises:
         Refusal: 400, naming the field.
     """
-    request = decode_json(_request.decode, body)
+    return read(decode_json(_request.decode, body), vectorizer)
+
+
+def read(request: Request, vectorizer: Vectorizer) -> Parsed:
+    """Rows of a request, however it came here. Raises as ``decode``."""
     if not request.inputs:
         raise bad("inputs", "holds no tensor")
     parsed = (
