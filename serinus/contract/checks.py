@@ -40,6 +40,7 @@ def _event(contract: Contract) -> Iterator[str]:
             yield f"event.{key} names {column}, whose type is {contract.columns[column].type}, not timestamp"
     if event.arrival and not event.time:
         yield "event.arrival is given without event.time"
+    yield from _duration(event.lateness, "event.lateness")
 
 
 def _label(contract: Contract) -> Iterator[str]:
@@ -48,8 +49,8 @@ def _label(contract: Contract) -> Iterator[str]:
 
 
 def _entities(contract: Contract) -> Iterator[str]:
-    for entity, column in contract.entities.items():
-        yield from _unknown(contract, column, f"entities.{entity}")
+    for entity in contract.entities:
+        yield from _unknown(contract, contract.entity(entity).column, f"entities.{entity}")
 
 
 def _duration(text: str | None, what: str) -> Iterator[str]:

@@ -49,11 +49,30 @@ class Event(_Strict, frozen=True, kw_only=True):
     ``time`` is when the event happened; ``arrival`` when it became known, if
     that is recorded (default: the event time). Without a time there are no
     windows and the split is seeded rather than ordered; no date is invented.
+
+    ``lateness`` is how far behind the newest event one may still come and find
+    every event that its windows cover; histories are kept that much longer.
+    ``late`` says what an event later than that means in a request: ``refuse``
+    is an error, ``allow`` scores it with what the histories still hold.
     """
 
     id: str | None = None
     time: str | None = None
     arrival: str | None = None
+    lateness: str = "7d"
+    late: Literal["refuse", "allow"] = "refuse"
+
+
+class Entity(_Strict, frozen=True, kw_only=True):
+    """Whose history features read: the column that holds its key.
+
+    ``unknown`` says what an entity without any event in reach of the windows
+    means in a request: ``allow`` takes it as one with an empty past (count and
+    sum 0, other aggregates missing), ``refuse`` makes it an error.
+    """
+
+    column: str
+    unknown: Literal["refuse", "allow"] = "allow"
 
 
 class Label(_Strict, frozen=True, kw_only=True):
@@ -156,7 +175,7 @@ class Contract(_Strict, frozen=True, kw_only=True):
     description: str = ""
     columns: dict[str, Column]
     event: Event = Event()
-    entities: dict[str, str] = {}
+    entities: dict[str, str | Entity] = {}
     label: Label
     features: tuple[Feature, ...]
     decision: Decision = Decision()
@@ -174,6 +193,12 @@ class Contract(_Strict, frozen=True, kw_only=True):
             if feature.name == name:
                 return feature
         raise KeyError(name)
+
+    def entity(self, name: str) -> Entity:
+        """The entity of that name; the short form ``name: column`` allows unknown ones.
+        Raises KeyError if there is none."""
+        entity = self.entities[name]
+        return Entity(column=entity) if isinstance(entity, str) else entity
 
     def source(self, feature: Feature) -> Column | None:
         """The column a feature reads, or None for a count."""

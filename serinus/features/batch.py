@@ -156,7 +156,7 @@ def _load(connection: duckdb.DuckDBPyConnection, contract: Contract, compiled: P
     ]
     columns += [f"CAST({quote(p.column)} AS VARCHAR) AS {quote(f'p:{p.column}')}" for p in contract.protected]
     columns += [
-        f"{identifier_sql(quote(contract.entities[entity]))} AS {quote('k:' + entity)}"
+        f"{identifier_sql(quote(contract.entity(entity).column))} AS {quote('k:' + entity)}"
         for entity in compiled.entities
     ]
     for column in compiled.values:

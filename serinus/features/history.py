@@ -39,6 +39,16 @@ class History:
         self.latest_arrival = -(1 << 62)
         self.latest_label = -(1 << 62)
 
+    def copy(self) -> History:
+        """The same past, to be written to on its own."""
+        twin = History(len(self.columns), False)
+        twin.times, twin.arrivals = self.times[:], self.arrivals[:]
+        twin.columns = [values[:] for values in self.columns]
+        twin.nulls = self.nulls[:]
+        twin.label_at = None if self.label_at is None else self.label_at[:]
+        twin.latest_arrival, twin.latest_label = self.latest_arrival, self.latest_label
+        return twin
+
     def add(self, time: int, arrival: int, values: tuple[float, ...]) -> None:
         """Insert an event, after others of the same time."""
         at = len(self.times)

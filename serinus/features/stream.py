@@ -8,19 +8,23 @@ is what the records say.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from serinus.contract import Contract, Feature
+from serinus.contract import Contract
 from serinus.errors import SerinusError
-from serinus.features.history import History, absent, aggregate
-from serinus.features.plan import NIGHT_ENDS, Frame, Windowed, plan, to_micros
-from serinus.features.values import from_micros, identifier, label_value, micros, number, present
+from serinus.features.history import History, absent
+from serinus.features.plan import Windowed
+from serinus.features.reading import FeatureEvent, Reader
+from serinus.features.values import identifier, micros
 
-_NAN = float("nan")
+Outcome = Literal["added", "duplicate", "late"]
+"""What became of an event: ``late`` is older than everything that is kept."""
+
 _EARLY_LABELS = 100_000
 _SWEEP = 50_000
+_NEVER = -(1 << 62)
 
 
 class FeatureStream:
@@ -29,36 +33,23 @@ class FeatureStream:
     Args:
         contract: declares the features.
         lateness: how late an event may arrive and still be read and written as
-            the batch engine would. History is kept for the longest window plus
-            this; an event older than that is counted in ``dropped`` and ignored.
+            the batch engine would (default: the contract's). History is kept for
+            the longest window plus this; an event older than that is counted in
+            ``dropped`` and ignored.
 
     Not safe for threads: one writer, or a lock around it.
     """
 
-    def __init__(self, contract: Contract, *, lateness: str = "7d") -> None:
+    def __init__(self, contract: Contract, *, lateness: str | None = None) -> None:
         self.contract = contract
+        self.reader = Reader(contract, lateness)
         self.dropped = 0
-        self._plan = plan(contract)
-        self._lateness = to_micros(lateness)
-        self._label_column = (
-            self._plan.values.index(contract.label.column)
-            if contract.label.column in self._plan.values
-            else None
-        )
-        self._label_entities = tuple(
-            entity
-            for entity in self._plan.entities
-            if any(item.column == contract.label.column for item in self._plan.of(entity))
-        )
-        self._reach = max((self._plan.reach(entity) for entity in self._plan.entities), default=0)
-        self._retain = {entity: self._plan.reach(entity) + self._lateness for entity in self._plan.entities}
-        self._by_frame = {entity: _group(self._plan.of(entity)) for entity in self._plan.entities}
-        self._position = {column: index for index, column in enumerate(self._plan.values)}
         self._clear()
 
     def _clear(self) -> None:
-        self._now = -(1 << 62)
-        self._histories: dict[str, dict[str, History]] = {entity: {} for entity in self._plan.entities}
+        self.now = _NEVER
+        """The latest arrival seen, in microseconds."""
+        self._histories: list[dict[str, History]] = [{} for _ in self.reader.columns]
         # event id -> time, arrival, label as stored, keys: what a duplicate or a late label needs
         self._seen: dict[str, tuple[int, int, float, tuple[str | None, ...]]] = {}
         self._early: dict[str, tuple[object, int]] = {}
@@ -77,75 +68,17 @@ class FeatureStream:
             SerinusError: ``SRN-FEATURES-005`` if the record has no usable event
                 time and windows need one.
         """
-        found: dict[str, object] = {}
-        for feature in self._plan.direct:
-            found[feature.name] = self._direct(feature, record)
-        for feature in self._plan.parts:
-            found[feature.name] = self._part(feature, record)
-        if self._plan.windowed:
-            now = self._time(record)
-            for entity in self._plan.entities:
-                key = identifier(present(record, self.contract.entities[entity]))
-                history = self._histories[entity].get(key) if key is not None else None
-                self._read(entity, history, now, found)
-        return {name: found[name] for name in self.contract.feature_names}
+        event = self.reader.event(record)
+        histories = [self.history(index, key) for index, key in enumerate(event.keys)]
+        return dict(zip(self.reader.names, self.reader.row(record, event, histories), strict=True))
 
-    def _direct(self, feature: Feature, record: Mapping[str, object]) -> object:
-        value = present(record, feature.column)
-        if value is None:
-            return None
-        if self.contract.is_categorical(feature):
-            return str(value)
-        as_number = number(value)
-        if as_number is None and isinstance(value, str):
-            return value
-        return as_number
+    def history(self, index: int, key: str | None) -> History | None:
+        """The past of one entity, by the entity's place in the plan; to be read only."""
+        return self._histories[index].get(key) if key is not None else None
 
-    def _part(self, feature: Feature, record: Mapping[str, object]) -> float | None:
-        try:
-            time = micros(present(record, feature.column))
-        except ValueError:
-            return None
-        if time is None:
-            return None
-        moment = from_micros(time)
-        match feature.part:
-            case "hour":
-                return float(moment.hour)
-            case "weekday":
-                return float(moment.weekday())
-            case "is_weekend":
-                return float(moment.weekday() >= 5)
-            case _:
-                return float(moment.hour < NIGHT_ENDS)
-
-    def _read(self, entity: str, history: History | None, now: int, found: dict[str, object]) -> None:
-        for frame, items in self._by_frame[entity]:
-            if history is None:
-                for item in items:
-                    found[item.name] = 0.0 if item.aggregate in ("count", "sum") else None
-                continue
-            low, high = history.span(now - frame.reach, now - frame.delay)
-            for item in items:
-                if item.column is None:
-                    found[item.name] = history.count(low, high, now)
-                else:
-                    column = self._position[item.column]
-                    values = history.values(column, low, high, now, column == self._label_column)
-                    found[item.name] = aggregate(item.aggregate, values)
-
-    def _time(self, record: Mapping[str, object]) -> int:
-        time = self._moment(record, self.contract.event.time)
-        if time is None:
-            raise _no_time(self.contract.event.time, None)
-        return time
-
-    def _moment(self, record: Mapping[str, object], column: str | None) -> int | None:
-        value = present(record, column)
-        try:
-            return micros(value)
-        except ValueError as error:
-            raise _no_time(column, value) from error
+    def seen(self, event_id: str) -> bool:
+        """Whether an event of that id is kept."""
+        return event_id in self._seen
 
     # ---- writing
 
@@ -156,52 +89,36 @@ class FeatureStream:
         A label in the record counts as known from the label delay on.
         Raises as ``features``.
         """
-        if not self._plan.windowed:
-            return False
-        time = self._time(record)
-        arrival = time
-        if self.contract.event.arrival:
-            arrived = self._moment(record, self.contract.event.arrival)
-            arrival = time if arrived is None else max(time, arrived)
-        event_id = identifier(present(record, self.contract.event.id))
-        if event_id is not None and event_id in self._seen:
-            return False
-        self._now = max(self._now, arrival)
+        return bool(self.reader.columns) and self.add(self.reader.event(record)) == "added"
+
+    def add(self, event: FeatureEvent) -> Outcome:
+        """As ``update``, of an event that was read before."""
+        reader = self.reader
+        if event.id is not None and event.id in self._seen:
+            return "duplicate"
+        self.now = max(self.now, event.arrival)
         self._since_sweep += 1
         if self._since_sweep >= _SWEEP:
             self.sweep()
-        if time < self._now - self._reach - self._lateness:
+        if event.time < self.now - reader.horizon:
             self.dropped += 1
-            return False
-        values = self._values(record)
-        keys = tuple(identifier(present(record, self.contract.entities[e])) for e in self._plan.entities)
-        for entity, key in zip(self._plan.entities, keys, strict=True):
+            return "late"
+        for index, key in enumerate(event.keys):
             if key is None:
                 continue
-            history = self._histories[entity].get(key)
+            history = self._histories[index].get(key)
             if history is None:
-                history = History(len(self._plan.values), entity in self._label_entities)
-                self._histories[entity][key] = history
-            history.add(time, arrival, values)
-            history.forget(self._now - self._retain[entity])
-        if event_id is not None:
-            label = values[self._label_column] if self._label_column is not None else _NAN
-            self._seen[event_id] = (time, arrival, label, keys)
-            early = self._early.pop(event_id, None)
+                history = History(len(event.values), reader.labelled[index])
+                self._histories[index][key] = history
+            history.add(event.time, event.arrival, event.values)
+            history.forget(self.now - reader.retain[index])
+        if event.id is not None:
+            label = event.values[reader.label] if reader.label is not None else float("nan")
+            self._seen[event.id] = (event.time, event.arrival, label, event.keys)
+            early = self._early.pop(event.id, None)
             if early is not None:
-                self._set_label(event_id, *early)
-        return True
-
-    def _values(self, record: Mapping[str, object]) -> tuple[float, ...]:
-        values: list[float] = []
-        for column in self._plan.values:
-            raw = present(record, column)
-            if column == self.contract.label.column:
-                value: float | None = label_value(raw, self.contract.label)
-            else:
-                value = number(raw)
-            values.append(_NAN if value is None else float(value))
-        return tuple(values)
+                self._set_label(event.id, *early)
+        return "added"
 
     def label(self, event_id: object, value: object, at: object) -> bool:
         """The outcome of an event became known at time ``at``.
@@ -218,27 +135,31 @@ class FeatureStream:
         name = identifier(event_id)
         if known_at is None or name is None:
             raise ValueError(f"a label needs an event id and a time, got {event_id!r} at {at!r}")
-        if self._label_column is None:
+        return self.set_label(name, value, known_at)
+
+    def set_label(self, event_id: str, value: object, at: int) -> bool:
+        """As ``label``, with ``at`` in microseconds."""
+        if self.reader.label is None:
             return False
-        if name not in self._seen:
+        if event_id not in self._seen:
             if len(self._early) >= _EARLY_LABELS:
                 del self._early[next(iter(self._early))]
-            self._early[name] = (value, known_at)
+            self._early[event_id] = (value, at)
             return False
-        self._set_label(name, value, known_at)
+        self._set_label(event_id, value, at)
         return True
 
     def _set_label(self, event_id: str, value: object, at: int) -> None:
-        assert self._label_column is not None
+        column = self.reader.label
+        assert column is not None
         time, arrival, before, keys = self._seen[event_id]
-        parsed = label_value(value, self.contract.label)
-        new = _NAN if parsed is None else float(parsed)
+        new = self.reader.label_of(value)
         # the windows themselves wait for the label delay; only a label later than that needs its time
-        at = at if at > time + self._plan.label_delay else time
-        for entity, key in zip(self._plan.entities, keys, strict=True):
-            history = self._histories[entity].get(key) if key is not None else None
+        at = at if at > time + self.reader.plan.label_delay else time
+        for index, key in enumerate(keys):
+            history = self.history(index, key)
             if history is not None:
-                history.set_label(time, arrival, before, self._label_column, new, at)
+                history.set_label(time, arrival, before, column, new, at)
         self._seen[event_id] = (time, arrival, new, keys)
 
     def warm(self, records: Iterable[Mapping[str, object]]) -> int:
@@ -250,29 +171,27 @@ class FeatureStream:
     def sweep(self) -> None:
         """Forget what no window can reach any more. ``update`` does so now and then."""
         self._since_sweep = 0
-        for entity, histories in self._histories.items():
-            oldest = self._now - self._retain[entity]
+        for retain, histories in zip(self.reader.retain, self._histories, strict=True):
+            oldest = self.now - retain
             for key in [key for key, history in histories.items() if not _alive(history, oldest)]:
                 del histories[key]
-        oldest = self._now - self._reach - self._lateness
+        oldest = self.now - self.reader.horizon
         self._seen = {event: entry for event, entry in self._seen.items() if entry[0] >= oldest}
 
     def __len__(self) -> int:
         """Events held, summed over entities."""
-        return sum(
-            len(history.times) for histories in self._histories.values() for history in histories.values()
-        )
+        return sum(len(history.times) for histories in self._histories for history in histories.values())
 
     def snapshot(self) -> bytes:
         """The whole state as bytes, for ``restore`` in another process."""
         histories = {
             entity: {key: _pack(history) for key, history in of_entity.items()}
-            for entity, of_entity in self._histories.items()
+            for entity, of_entity in zip(self.reader.plan.entities, self._histories, strict=True)
         }
         state = {
             "format": 1,
-            "plan": _signature(self._plan.windowed),
-            "now": self._now,
+            "plan": _signature(self.reader.plan.windowed),
+            "now": self.now,
             "dropped": self.dropped,
             "histories": histories,
             "seen": self._seen,
@@ -289,12 +208,12 @@ class FeatureStream:
         """
         try:
             state = msgspec.msgpack.decode(snapshot)
-            if state["format"] != 1 or state["plan"] != _signature(self._plan.windowed):
+            if state["format"] != 1 or state["plan"] != _signature(self.reader.plan.windowed):
                 raise ValueError("it was taken with other features")
-            histories = {
-                entity: {key: _unpack(packed) for key, packed in of_entity.items()}
-                for entity, of_entity in state["histories"].items()
-            }
+            histories = [
+                {key: _unpack(packed) for key, packed in state["histories"][entity].items()}
+                for entity in self.reader.plan.entities
+            ]
             seen = {event: (t, a, label, tuple(keys)) for event, (t, a, label, keys) in state["seen"].items()}
         except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
             raise SerinusError(
@@ -303,22 +222,8 @@ class FeatureStream:
                 hint="Warm the stream from the records instead, and take a new snapshot.",
             ) from error
         self._clear()
-        self._now, self.dropped, self._histories, self._seen = state["now"], state["dropped"], histories, seen
+        self.now, self.dropped, self._histories, self._seen = state["now"], state["dropped"], histories, seen
         self._early = {name: (value, at) for name, (value, at) in state["early"].items()}
-
-
-def _no_time(column: str | None, value: object) -> SerinusError:
-    return SerinusError(
-        "SRN-FEATURES-005",
-        f"{column} is {value!r}; the windows need a timestamp such as 2026-01-31T12:00:00",
-        where=f"field {column}",
-        hint="Send the time of the event in ISO 8601.",
-    )
-
-
-def _group(items: tuple[Windowed, ...]) -> tuple[tuple[Frame, tuple[Windowed, ...]], ...]:
-    frames = dict.fromkeys(item.frame for item in items)
-    return tuple((frame, tuple(item for item in items if item.frame == frame)) for frame in frames)
 
 
 def _alive(history: History, oldest: int) -> bool:

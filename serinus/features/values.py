@@ -93,7 +93,10 @@ def micros(value: object) -> int | None:
     if not isinstance(value, datetime):
         raise ValueError(f"{value!r} is not a timestamp")
     if value.tzinfo is not None:
-        value = value.astimezone(UTC).replace(tzinfo=None)
+        try:
+            value = value.astimezone(UTC).replace(tzinfo=None)
+        except OverflowError as error:  # the first or last day of the calendar, in a zone that leaves it
+            raise ValueError(f"{value!r} is not a timestamp") from error
     return (value - _EPOCH) // _MICROSECOND
 
 

@@ -142,3 +142,28 @@ def test_what_may_be_missing_follows_from_the_declaration(name: str, allowed: bo
     document_["features"] += [{"name": "mean_7d", **mean}, {"name": "strict_7d", "missing": "refuse", **mean}]
     contract = parse_contract(document_, where="test")
     assert contract.allows_missing(contract.feature(name)) is allowed
+
+
+def test_an_entity_is_a_column_or_says_what_an_unknown_one_means() -> None:
+    short = parse_contract(document(), where="test")
+    long = parse_contract(
+        document(entities={"card": {"column": "card", "unknown": "refuse"}}, event={**document()["event"]}),
+        where="test",
+    )
+    assert (short.entity("card").column, short.entity("card").unknown) == ("card", "allow")
+    assert (long.entity("card").column, long.entity("card").unknown) == ("card", "refuse")
+    assert parse_contract(dump_contract(long), where="test") == long
+    assert (short.event.lateness, short.event.late) == ("7d", "refuse")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (document(entities={"card": {"column": "nowhere"}}), 'entities.card names column "nowhere"'),
+        (document(event={"id": "id", "time": "at", "lateness": "soon"}), "event.lateness"),
+    ],
+)
+def test_a_wrong_entity_or_lateness_is_named(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(SerinusError) as caught:
+        parse_contract(wrong, where="test")
+    assert says in str(caught.value)
