@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from serinus import http
 from serinus.bundle import Keyring, open_bundle
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
@@ -18,7 +18,7 @@ from serinus.home import find_home
 from serving.drift.alerting import Alerter, HttpOutbox
 from serving.drift.detector import DetectorFactory, NumpyDetector
 from serving.drift.evaluate import build_yardstick
-from serving.drift.http import bind, build_app, serve
+from serving.drift.http import build_app
 from serving.drift.mailbox import Mailbox
 from serving.drift.monitor import Monitor, Settings
 from serving.drift.policy import Policy, spend
@@ -86,7 +86,7 @@ def drift(
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    listener = bind(host, port)
+    listener = http.bind(host, port, "SRN-DRIFT-001")
     installation = find_home(home)
     trusted = None if untrusted else Keyring.load(installation.keys)
     opened = open_bundle(bundle, trusted=trusted)
@@ -103,9 +103,7 @@ def drift(
         mailbox=Mailbox(queue),
         on_verdict=alerter.update if alerter else lambda evaluation: None,
     )
-    # The server re-raises the signal that ended it; a drained exit is a success.
-    for ending in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ending, lambda number, frame: sys.exit(0))
+    http.end_with_zero()
     monitor.start()
     if alerter:
         alerter.start()
@@ -114,7 +112,7 @@ def drift(
         settings.model, settings.digest[:19], policy.alpha, yardstick.tests, detector.value,
     )  # fmt: skip
     try:
-        serve(build_app(monitor), listener, {"model": settings.model, "digest": settings.digest})
+        http.serve(build_app(monitor), listener, {"model": settings.model, "digest": settings.digest})
     finally:
         monitor.stop()
         if alerter:

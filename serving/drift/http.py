@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import sys
-from collections.abc import Mapping
-
-import msgspec
-import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -15,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serinus.errors import SerinusError
+from serinus import http
 from serving.drift.exposition import DriftCollector
 from serving.drift.monitor import UNLISTED, Monitor
 from serving.drift.payload import PayloadError, read_envelope
@@ -33,13 +27,13 @@ def build_app(monitor: Monitor) -> ASGIApp:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     async def ready(request: Request) -> Response:
-        return _json({"ready": monitor.alive}, status=200 if monitor.alive else 503)
+        return http.json({"ready": monitor.alive}, status=200 if monitor.alive else 503)
 
     async def live(request: Request) -> Response:
-        return _json({"live": True})
+        return http.json({"live": True})
 
     async def status(request: Request) -> Response:
-        return _json(describe(monitor))
+        return http.json(describe(monitor))
 
     pages = Starlette(
         routes=[
@@ -67,7 +61,7 @@ async def _take_in(monitor: Monitor, scope: Scope, receive: Receive, send: Send)
         envelope = read_envelope(headers)
     except PayloadError as error:
         monitor.count(UNLISTED, "malformed")
-        await _json({"code": "SRN-DRIFT-002", "what": str(error)}, status=400)(scope, receive, send)
+        await http.json({"code": "SRN-DRIFT-002", "what": str(error)}, status=400)(scope, receive, send)
         return
     body, more = bytearray(), True
     while more:
@@ -79,7 +73,7 @@ async def _take_in(monitor: Monitor, scope: Scope, receive: Receive, send: Send)
         if len(body) > MAX_BODY:
             monitor.count(envelope.predictor, "dropped")
             answer = {"code": "SRN-DRIFT-003", "what": f"the payload exceeds {MAX_BODY} bytes"}
-            await _json(answer, status=413)(scope, receive, send)
+            await http.json(answer, status=413)(scope, receive, send)
             return
     # 202 also for what is dropped: Seldon's logger would not send it again, and the drop is counted.
     monitor.submit(envelope, bytes(body))
@@ -113,37 +107,3 @@ def describe(monitor: Monitor) -> dict[str, object]:
         "payloads": {f"{predictor}/{outcome}": n for (predictor, outcome), n in state.payloads.items()},
         "windows": {f"{predictor}/{kind}": n for (predictor, kind), n in state.events.items()},
     }
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 lets the kernel choose.
-
-    Raises:
-        SerinusError: ``SRN-DRIFT-001`` the address cannot be had.
-    """
-    try:
-        return socket.create_server((host, port), backlog=1024)
-    except OSError as error:
-        raise SerinusError(
-            "SRN-DRIFT-001",
-            f"cannot listen here ({error.strerror or error})",
-            where=f"{host}:{port}",
-            hint="Choose another --port; 0 lets the kernel choose one, and the ready line names it.",
-        ) from error
-
-
-def serve(app: ASGIApp, listener: socket.socket, extra: Mapping[str, object]) -> None:
-    """Serve until SIGTERM or SIGINT. The ready line goes to stdout once the port answers."""
-    # Longer than a poster may be idle: whoever pools connections should be the one to close them.
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_keep_alive=75, timeout_graceful_shutdown=5
-    )
-    # Connections are queued by the kernel from here on, so the line may be written before the loop runs.
-    line = msgspec.json.encode({"ready": True, "port": listener.getsockname()[1], **extra}).decode()
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-    uvicorn.Server(config).run(sockets=[listener])
-
-
-def _json(value: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")

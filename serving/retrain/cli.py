@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from serinus import http
 from serinus.audit import AuditLog
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.home import find_home
-from serving.retrain.http import bind, build_app, serve
+from serving.retrain.http import build_app
 from serving.retrain.kfp import HttpServer, KfpRunner, read_parameters
 from serving.retrain.policy import Limits
 from serving.retrain.runner import LocalRunner, Runner, read_command
@@ -74,7 +74,7 @@ def retrain(
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    listener = bind(host, port)
+    listener = http.bind(host, port, "SRN-RETRAIN-004")
     installation = find_home(home)
     limits = Limits(
         cooldown=_duration("--cooldown", cooldown),
@@ -113,11 +113,9 @@ def retrain(
         limits=limits,
         notifier=HttpNotifier(notify_url) if notify_url else None,
     )
-    # The server re-raises the signal that ended it; a drained exit is a success.
-    for ending in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ending, lambda number, frame: sys.exit(0))
+    http.end_with_zero()
     try:
-        serve(build_app(receiver), listener)
+        http.serve(build_app(receiver), listener)
     finally:
         receiver.stop()
 

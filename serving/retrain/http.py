@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import socket
-import sys
 from collections.abc import Iterator
 
 import msgspec
-import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from starlette.applications import Starlette
@@ -16,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from serinus import http
 from serinus import metrics as names
 from serinus.errors import SerinusError
 from serving.retrain.alerts import read_webhook
@@ -60,29 +58,29 @@ def build_app(receiver: Receiver) -> Starlette:
     async def alerts(request: Request) -> Response:
         body = await _body(request)
         if body is None:
-            return _json({"code": "SRN-RETRAIN-001", "what": f"the body exceeds {MAX_BODY} bytes"}, 413)
+            return http.json({"code": "SRN-RETRAIN-001", "what": f"the body exceeds {MAX_BODY} bytes"}, 413)
         try:
             webhook = read_webhook(body)
         except SerinusError as error:
-            return _json(error.to_dict(), 400)
+            return http.json(error.to_dict(), 400)
         try:
             answers = await run_in_threadpool(receiver.receive, webhook)
         except SerinusError as error:
             # What cannot be recorded is not done; 503 makes Alertmanager try again.
-            return _json(error.to_dict(), 503)
-        return _json({"alerts": answers})
+            return http.json(error.to_dict(), 503)
+        return http.json({"alerts": answers})
 
     async def release(request: Request) -> Response:
         try:
             wanted = msgspec.json.decode(await request.body(), type=_Release)
         except msgspec.DecodeError as error:
-            return _json({"code": "SRN-RETRAIN-001", "what": str(error)}, 400)
+            return http.json({"code": "SRN-RETRAIN-001", "what": str(error)}, 400)
         await run_in_threadpool(receiver.release, wanted.model, wanted.by)
-        return _json({"released": wanted.model})
+        return http.json({"released": wanted.model})
 
     async def status(request: Request) -> Response:
         ledger = receiver.ledger()
-        return _json(
+        return http.json(
             {
                 "runs": ledger.runs,
                 "running": [run.id for run in ledger.runs if run.outcome == "running"],
@@ -96,7 +94,7 @@ def build_app(receiver: Receiver) -> Starlette:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     async def healthy(request: Request) -> Response:
-        return _json({"ready": True})
+        return http.json({"ready": True})
 
     return Starlette(
         routes=[
@@ -118,36 +116,3 @@ async def _body(request: Request) -> bytes | None:
         if len(body) > MAX_BODY:
             return None
     return bytes(body)
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 lets the kernel choose.
-
-    Raises:
-        SerinusError: ``SRN-RETRAIN-004`` the address cannot be had.
-    """
-    try:
-        return socket.create_server((host, port), backlog=128)
-    except OSError as error:
-        raise SerinusError(
-            "SRN-RETRAIN-004",
-            f"cannot listen here ({error.strerror or error})",
-            where=f"{host}:{port}",
-            hint="Choose another --port; 0 lets the kernel choose one, and the ready line names it.",
-        ) from error
-
-
-def serve(app: Starlette, listener: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT. The ready line goes to stdout once the port answers."""
-    # Longer than a poster may be idle: whoever pools connections should be the one to close them.
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_keep_alive=75, timeout_graceful_shutdown=5
-    )
-    # Connections are queued by the kernel from here on, so the line may be written before the loop runs.
-    sys.stdout.write(msgspec.json.encode({"ready": True, "port": listener.getsockname()[1]}).decode() + "\n")
-    sys.stdout.flush()
-    uvicorn.Server(config).run(sockets=[listener])
-
-
-def _json(value: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")

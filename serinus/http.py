@@ -1,0 +1,68 @@
+"""What every small HTTP program of ours does alike: bind, say that it is ready, serve, end.
+
+The scorer has a server of its own; these programs answer a few requests a minute.
+uvicorn and starlette are imported by whoever serves, so the kernel stays free of them.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from serinus.errors import SerinusError
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+
+def bind(host: str, port: int, code: str) -> socket.socket:
+    """A listening socket; port 0 lets the kernel choose.
+
+    Raises:
+        SerinusError: ``code`` if the address cannot be had.
+    """
+    try:
+        return socket.create_server((host, port), backlog=1024)
+    except OSError as error:
+        raise SerinusError(
+            code,
+            f"cannot listen here ({error.strerror or error})",
+            where=f"{host}:{port}",
+            hint="Choose another --port; 0 lets the kernel choose one, and the ready line names it.",
+        ) from error
+
+
+def serve(app: Any, listener: socket.socket, extra: Mapping[str, object] | None = None) -> None:
+    """Serve an ASGI application until SIGTERM or SIGINT, then return or exit with 0.
+
+    One JSON line goes to stdout once the port answers: ``ready``, ``port`` and ``extra``.
+    """
+    import uvicorn
+
+    # Longer than a poster may be idle: whoever pools connections should be the one to close them.
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_keep_alive=75, timeout_graceful_shutdown=5
+    )
+    # Connections are queued by the kernel from here on, so the line may be written before the loop runs.
+    line = {"ready": True, "port": listener.getsockname()[1], **(extra or {})}
+    sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
+    sys.stdout.flush()
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def end_with_zero() -> None:
+    """A drained exit is a success, although the server re-raises the signal that ended it."""
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, lambda number, frame: sys.exit(0))
+
+
+def json(value: object, status: int = 200) -> Response:
+    """A JSON answer."""
+    from starlette.responses import Response
+
+    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
