@@ -5,7 +5,7 @@ Missing values are ``null`` (the protocol has no word for them, and JSON no NaN)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -79,12 +79,18 @@ def read(request: Request, vectorizer: Vectorizer) -> Parsed:
         if _is_matrix(request, vectorizer)
         else _columns(request, vectorizer)
     )
-    wanted = tuple(output.name for output in request.outputs or ())
-    for k, output in enumerate(wanted):
+    request_id = checked_id(request.id, "id") if request.id else None
+    outputs = wanted(output.name for output in request.outputs or ())
+    return msgspec.structs.replace(parsed, request_id=request_id, outputs=outputs)
+
+
+def wanted(names: Iterable[str]) -> tuple[str, ...]:
+    """The outputs asked for. Raises ``Refusal`` 400 for one that does not exist."""
+    found = tuple(names)
+    for k, output in enumerate(found):
         if output not in OUTPUTS:
             raise bad(f"outputs[{k}].name", f'"{output}" is not an output; there are {", ".join(OUTPUTS)}')
-    request_id = checked_id(request.id, "id") if request.id else None
-    return msgspec.structs.replace(parsed, request_id=request_id, outputs=wanted)
+    return found
 
 
 def _is_matrix(request: Request, vectorizer: Vectorizer) -> bool:
