@@ -1,0 +1,31 @@
+"""Append-only logs whose every entry commits to the one before it.
+
+One JSON object a line: ``{"seq": n, "prev": "…", "hash": "…", "body": {…}}``.
+``hash`` is the SHA-256 of ``prev``, the sequence number and the body's bytes as
+they stand in the line, so an edited, removed or reordered line breaks the chain
+at a place that can be named. A log may be cut into segments
+(``name.000001.jsonl`` … and the live ``name.jsonl``); the chain runs through
+them. Cutting entries off the end is not visible from the files alone; whoever
+keeps the last hash elsewhere sees that too.
+"""
+
+from serinus.chain.link import GENESIS, Entry, Linker
+from serinus.chain.read import ChainBroken, read_chain, verify_chain
+from serinus.chain.segments import find_logs, segments
+from serinus.chain.verify import Break, Verification, verify_log
+from serinus.chain.write import ChainWriter
+
+__all__ = [
+    "GENESIS",
+    "Break",
+    "ChainBroken",
+    "ChainWriter",
+    "Entry",
+    "Linker",
+    "Verification",
+    "find_logs",
+    "read_chain",
+    "segments",
+    "verify_chain",
+    "verify_log",
+]

@@ -1,0 +1,64 @@
+"""Reading a log: only what verifies is given out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from serinus.chain.link import Entry
+from serinus.chain.verify import Break, Broken, Place, scan
+from serinus.errors import SerinusError
+
+
+class ChainBroken(SerinusError):  # noqa: N818  what was found, by the name it is read by
+    """``SRN-AUDIT-003``: file, line and entry at which a chain breaks, and how."""
+
+    @classmethod
+    def of(cls, found: Break) -> ChainBroken:
+        """The error for a finding."""
+        line = f"line {found.line:,}, entry {found.entry:,}: " if found.line else ""
+        return cls(
+            "SRN-AUDIT-003",
+            f"the chain is broken: {line}{found.what}",
+            where=found.file,
+            hint="Keep the file as evidence and compare it with a copy; entries before that place are sound.",
+        )
+
+
+def read_chain(path: Path) -> Iterator[Entry]:
+    """Entries of a log in order, through all its segments, each verified, in bounded memory.
+
+    Raises:
+        SerinusError: ``SRN-AUDIT-003`` (``ChainBroken``) where the chain breaks;
+            ``-004`` the log cannot be read.
+    """
+    place = Place()
+    previous = ""
+    try:
+        for body in scan(path, place):
+            head = place.head.decode()
+            yield Entry(place.seq, previous or place.anchor, head, msgspec.Raw(body))
+            previous = head
+    except Broken as broken:
+        raise ChainBroken.of(broken.found) from None
+
+
+def read_bodies(path: Path) -> Iterator[bytes]:
+    """Only the bodies. Raises as ``read_chain``."""
+    try:
+        yield from scan(path, Place())
+    except Broken as broken:
+        raise ChainBroken.of(broken.found) from None
+
+
+def verify_chain(path: Path) -> tuple[int, str]:
+    """Number of entries and the last hash of a sound log. Raises as ``read_chain``."""
+    place = Place()
+    try:
+        for _ in scan(path, place):
+            pass
+    except Broken as broken:
+        raise ChainBroken.of(broken.found) from None
+    return place.seq, place.head.decode()

@@ -1,0 +1,288 @@
+"""The one writer of a chained log: all or nothing, resumed after any crash, cut into segments."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import msgspec
+
+from serinus.chain.link import GENESIS, Entry, Linker, entry_hash
+from serinus.chain.segments import segment_path, segments
+from serinus.errors import SerinusError
+from serinus.home import fsync_directory
+
+_STEP = 1 << 20
+_TRIAL = 1 << 16
+
+
+class ChainWriter:
+    """Appends to a log; a lock beside it keeps a second writer out.
+
+    What a crash left of an unfinished write was never acknowledged: it is cut
+    off on opening. With a limit, the live file becomes the next numbered
+    segment before a write that would exceed it; the chain runs on.
+
+    Args:
+        path: the live log.
+        rotate_bytes: size at which a segment is closed.
+        rotate_every: age in seconds, from its first entry, at which it is closed.
+        clock: seconds since the epoch.
+
+    Attributes:
+        seq: number of the last entry written, 0 before the first.
+        head: its hash.
+
+    Raises:
+        SerinusError: ``SRN-AUDIT-001`` another process writes this log;
+            ``-002`` the log cannot be opened or written (disk full, permission);
+            ``-003`` its end is not a sound entry.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        rotate_bytes: int | None = None,
+        rotate_every: float | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = path
+        self._rotate_bytes = rotate_bytes
+        self._rotate_every = rotate_every
+        self._clock = clock
+        self._file: BinaryIO | None = None
+        self._end = 0  # of what is acknowledged; what stands behind it is cut before the next write
+        self._dirty = False
+        self._born: float | None = None
+        self._lock = _locked(path)
+        try:
+            self._segments = segments(path)[-1][0] if segments(path) else 0
+            self.seq, self.head = self._resume()
+        except BaseException:
+            self.close()
+            raise
+
+    # --- opening -----------------------------------------------------------
+
+    def _open(self) -> BinaryIO:
+        """The live file, made if a crash (or nobody yet) left none."""
+        if self._file is None:
+            try:
+                new = not self.path.exists()
+                self._file = self.path.open("a+b", buffering=0)
+                if new:
+                    fsync_directory(self.path.parent)
+                self._end = os.fstat(self._file.fileno()).st_size
+            except OSError as error:
+                raise _unwritable(self.path, error) from error
+            self._born, self._dirty = None, False
+        return self._file
+
+    def _resume(self) -> tuple[int, str]:
+        file = self._open()
+        try:
+            last = self._cut_torn_tail(file)
+            if not last and self._segments:
+                last = _last_line(segment_path(self.path, self._segments))
+            elif last and self._rotate_every is not None:
+                file.seek(0)
+                self._born = _time_of(file.readline(1 << 24))
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        if not last:
+            return 0, GENESIS
+        try:
+            entry = msgspec.json.decode(last, type=Entry)
+        except msgspec.DecodeError as error:
+            raise _broken(self.path, "the last line is not an entry") from error
+        if entry_hash(entry.prev.encode(), entry.seq, bytes(entry.body)) != entry.hash.encode():
+            raise _broken(self.path, "the last entry was changed")
+        return entry.seq, entry.hash
+
+    def _cut_torn_tail(self, file: BinaryIO) -> bytes:
+        """Cut what follows the last whole line, and pages a power cut left empty; return that line."""
+        start, tail = self._end, b""
+        while start > 0:
+            start = max(0, start - _STEP)
+            file.seek(start)
+            tail = file.read(self._end - start)
+            lines = tail.split(b"\0", 1)[0].count(b"\n")
+            # Two line ends: one closes the last line, the other the one before it.
+            if lines >= 2:
+                break
+        sound = tail.split(b"\0", 1)[0]
+        sound = sound[: sound.rfind(b"\n") + 1]
+        if len(sound) < len(tail):
+            self._end = start + len(sound)
+            os.ftruncate(file.fileno(), self._end)
+        return sound.rstrip(b"\n").rsplit(b"\n", 1)[-1]
+
+    # --- writing -----------------------------------------------------------
+
+    def append(self, bodies: Sequence[bytes], *, durable: bool = True) -> None:
+        """Append JSON bodies in order; with ``durable`` they are on the disk on return.
+
+        Raises:
+            SerinusError: ``SRN-AUDIT-002`` if they cannot be written; the log is
+                then as it was before the call.
+        """
+        linker = Linker(self.seq, self.head)
+        self.write(linker.link(bodies), linker.seq, linker.head, durable=durable)
+
+    def write(self, lines: Sequence[bytes], seq: int, head: str, *, durable: bool = True) -> None:
+        """Append lines that a ``Linker`` made from this writer's head; ``seq`` and ``head`` are its own now.
+
+        Raises:
+            ValueError: the lines do not follow the last one written.
+            SerinusError: as ``append``.
+        """
+        if seq - len(lines) != self.seq:
+            raise ValueError(f"lines up to {seq:,} do not follow entry {self.seq:,}")
+        payload = b"".join(lines)
+        try:
+            file = self._open()
+            self._mend(file)
+            if self._due(len(payload)):
+                file = self._rotate(file)
+            if self._born is None:
+                self._born = self._clock()
+            self._dirty = True
+            view = memoryview(payload)
+            while view:
+                view = view[os.write(file.fileno(), view) :]
+            if durable:
+                os.fsync(file.fileno())
+        except OSError as error:
+            # A device that cannot be cut either must not hide why the write failed; it is cut before the next.
+            with contextlib.suppress(OSError):
+                if self._file is not None:
+                    self._mend(self._file)
+            raise _unwritable(self.path, error) from error
+        self._dirty = False
+        self._end += len(payload)
+        self.seq, self.head = seq, head
+
+    def _mend(self, file: BinaryIO) -> None:
+        if self._dirty:
+            os.ftruncate(file.fileno(), self._end)
+            self._dirty = False
+
+    def _due(self, coming: int) -> bool:
+        if self._end == 0:
+            return False
+        if self._rotate_bytes is not None and self._end + coming > self._rotate_bytes:
+            return True
+        every, born = self._rotate_every, self._born
+        return every is not None and born is not None and self._clock() - born >= every
+
+    def _rotate(self, file: BinaryIO) -> BinaryIO:
+        """Close the live file as the next segment and begin a new one.
+
+        A crash between any two steps leaves either the old live file, or a
+        segment and no live file, or a segment and an empty one; each resumes.
+        """
+        os.fsync(file.fileno())
+        target = segment_path(self.path, self._segments + 1)
+        if target.exists():
+            raise _broken(target, "a segment of this name exists already")
+        os.rename(self.path, target)
+        self._segments += 1
+        file.close()
+        self._file = None
+        fsync_directory(self.path.parent)
+        return self._open()
+
+    def probe(self) -> None:
+        """See whether the disk takes writes again, without touching the log. Raises ``SRN-AUDIT-002``."""
+        trial = self.path.with_name(self.path.name + ".probe")
+        try:
+            with trial.open("wb", buffering=0) as file:
+                file.write(bytes(_TRIAL))
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        finally:
+            trial.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Release the lock and the file."""
+        if self._file is not None:
+            self._file.close()
+        self._lock.close()
+
+    def __enter__(self) -> ChainWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _locked(path: Path) -> BinaryIO:
+    """The lock of a log: a file of its own, since the live file changes its name."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(path.name + ".lock").open("ab")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise SerinusError(
+            "SRN-AUDIT-001",
+            "another process is writing this log",
+            where=str(path),
+            hint="Each writer needs a log of its own; stop the other one or choose another file.",
+        ) from error
+    return lock
+
+
+def _last_line(path: Path) -> bytes:
+    """The last line of a closed segment."""
+    with path.open("rb") as file:
+        end = start = file.seek(0, os.SEEK_END)
+        tail = b""
+        while start > 0 and tail.count(b"\n") < 2:
+            start = max(0, start - _STEP)
+            file.seek(start)
+            tail = file.read(end - start)
+    if not tail.endswith(b"\n"):
+        raise _broken(path, "the last line is torn")
+    return tail.rstrip(b"\n").rsplit(b"\n", 1)[-1]
+
+
+def _time_of(line: bytes) -> float | None:
+    """When an entry was made, if its body says (``time``, as decisions and actions do)."""
+    try:
+        return datetime.fromisoformat(json.loads(line)["body"]["time"]).timestamp()
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _unwritable(path: Path, error: OSError) -> SerinusError:
+    return SerinusError(
+        "SRN-AUDIT-002",
+        f"the log cannot be written ({error.strerror})",
+        where=str(path),
+        hint="Free space on the disk or mend the permissions; what was acknowledged so far is kept.",
+    )
+
+
+def _broken(path: Path, what: str) -> SerinusError:
+    return SerinusError(
+        "SRN-AUDIT-003",
+        f"the chain is broken: {what}",
+        where=str(path),
+        hint="Keep the file as evidence and compare it with a copy; entries before that line are sound.",
+    )
