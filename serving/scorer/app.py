@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from serinus import __version__
-from serving.scorer import metrics, v2
+from serving.scorer import metrics, v1, v2
 from serving.scorer.refusal import Refusal
 from serving.scorer.service import V1, V2, Codec, Reply, Service, new_id
 
@@ -209,7 +209,7 @@ class App:
             self._service.metrics.pending(self._service.recorder.pending)
             found = (200, self._service.metrics.exposition(), (b"content-type", metrics.CONTENT_TYPE))
         elif path in _METADATA:
-            found = (200, self._metadata(), _JSON)
+            found = (200, v1.metadata(identity, self._service.scorer.vectorizer.names), _JSON)
         elif path in ("/v2", "/v2/"):
             found = (
                 200,
@@ -220,20 +220,6 @@ class App:
             raise _not_found(path)
         _method(scope, "GET", "HEAD")
         return found
-
-    def _metadata(self) -> bytes:
-        """Seldon's model metadata, with our identity under ``custom``."""
-        identity, names = self._service.identity, self._service.scorer.vectorizer.names
-        return _encode(
-            {
-                "name": identity.model,
-                "versions": [str(identity.version)],
-                "platform": "serinus_lightgbm",
-                "inputs": [{"messagetype": "ndarray", "schema": {"names": names, "shape": [len(names)]}}],
-                "outputs": [{"messagetype": "ndarray", "schema": {"names": ["probability"], "shape": [1]}}],
-                "custom": {"digest": identity.digest, "predictor": identity.predictor},
-            }
-        )
 
     # --- answers ---------------------------------------------------------
 

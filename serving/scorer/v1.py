@@ -119,6 +119,25 @@ def encode_error(status: int, message: str) -> bytes:
     return _encode({"status": {"code": status, "info": message, "reason": reason, "status": "FAILURE"}})
 
 
+def error_message(body: bytes) -> str:
+    """What an error's body says."""
+    return msgspec.json.decode(body)["status"]["info"]
+
+
+def metadata(identity: Identity, names: Sequence[str]) -> bytes:
+    """Seldon's model metadata, with our identity under ``custom``."""
+    return _encode(
+        {
+            "name": identity.model,
+            "versions": [str(identity.version)],
+            "platform": "serinus_lightgbm",
+            "inputs": [{"messagetype": "ndarray", "schema": {"names": names, "shape": [len(names)]}}],
+            "outputs": [{"messagetype": "ndarray", "schema": {"names": ["probability"], "shape": [1]}}],
+            "custom": {"digest": identity.digest, "predictor": identity.predictor},
+        }
+    )
+
+
 def payload(body: bytes) -> bytes:
     """A message as the drift monitor reads it: as it is."""
     return body
