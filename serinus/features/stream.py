@@ -80,6 +80,11 @@ class FeatureStream:
         """Whether an event of that id is kept."""
         return event_id in self._seen
 
+    @property
+    def ids(self) -> int:
+        """How many event ids are kept."""
+        return len(self._seen)
+
     # ---- writing
 
     def update(self, record: Mapping[str, object]) -> bool:

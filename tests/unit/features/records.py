@@ -14,7 +14,9 @@ from serinus.contract import Contract, parse_contract
 START = datetime(2026, 1, 1)
 
 
-def contract(*, arrival: bool = True, features: list[dict[str, Any]] | None = None) -> Contract:
+def contract(
+    *, arrival: bool = True, features: list[dict[str, Any]] | None = None, lateness: str = "7d", **more: Any
+) -> Contract:
     """Card events with late arrivals, a boolean, a category and a label 3 h late."""
     return parse_contract(
         {
@@ -33,11 +35,17 @@ def contract(*, arrival: bool = True, features: list[dict[str, Any]] | None = No
                 "bad": {"type": "integer", "missing": "allow"},
                 "group": {"type": "category", "missing": "allow"},
             },
-            "event": {"id": "id", "time": "at", **({"arrival": "seen"} if arrival else {})},
+            "event": {
+                "id": "id",
+                "time": "at",
+                "lateness": lateness,
+                **({"arrival": "seen"} if arrival else {}),
+            },
             "entities": {"card": "card", "shop": "shop"},
             "label": {"column": "bad", "positive": 1, "delay": "3h"},
             "protected": [{"column": "group"}],
             "features": features or FEATURES,
+            **more,
         },
         where="test",
     )

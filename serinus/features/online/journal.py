@@ -1,0 +1,203 @@
+"""A memory store's file: a snapshot, and beside it a journal of what came since.
+
+The snapshot names the first journal that it does not contain. To take one, the
+next journal is begun, the snapshot is written aside and put in place, and the
+older journals go: whatever is interrupted, each event is found exactly once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from serinus.errors import SerinusError
+from serinus.features.reading import FeatureEvent
+
+if TYPE_CHECKING:
+    from serinus.features.online.memory import MemoryStore
+
+_LENGTH = struct.Struct(">I")
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Journal:
+    """The files ``path``, ``path.lock`` and ``path.<n>``.
+
+    An event is in the page cache when ``event`` returns: a killed process loses
+    none, a power cut may lose the last ones.
+
+    Raises:
+        SerinusError: ``SRN-FEATURES-009`` if they cannot be used, or another process uses them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._number = 0
+        self._journal = -1
+        self._size = 0
+        self.failed: OSError | None = None
+        """Why the last entry could not be written; it is in memory all the same."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o640)
+        except OSError as error:
+            raise self._unusable(error.strerror or str(error)) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise self._unusable("another process uses it") from error
+
+    def restore(self, store: MemoryStore) -> None:
+        """Bring the store to the kept state, and go on from there.
+
+        Raises:
+            SerinusError: ``SRN-FEATURES-006`` damaged, or of other features.
+        """
+        try:
+            first = self._snapshot_into(store)
+            replayed = 0
+            self._number = first
+            for number in self._numbers():
+                if number >= first:
+                    replayed += self._replay(store, number)
+                    self._number = number
+            if replayed or first:
+                self.snapshot(store)
+            else:
+                self._begin(self._number + 1)
+        except OSError as error:
+            raise self._unusable(error.strerror or str(error)) from error
+
+    def _snapshot_into(self, store: MemoryStore) -> int:
+        try:
+            state = msgspec.msgpack.decode(self._path.read_bytes())
+        except FileNotFoundError:
+            return 0
+        except msgspec.DecodeError as error:
+            raise self._damaged(str(error)) from error
+        try:
+            stream, decided, first = state["stream"], dict(state["decided"]), int(state["journal"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged("it is no snapshot of features") from error
+        try:
+            store.stream.restore(stream)
+        except SerinusError as error:
+            raise SerinusError(error.code, error.what, where=str(self._path), hint=error.hint) from error
+        store.decided = decided
+        return first
+
+    def _replay(self, store: MemoryStore, number: int) -> int:
+        """Apply a journal; what a crash left half-written at its end is not there."""
+        data, at, count = self._name(number).read_bytes(), 0, 0
+        while at + _LENGTH.size <= len(data):
+            (length,) = _LENGTH.unpack_from(data, at)
+            entry = data[at + _LENGTH.size : at + _LENGTH.size + length]
+            if len(entry) < length:
+                break
+            try:
+                kind, body = msgspec.msgpack.decode(entry)
+                if kind == "event":
+                    store.apply(msgspec.convert(body[0], FeatureEvent), body[1])
+                else:
+                    store.stream.set_label(*body)
+            except (msgspec.DecodeError, msgspec.ValidationError, TypeError, ValueError) as error:
+                raise self._damaged(f"{self._name(number).name}, byte {at}: {error}") from error
+            at += _LENGTH.size + length
+            count += 1
+        return count
+
+    # ---- writing
+
+    def event(self, event: FeatureEvent, decision: str | None) -> None:
+        """Note an event that was added."""
+        self._append(("event", (event, decision)))
+
+    def label(self, event_id: str, value: object, at: int) -> None:
+        """Note a label."""
+        self._append(("label", (event_id, value, at)))
+
+    def _append(self, entry: tuple[str, Any]) -> None:
+        body = _encode(entry)
+        line = _LENGTH.pack(len(body)) + body
+        try:
+            if os.write(self._journal, line) < len(line):
+                raise OSError(28, "No space left on device")
+            self._size += len(line)
+            self.failed = None
+        except OSError as error:
+            # Half an entry would hide all that follow it.
+            os.ftruncate(self._journal, self._size)
+            self.failed = error
+
+    def snapshot(self, store: MemoryStore) -> None:
+        """Write the state, and begin a new journal.
+
+        Raises:
+            SerinusError: ``SRN-FEATURES-009``; the state is then kept by the journals as before.
+        """
+        try:
+            older = self._numbers()
+            self._begin(max(self._number, *older, 0) + 1)
+            state = {
+                "format": 1,
+                "journal": self._number,
+                "stream": store.stream.snapshot(),
+                "decided": store.decided,
+            }
+            aside = self._path.with_name(self._path.name + ".new")
+            with aside.open("wb") as file:
+                file.write(_encode(state))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(aside, self._path)
+            for number in older:
+                self._name(number).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unusable(error.strerror or str(error)) from error
+
+    def _begin(self, number: int) -> None:
+        if self._journal >= 0:
+            os.close(self._journal)
+            self._journal = -1
+        self._journal = os.open(
+            self._name(number), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o640
+        )
+        self._number, self._size = number, 0
+
+    def _numbers(self) -> list[int]:
+        """Numbers of the journals there are, in order."""
+        stem = self._path.name + "."
+        found = (p.name.removeprefix(stem) for p in self._path.parent.glob(stem + "*"))
+        return sorted(int(text) for text in found if text.isdigit())
+
+    def _name(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}")
+
+    def release(self) -> None:
+        """Let the files go."""
+        if self._journal >= 0:
+            os.close(self._journal)
+            self._journal = -1
+        os.close(self._lock)
+
+    def _damaged(self, why: str) -> SerinusError:
+        return SerinusError(
+            "SRN-FEATURES-006",
+            f"the kept feature histories cannot be restored ({why})",
+            where=str(self._path),
+            hint="Move the file and its numbered journals away and warm the store from the records.",
+        )
+
+    def _unusable(self, why: str) -> SerinusError:
+        return SerinusError(
+            "SRN-FEATURES-009",
+            f"the file of feature histories cannot be used ({why})",
+            where=str(self._path),
+            hint="Give each scorer a file of its own, on a disk with room that it may write to.",
+        )
