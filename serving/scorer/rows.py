@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from serinus.cards import holds_card_number
 from serinus.model import FieldError, Vectorizer
 from serving.scorer.refusal import Refusal, bad
 
@@ -15,6 +16,7 @@ Floats = NDArray[np.float64]
 Value = float | int | str | bool | None
 Cells = Sequence[Value]
 Place = Callable[[int, str], str]
+After = Callable[[str], Awaitable[None] | None]
 
 
 def _column(i: int, name: str) -> str:
@@ -33,6 +35,9 @@ class Parsed(msgspec.Struct, frozen=True):
         records: what was sent of each event in a request by entity.
         where: the field that holds the records.
         place: the field of a column of the i-th record, in words that the sender knows.
+        after: told the request's id once its rows are scored and recorded; awaited before the answer
+            leaves. Never raises.
+        notes: what the answer says of its features, where there is something to say.
     """
 
     rows: Floats | tuple[Floats, ...] = ()
@@ -42,6 +47,8 @@ class Parsed(msgspec.Struct, frozen=True):
     records: Sequence[Mapping[str, object]] | None = None
     where: str = ""
     place: Place = _column
+    after: After | None = None
+    notes: Mapping[str, str] = {}
 
 
 def encode_named(
@@ -133,7 +140,10 @@ def by_entity(records: Sequence[Mapping[str, object]], where: str, place: Place 
 
 
 def checked_id(value: str, field: str) -> str:
-    """A request id as it may be logged and echoed: 1 to 128 printable ASCII characters."""
+    """A request id as it may be logged and echoed: 1 to 128 printable ASCII characters, no card's number."""
     if not (0 < len(value) <= 128 and value.isascii() and value.isprintable()):
         raise Refusal(400, field, "a request id has 1 to 128 printable ASCII characters")
+    if holds_card_number(value):
+        # Not quoted: what refuses it must not keep it either.
+        raise Refusal(400, field, "a request id must not hold a card number; send a random one")
     return value

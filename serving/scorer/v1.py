@@ -108,7 +108,7 @@ def encode(answers: Sequence[Answer] | Answers, parsed: Parsed, request_id: str,
     return _encode(
         {
             "data": {"names": ["probability"], "ndarray": [[answer.probability] for answer in answers]},
-            "meta": {"puid": request_id, "tags": {**identity.tags, "decisions": list(answers)}},
+            "meta": {"puid": request_id, "tags": {**identity.tags, **parsed.notes, "decisions": list(answers)}},
         }
     )
 

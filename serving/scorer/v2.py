@@ -191,7 +191,12 @@ def encode(answers: Sequence[Answer] | Answers, parsed: Parsed, request_id: str,
             "model_name": identity.model,
             "model_version": str(identity.version),
             "id": parsed.request_id or request_id,
-            "parameters": {"digest": identity.digest, "predictor": identity.predictor, "puid": request_id},
+            "parameters": {
+                "digest": identity.digest,
+                "predictor": identity.predictor,
+                "puid": request_id,
+                **parsed.notes,
+            },
             "outputs": [
                 {
                     "name": output,
