@@ -16,6 +16,7 @@ from components.table import TEST, TRAIN, encode, read_features
 from components.train.booster import load
 from components.train.train import MODEL, OUT_OF_FOLD, load_calibrator, load_levels
 from serinus.contract import Contract
+from serinus.intervals import wilson
 
 Floats = NDArray[np.float64]
 ENOUGH_FOR_AUC_DROP = 200_000
@@ -145,8 +146,8 @@ def _intervals(outcome: Floats, raw: Floats, probability: Floats, contract: Cont
     return {
         **m.bootstrap({"auc": m.auc, "average_precision": m.average_precision}, outcome, raw, seed=1),
         "brier": m.mean_interval((probability - outcome) ** 2),
-        "precision_at_decline": m.wilson(hits, int(declined.sum())),
-        "recall_at_decline": m.wilson(hits, int(outcome.sum())),
+        "precision_at_decline": wilson(hits, int(declined.sum())),
+        "recall_at_decline": wilson(hits, int(outcome.sum())),
     }
 
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from serinus.intervals import Z95
+
 Floats = NDArray[np.float64]
-Z95 = 1.959963984540054
 
 
 def ranked(outcome: Floats, score: Floats, weight: Floats | None = None) -> tuple[Floats, Floats, Floats]:
@@ -87,16 +88,6 @@ def calibration_error(outcome: Floats, probability: Floats, bins: int = 10) -> f
     found = calibration_bins(outcome, probability, bins)
     excess = sum(n * (abs(p - y) - math.sqrt(2 * p * (1 - p) / (math.pi * n))) for p, y, n in found)
     return max(excess / outcome.size, 0.0)
-
-
-def wilson(successes: int, trials: int, z: float = Z95) -> tuple[float, float]:
-    """Wilson's score interval of a share (Wilson 1927); (NaN, NaN) without trials."""
-    if trials == 0:
-        return math.nan, math.nan
-    share = successes / trials
-    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / (1 + z * z / trials)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def bootstrap(

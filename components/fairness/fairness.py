@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.fairness.measures import Finding, Group, judge, overall
 from components.step import Summary, read_contract, write_json
 from components.table import Rows, read_features
 from serinus.contract import Contract, Protected
+from serinus.fairness import Finding, Group, judge, overall
 
 ON_TEST = "test rows"
 OUT_OF_SAMPLE = "all rows, each scored by a model that has not seen it"

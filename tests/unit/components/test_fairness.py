@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.fairness.fairness import ON_TEST, OUT_OF_SAMPLE, choose, count, reference_of
-from components.fairness.measures import Group, difference, judge, overall, ratio
 from components.table import Rows
 from components.train.mitigation import reweigh
 from serinus.contract import FairnessMeasure
+from serinus.fairness import Group, difference, judge, overall, ratio
 from tests.unit.components.support import contract
 
 AIR = FairnessMeasure(measure="adverse_impact_ratio", min=0.8)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
 from components.evaluate import metrics as m
+from serinus.intervals import wilson
 
 
 def cases() -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -74,7 +75,7 @@ def test_a_small_calibrated_sample_is_not_blamed_for_chance() -> None:
 @given(st.integers(0, 500), st.integers(1, 500))
 def test_wilsons_interval_holds_the_share_and_stays_within_zero_and_one(hits: int, trials: int) -> None:
     hits = min(hits, trials)
-    low, high = m.wilson(hits, trials)
+    low, high = wilson(hits, trials)
     assert 0 <= low <= hits / trials + 1e-12
     assert hits / trials - 1e-12 <= high <= 1
 

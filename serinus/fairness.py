@@ -7,8 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from components.evaluate.metrics import Z95, wilson
 from serinus.contract import FairnessMeasure
+from serinus.intervals import Z95, wilson
 
 Verdict = Literal["pass", "fail", "no_data"]
 
