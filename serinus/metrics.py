@@ -64,3 +64,53 @@ RETRAIN_REQUESTS = "serinus_retrain_requests_total"
 notice_failed."""
 RETRAIN_RUNNING = "serinus_retrain_running"
 """Runs under way."""
+
+# --- outcomes: late labels joined to decisions ---------------------------
+OUTCOMES = "serinus_outcomes_total"
+"""{model, predictor, decision, outcome}: labelled decisions; outcome is good or bad. Label guards read it."""
+LABEL_RESULTS = "serinus_labels_total"
+"""{model, result}: joined, early (its decision has not been seen yet), corrected, repeated, unreadable, expired."""
+LABEL_DELAY = "serinus_label_delay_seconds"
+"""{model}: from a decision to its label's arrival."""
+LABEL_DELAY_EDGES = (
+    60.0,
+    600.0,
+    3600.0,
+    21600.0,
+    86400.0,
+    259200.0,
+    604800.0,
+    1209600.0,
+    2592000.0,
+    5184000.0,
+    7776000.0,
+)
+LABEL_COVERAGE = "serinus_label_coverage_ratio"
+"""{model, predictor}: labelled ÷ decisions whose label is due. Absent while none is due."""
+LABELS_DUE = "serinus_labels_due"
+"""{model, predictor}: decisions of the coverage window whose label is due."""
+REALISED = "serinus_realised_performance_ratio"
+"""{model, predictor, measure}: auc, precision, recall, brier, calibration_error, bad_rate of the latest
+labelled decisions."""
+REALISED_LOW = "serinus_realised_performance_low_ratio"
+REALISED_HIGH = "serinus_realised_performance_high_ratio"
+REALISED_ROWS = "serinus_realised_rows"
+"""{model, predictor}: labelled decisions that the realised figures rest on."""
+PERFORMANCE_FLOOR = "serinus_performance_floor_ratio"
+"""{model, measure}: what the owner asks for."""
+PERFORMANCE_BELOW = "serinus_performance_below_floor"
+"""{model, predictor, measure} 0 or 1: the whole interval lies below the floor. Absent without enough labels."""
+CONCEPT_EVIDENCE = "serinus_concept_drift_evidence_log10"
+"""{model, predictor}: anytime-valid evidence that the model errs more than at validation, beyond the margin."""
+CONCEPT_THRESHOLD = "serinus_concept_drift_threshold_log10"
+FAIRNESS_SELECTION = "serinus_fairness_selection_ratio"
+"""{model, predictor, attribute, group}: share approved."""
+FAIRNESS_IMPACT = "serinus_fairness_impact_ratio"
+"""{model, predictor, attribute, group}: share approved over the reference group's."""
+FAIRNESS_IMPACT_HIGH = "serinus_fairness_impact_high_ratio"
+"""Upper end of its 95 % interval."""
+FAIRNESS_BREACH = "serinus_fairness_breach"
+"""{model, predictor, attribute} 0 or 1: a group's whole interval lies below the policy's minimum.
+Absent without data."""
+OUTCOMES_LAST = "serinus_outcomes_last_read_timestamp_seconds"
+"""{model}: when the logs were last read to their ends."""

@@ -1,0 +1,256 @@
+"""The join itself, in SQLite: decisions wait for their labels on the disk, not in memory.
+
+Lines and the places up to which files were read are written in one transaction,
+so a killed process goes on as if nothing had happened: nothing is joined twice
+and nothing is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serinus import metrics
+from serinus.errors import SerinusError
+from serving.outcomes.follow import Place
+from serving.outcomes.records import Decided, Groups, Outcome
+
+Floats = NDArray[np.float64]
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS decisions (
+    id TEXT PRIMARY KEY, at REAL NOT NULL, predictor TEXT NOT NULL, version INTEGER NOT NULL,
+    probability REAL NOT NULL, decision TEXT NOT NULL, bad INTEGER, labelled_at REAL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_time ON decisions (predictor, at);
+CREATE TABLE IF NOT EXISTS early (id TEXT PRIMARY KEY, bad INTEGER NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS groups (
+    id TEXT NOT NULL, attribute TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (id, attribute)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS places (key TEXT PRIMARY KEY, path TEXT NOT NULL, offset INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS outcomes (
+    predictor TEXT, decision TEXT, outcome TEXT, n INTEGER NOT NULL, PRIMARY KEY (predictor, decision, outcome)
+);
+CREATE TABLE IF NOT EXISTS results (result TEXT PRIMARY KEY, n INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS delays (bucket INTEGER PRIMARY KEY, n INTEGER NOT NULL, total REAL NOT NULL);
+"""
+RESULTS = ("joined", "early", "corrected", "repeated", "unreadable", "expired")
+
+
+class Store:
+    """Decisions and their outcomes of one model.
+
+    Args:
+        path: the database; None keeps it in memory. Readable by its owner only,
+            since it may hold protected attributes.
+
+    Raises:
+        SerinusError: ``SRN-OUTCOMES-001`` if it cannot be opened.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._where = str(path) if path else ":memory:"
+        try:
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._db = sqlite3.connect(self._where, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise _unusable(self._where, error) from error
+
+    def close(self) -> None:
+        """Release the database."""
+        self._db.close()
+
+    # --- writing -----------------------------------------------------------
+
+    def apply(
+        self,
+        *,
+        decided: Sequence[Decided] = (),
+        outcomes: Sequence[Outcome] = (),
+        groups: Sequence[Groups] = (),
+        unreadable: int = 0,
+        places: Iterable[Place] = (),
+    ) -> None:
+        """Take lines in, whole or not at all.
+
+        The first label of a decision counts in the outcome counters; a later,
+        different one replaces it in every window and is counted as corrected.
+
+        Raises:
+            SerinusError: ``SRN-OUTCOMES-001`` if the database cannot be written.
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                results = Counter({"unreadable": unreadable})
+                self._decided(decided, results)
+                for outcome in outcomes:
+                    results[self._outcome(outcome)] += 1
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO groups VALUES (?, ?, ?)",
+                    [(g.id, attribute, value) for g in groups for attribute, value in g.attributes.items()],
+                )
+                self._add_results(results)
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO places VALUES (?, ?, ?)",
+                    [(p.key, str(p.path), p.offset) for p in places],
+                )
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise _unusable(self._where, error) from error
+
+    def _decided(self, decided: Sequence[Decided], results: Counter[str]) -> None:
+        for d in decided:
+            new = self._db.execute(
+                "INSERT OR IGNORE INTO decisions (id, at, predictor, version, probability, decision) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (d.id, d.at, d.predictor, d.version, d.probability, d.decision),
+            ).rowcount
+            if not new:
+                results["repeated"] += 1
+                continue
+            early = self._db.execute("DELETE FROM early WHERE id = ? RETURNING bad, at", (d.id,)).fetchone()
+            if early is not None:
+                results[self._outcome(Outcome(d.id, bool(early[0]), early[1]))] += 1
+
+    def _outcome(self, outcome: Outcome) -> str:
+        found = self._db.execute(
+            "SELECT at, predictor, decision, bad FROM decisions WHERE id = ?", (outcome.id,)
+        ).fetchone()
+        if found is None:
+            self._db.execute(
+                "INSERT OR REPLACE INTO early VALUES (?, ?, ?)", (outcome.id, outcome.bad, outcome.at)
+            )
+            return "early"
+        at, predictor, decision, before = found
+        if before is not None and bool(before) == outcome.bad:
+            return "repeated"
+        self._db.execute(
+            "UPDATE decisions SET bad = ?, labelled_at = ? WHERE id = ?",
+            (outcome.bad, outcome.at, outcome.id),
+        )
+        if before is not None:
+            return "corrected"
+        self._db.execute(
+            "INSERT INTO outcomes VALUES (?, ?, ?, 1) "
+            "ON CONFLICT (predictor, decision, outcome) DO UPDATE SET n = n + 1",
+            (predictor, decision, "bad" if outcome.bad else "good"),
+        )
+        delay = max(0.0, outcome.at - at)
+        self._db.execute(
+            "INSERT INTO delays VALUES (?, 1, ?) "
+            "ON CONFLICT (bucket) DO UPDATE SET n = n + 1, total = total + excluded.total",
+            (bisect_left(metrics.LABEL_DELAY_EDGES, delay), delay),
+        )
+        return "joined"
+
+    def _add_results(self, results: Counter[str]) -> None:
+        self._db.executemany(
+            "INSERT INTO results VALUES (?, ?) ON CONFLICT (result) DO UPDATE SET n = n + excluded.n",
+            [(result, n) for result, n in results.items() if n],
+        )
+
+    def forget(self, before: float) -> int:
+        """Drop what was decided before this time; those never labelled are counted as expired."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                (expired,) = self._db.execute(
+                    "SELECT count(*) FROM decisions WHERE at < ? AND bad IS NULL", (before,)
+                ).fetchone()
+                self._db.execute(
+                    "DELETE FROM groups WHERE id IN (SELECT id FROM decisions WHERE at < ?)", (before,)
+                )
+                gone = self._db.execute("DELETE FROM decisions WHERE at < ?", (before,)).rowcount
+                # A label whose decision never came has no time of decision; its own must do.
+                lost = self._db.execute("DELETE FROM early WHERE at < ?", (before,)).rowcount
+                self._add_results(Counter({"expired": expired + lost}))
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise _unusable(self._where, error) from error
+        return gone
+
+    # --- reading -----------------------------------------------------------
+
+    def places(self) -> dict[str, int]:
+        """How far each file was read, by key."""
+        return dict(self._db.execute("SELECT key, offset FROM places").fetchall())
+
+    def outcome_counts(self) -> dict[tuple[str, str, str], int]:
+        """Labelled decisions by predictor, decision and outcome, since the store was made."""
+        return {(p, d, o): n for p, d, o, n in self._db.execute("SELECT * FROM outcomes").fetchall()}
+
+    def result_counts(self) -> dict[str, int]:
+        """Labels and lines by what became of them."""
+        return dict.fromkeys(RESULTS, 0) | dict(self._db.execute("SELECT * FROM results").fetchall())
+
+    def delay_counts(self) -> tuple[list[int], float]:
+        """Counts by bucket of ``metrics.LABEL_DELAY_EDGES`` (and one beyond), and the sum in seconds."""
+        counts, total = [0] * (len(metrics.LABEL_DELAY_EDGES) + 1), 0.0
+        for bucket, n, part in self._db.execute("SELECT * FROM delays").fetchall():
+            counts[bucket] = n
+            total += part
+        return counts, total
+
+    def predictors(self) -> list[str]:
+        """Predictors that decided anything that is still kept."""
+        found = self._db.execute("SELECT DISTINCT predictor FROM decisions ORDER BY predictor").fetchall()
+        return [predictor for (predictor,) in found]
+
+    def coverage(self, predictor: str, since: float, due: float) -> tuple[int, int]:
+        """(labelled, all) decisions of ``[since, due)``: those whose label should be here."""
+        labelled, total = self._db.execute(
+            "SELECT count(bad), count(*) FROM decisions WHERE predictor = ? AND at >= ? AND at < ?",
+            (predictor, since, due),
+        ).fetchone()
+        return int(labelled), int(total)
+
+    def labelled(self, predictor: str, limit: int) -> tuple[Floats, Floats, list[str], Floats]:
+        """The latest labelled decisions, oldest first: probability, bad (0 or 1), decision, time; each (n,)."""
+        rows = self._db.execute(
+            "SELECT probability, bad, decision, at FROM decisions "
+            "WHERE predictor = ? AND bad IS NOT NULL ORDER BY at DESC LIMIT ?",
+            (predictor, limit),
+        ).fetchall()[::-1]
+        table = np.array([(p, b, at) for p, b, _, at in rows], dtype=np.float64).reshape(-1, 3)
+        return table[:, 0], table[:, 1], [decision for _, _, decision, _ in rows], table[:, 2]
+
+    def by_group(self, predictor: str, limit: int) -> dict[str, dict[str, tuple[int, int, int, int]]]:
+        """Of the latest decisions with known attributes: attribute → value → (n, approved, good, good approved)."""
+        rows = self._db.execute(
+            "SELECT g.attribute, g.value, count(*), sum(d.decision = 'approve'), "
+            "       sum(coalesce(d.bad = 0, 0)), sum(coalesce(d.bad = 0, 0) AND d.decision = 'approve') "
+            "FROM (SELECT id, decision, bad FROM decisions WHERE predictor = ? ORDER BY at DESC LIMIT ?) d "
+            "JOIN groups g ON g.id = d.id GROUP BY g.attribute, g.value",
+            (predictor, limit),
+        ).fetchall()
+        found: dict[str, dict[str, tuple[int, int, int, int]]] = {}
+        for attribute, value, n, approved, good, good_approved in rows:
+            found.setdefault(attribute, {})[value] = (n, approved, good, good_approved)
+        return found
+
+
+def _unusable(where: str, error: Exception) -> SerinusError:
+    return SerinusError(
+        "SRN-OUTCOMES-001",
+        f"the store of outcomes cannot be used ({error})",
+        where=where,
+        hint="Mend the disk or the permissions; logs are read on from where the store stopped.",
+    )
