@@ -42,6 +42,14 @@ format: $(STAMP) ## Format and mend what can be mended
 	@$(RUN)/ruff format .
 	@$(RUN)/ruff check --fix .
 
+# The messages' descriptors; the tool is not part of the environment, since only a change of protos/ needs it.
+.PHONY: protos
+protos: uv ## Compile serving/scorer/grpc/protos after a change of a .proto file
+	@$(UV) run --isolated --no-project --python .venv/bin/python --with grpcio-tools==1.81.1 --with "setuptools<81" \
+	  python -m grpc_tools.protoc -I serving/scorer/grpc/protos --include_imports \
+	  --descriptor_set_out=serving/scorer/grpc/protos/descriptors.binpb \
+	  $(sort $(notdir $(wildcard serving/scorer/grpc/protos/*.proto)))
+
 ##@ Measured
 .PHONY: bench-judges
 bench-judges: $(STAMP) ## Canary judges on the same traces: the named subset (SET=full for the whole grid)

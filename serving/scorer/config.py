@@ -17,6 +17,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     home: Path | None
     host: str
     port: int
+    grpc_port: int | None
     predictor: str
     model: str | None
     deployment: str
@@ -61,6 +62,12 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         type=_port,
         default=get("PREDICTIVE_UNIT_HTTP_SERVICE_PORT", "9000"),
         help="port to listen on; 0 asks the kernel (default: $PREDICTIVE_UNIT_HTTP_SERVICE_PORT or 9000)",
+    )
+    add(
+        "--grpc-port",
+        type=_port_or_off,
+        default=get("PREDICTIVE_UNIT_GRPC_SERVICE_PORT", "off"),
+        help='port for gRPC, 0 to ask the kernel, or "off" (default: $PREDICTIVE_UNIT_GRPC_SERVICE_PORT or off)',
     )
     add(
         "--predictor",
@@ -115,6 +122,10 @@ def _port(text: str) -> int:
     if not 0 <= value <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is not a port (0 to 65535)")
     return value
+
+
+def _port_or_off(text: str) -> int | None:
+    return None if text == "off" else _port(text)
 
 
 def _positive(text: str) -> int:

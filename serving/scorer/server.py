@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import uvicorn
@@ -32,6 +32,9 @@ from serving.scorer.metrics import Metrics
 from serving.scorer.payloads import NoPayloads, PayloadPoster
 from serving.scorer.service import Service
 from serving.scorer.workers import Workers
+
+if TYPE_CHECKING:
+    from serving.scorer.grpc.server import GrpcServer
 
 # Longer than Istio's 60 s pool and Envoy's usual settings: whoever pools
 # connections should be the one to close them, or it meets a reset.
@@ -134,9 +137,12 @@ async def _run(settings: Settings, home: Home, scorer: Scorer, listener: socket.
     tasks = [asyncio.create_task(recorder.run())]
     if poster is not None:
         tasks.append(asyncio.create_task(poster.run()))
-    server = _Server(app, settings)
-    say(ready=True, port=port, pid=os.getpid(), **identity.tags)
+    rpc = await _listen_for_grpc(settings, service, app)
+    server = _Server(app, settings, rpc)
+    ports = {"port": port} if rpc is None else {"port": port, "grpc_port": rpc.port}
+    say(ready=True, **ports, pid=os.getpid(), **identity.tags)
     await server.serve(sockets=[listener])
+    await server.grpc_stopped()
 
     for task in tasks[:1]:
         await _cancel(task)
@@ -155,10 +161,27 @@ async def _run(settings: Settings, home: Home, scorer: Scorer, listener: socket.
     return 0
 
 
+async def _listen_for_grpc(settings: Settings, service: Service, app: App) -> GrpcServer | None:
+    if settings.grpc_port is None:
+        return None
+    from serving.scorer.grpc.server import GrpcServer  # grpcio is 20 MB that plain HTTP need not load
+
+    return await GrpcServer.start(
+        service,
+        lambda: app.ready,
+        host=settings.host,
+        port=settings.grpc_port,
+        max_message=settings.max_body,
+    )
+
+
 class _Server(uvicorn.Server):
     """uvicorn with a drain of our own: its exit by the caught signal would not be 0."""
 
-    def __init__(self, app: App, settings: Settings) -> None:
+    def __init__(self, app: App, settings: Settings, rpc: GrpcServer | None) -> None:
+        self._rpc = rpc
+        self._drain_timeout = settings.drain_timeout
+        self._rpc_stopping: asyncio.Task[None] | None = None
         self._app = app
         self._grace = settings.drain_grace
         self._draining: asyncio.Task[None] | None = None
@@ -208,12 +231,24 @@ class _Server(uvicorn.Server):
     async def _drain(self) -> None:
         """Accept no connection, close each with its next answer, then shut down."""
         self._app.draining = True
+        if self._rpc is not None:
+            self._rpc.draining()
+            self._rpc_stopping = asyncio.create_task(self._rpc.stop(self._grace, self._drain_timeout))
         for server in getattr(self, "servers", []):
             server.close()
         deadline = time.monotonic() + self._grace
         while self.server_state.connections and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         self.should_exit = True
+
+    async def grpc_stopped(self) -> None:
+        """Wait until gRPC's open calls have ended too; a second signal has them cut off."""
+        if self._rpc is None:
+            return
+        if self._rpc_stopping is not None and not self.force_exit:
+            await self._rpc_stopping
+        else:
+            await self._rpc.stop(0, 0)
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

@@ -1,0 +1,137 @@
+"""The Seldon V1 protocol over gRPC: the codec for ``SeldonMessage``, and the other messages of a model.
+
+A message becomes the document that the JSON protocol would have carried and is
+read by the same rules (``v1``), so that both refuse the same things in the same
+words.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from serinus.model import Answer, Vectorizer
+from serinus.model.answers import Answers
+from serving.scorer import v1
+from serving.scorer.grpc import body as bodies
+from serving.scorer.grpc import messages as pb
+from serving.scorer.grpc.body import Body, as_message
+from serving.scorer.grpc.values import plain, plain_list, put
+from serving.scorer.identity import Identity
+from serving.scorer.refusal import bad
+from serving.scorer.rows import Parsed
+
+PROTOCOL: str = v1.PROTOCOL
+
+
+def decode(body: Body, vectorizer: Vectorizer) -> Parsed:
+    """Rows of a prediction request. Raises ``Refusal`` (400) naming the field."""
+    message = body.message
+    form = message.WhichOneof("data_oneof")
+    if form in ("binData", "strData", "customData"):
+        raise bad(form, "is not supported; give data (ndarray or tensor) or jsonData")
+    if form == "data" and message.data.WhichOneof("data_oneof") == "tftensor":
+        raise bad("data.tftensor", "is not supported; give ndarray or tensor")
+    document: dict[str, Any] = {"meta": {"puid": message.meta.puid}}
+    if form is not None:
+        document[form] = _content(message, form)
+    return v1.read(as_message(msgspec.convert, document, v1.Message), vectorizer)
+
+
+def _content(message: pb.Message, form: str) -> Any:
+    if form == "data":
+        return _data(message.data)
+    if form == "jsonData":
+        return plain(message.jsonData)
+    if form == "strData":
+        return message.strData
+    return base64.b64encode(getattr(message, form)).decode()
+
+
+def _data(data: pb.Message) -> dict[str, Any]:
+    document: dict[str, Any] = {"names": list(data.names)} if data.names else {}
+    form = data.WhichOneof("data_oneof")
+    if form == "ndarray":
+        document["ndarray"] = plain_list(data.ndarray)
+    elif form == "tensor":
+        document["tensor"] = {"shape": list(data.tensor.shape), "values": list(data.tensor.values)}
+    elif form == "tftensor":
+        document["tftensor"] = base64.b64encode(data.tftensor).decode()
+    return document
+
+
+def document(message: pb.Message) -> dict[str, Any]:
+    """A ``SeldonMessage`` as its JSON form; NaN is for the encoder to turn into null."""
+    made: dict[str, Any] = {}
+    if message.HasField("meta"):
+        meta = message.meta
+        made["meta"] = {"puid": meta.puid, "tags": {name: plain(value) for name, value in meta.tags.items()}}
+    form = message.WhichOneof("data_oneof")
+    if form is not None:
+        made[form] = _content(message, form)
+    return made
+
+
+def encode(
+    answers: Sequence[Answer] | Answers, parsed: Parsed, request_id: str, identity: Identity
+) -> pb.Message:
+    """The answer: probabilities in ``data``, decisions with reasons in ``meta.tags.decisions``."""
+    message = pb.SeldonMessage()
+    message.meta.puid = request_id
+    tags = message.meta.tags
+    for name, value in {**identity.tags, **parsed.notes}.items():
+        put(tags[name], value)
+    rows = list(answers)
+    put(tags["decisions"], msgspec.to_builtins(rows))
+    message.data.names.append("probability")
+    add = message.data.ndarray.values.add
+    for answer in rows:
+        add().list_value.values.add().number_value = answer.probability
+    return message
+
+
+def encode_error(status: int, message: str) -> str:
+    """What becomes the status message of the call."""
+    return message
+
+
+def size(body: Body) -> int:
+    """Bytes of a request."""
+    return bodies.size(body)
+
+
+def payload(body: Body | pb.Message) -> bytes:
+    """A request or an answer as the JSON that the drift monitor reads."""
+    return msgspec.json.encode(document(body.message if isinstance(body, Body) else body))
+
+
+# --- feedback and metadata -------------------------------------------------
+
+
+def feedback(message: pb.Message) -> bytes:
+    """A ``Feedback`` message in its JSON form.
+
+    Protobuf does not tell a reward of 0 from none: beside a truth it means
+    none, alone it is the outcome.
+    """
+    parts = {name: getattr(message, name) for name in ("request", "response", "truth")}
+    made: dict[str, Any] = {name: document(part) for name, part in parts.items() if message.HasField(name)}
+    if message.reward or "truth" not in made:
+        made["reward"] = message.reward
+    return msgspec.json.encode(made)
+
+
+def metadata(document: bytes) -> pb.Message:
+    """Seldon's model metadata from its JSON form, as ``GET /metadata`` gives it."""
+    given = msgspec.json.decode(document)
+    made = pb.SeldonModelMetadata(
+        name=given["name"], versions=given["versions"], platform=given["platform"], custom=given["custom"]
+    )
+    for side in ("inputs", "outputs"):
+        for tensor in given[side]:
+            added = getattr(made, side).add(messagetype=tensor["messagetype"])
+            put(added.schema, tensor["schema"])
+    return made
