@@ -135,14 +135,9 @@ class Detector:
     def _quality(self, evidence: Evidence, sketch: Sketch, counts: Ints, stratum: int) -> dict[str, bytes]:
         s, read = self.shares, self._read(evidence)
         present = self.columns.totals(counts)
-        hits, rows = np.empty(len(s.streams)), np.empty(len(s.streams))
-        for k, (i, kind) in enumerate(s.streams):
-            if kind == "refused":
-                hits[k], rows[k] = sketch.refused, sketch.rows
-                continue
-            hits[k] = getattr(sketch, kind)[i]
-            absent = sketch.missing[i] + sketch.unknown[i]
-            rows[k] = present[i] if kind == "outside" else present[i] + absent
+        absent = np.array([sketch.missing, sketch.unknown])
+        hits = np.array([*sketch.missing, *sketch.unknown, *sketch.outside, sketch.refused])[s.hits_at]
+        rows = np.concatenate([present, present + absent.sum(axis=0), [sketch.rows]])[s.rows_at]
         share = np.minimum(1 / self.plan.dependence, self.plan.most_rows / np.maximum(rows, 1.0))
         gain = hits[:, None] * s.hit[stratum] + (rows - hits)[:, None] * s.miss[stratum]
         logs = np.clip(read.shares + share[:, None] * gain, 0.0, s.ceiling)

@@ -96,6 +96,12 @@ class Shares:
                 self.streams.append((i, "unknown"))
             else:
                 self.streams.append((i, "outside"))
+        size = len(baseline.columns)
+        offsets = {"missing": 0, "unknown": size, "outside": 2 * size, "refused": 3 * size}
+        # Where a stream's hits lie in (missing, unknown, outside, refused), and its rows in (values, rows, all rows).
+        self.hits_at = np.array([offsets[kind] + max(i, 0) for i, kind in self.streams])
+        rows_at = {"missing": size, "unknown": size, "outside": 0, "refused": 2 * size}
+        self.rows_at = np.array([rows_at[kind] + max(i, 0) for i, kind in self.streams])
         tail = plan.reference_error / (len(self.streams) * baseline.strata)
         self.reference = np.zeros((baseline.strata, len(self.streams)))
         self.null = np.zeros_like(self.reference)
