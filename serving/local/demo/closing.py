@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from rich.table import Table
 
+from serinus.errors import SerinusError
 from serinus.home import Home, atomic_write
 from serinus.registry import Registry
 from serving.local.demo.recording import Moment, Recording
@@ -56,6 +57,10 @@ class Closing:
         if not recording.ok:
             text += f"  (expected {recording.expected} {recording.expected_culprit or ''})"
         self._rows.append((recording.ok, recording.title, text))
+
+    def untold(self, title: str, error: SerinusError) -> None:
+        """A story that could not begin: its candidate was not made."""
+        self._rows.append((False, title, f"no candidate: {error.code} {error.what}"))
 
     def silence(self, quiet: bool, text: str) -> None:
         """Before the shift: a monitor that also cries on clean traffic has noticed nothing."""

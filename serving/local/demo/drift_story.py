@@ -30,8 +30,14 @@ async def drift_story(
     builder: str,
     approver: str,
     timeout: float,
+    patience: float,
 ) -> None:
-    """Follow the shift to its verdict, the alert, the new version, and that version's canary."""
+    """Follow the shift to its verdict, the alert, the new version, and that version's canary.
+
+    Args:
+        timeout: seconds for each wait but one.
+        patience: seconds for retraining itself.
+    """
     assert platform.champion is not None
     model = platform.champion.model
     watch = Watch(platform, screen, home, model)
@@ -55,7 +61,7 @@ async def drift_story(
         closing.drift(noticed=True, alerted=False, version=None, moments=watch.moments)
         return
     watch.tell(f"{alerted}; the pipeline runs again, on data that hold the new weeks and their labels")
-    version = await watch.until_version(newest, traffic, timeout)
+    version = await watch.until_version(newest, traffic, patience)
     if isinstance(version, str):
         watch.tell(version)
         closing.drift(noticed=True, alerted=True, version=None, moments=watch.moments)

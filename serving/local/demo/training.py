@@ -87,7 +87,11 @@ class Kitchen:
 
     async def serve(self, name: str) -> dict[str, Any]:
         """The candidate's result, once trained. Raises what its pipeline ended with."""
-        return await asyncio.shield(self._made[name])
+        made = self._made[name]
+        await asyncio.wait({made, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        if not made.done():
+            self._task.result()  # raises what ended the training of all
+        return made.result()
 
     async def close(self) -> None:
         """Stop training."""

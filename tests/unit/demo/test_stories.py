@@ -84,6 +84,18 @@ def test_a_gate_that_lets_the_biased_model_pass_fails_the_demo(tmp_path: Path) -
     assert closing.summary("credit") is False
 
 
+def test_a_candidate_that_could_not_be_made_fails_the_demo_and_is_named(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    closing = Closing(home, Screen(tmp_path / "demo.log"))
+    closing.story(recording())
+    closing.untold(
+        "a good candidate", SerinusError("SRN-GATE-001", "it does not reach 1 of 14 demands", hint="")
+    )
+    assert closing.summary("credit") is False
+    said = (home.reports / "summary.json").read_text()
+    assert "no candidate: SRN-GATE-001 it does not reach" in said
+
+
 def test_a_report_escapes_what_it_shows_and_is_reproducible(tmp_path: Path) -> None:
     first = write_report(recording(), tmp_path / "a").read_text()
     assert "a candidate &lt;that&gt; errs" in first
