@@ -11,8 +11,11 @@ Pure: no clock, no I/O. ``docs/drift.md`` derives the guarantee and says for whi
 """
 
 from .bins import SCORE, Baseline, Column, build_baseline
+from .concept import Concept, ConceptEvidence, ConceptPlan, ConceptReport, Validation, validated
 from .detector import Detector
 from .effects import Effect, between, effect
+from .pairs import PairDetector, PairEvidence, PairReport
+from .performance import Figure, Performance, estimate, realised
 from .sketch import Sketch, Tally, decode, empty
 from .types import ColumnReport, Evidence, Plan, Report, ShareReport
 
@@ -21,17 +24,30 @@ __all__ = [
     "Baseline",
     "Column",
     "ColumnReport",
+    "Concept",
+    "ConceptEvidence",
+    "ConceptPlan",
+    "ConceptReport",
     "Detector",
     "Effect",
     "Evidence",
+    "Figure",
+    "PairDetector",
+    "PairEvidence",
+    "PairReport",
+    "Performance",
     "Plan",
     "Report",
     "ShareReport",
     "Sketch",
     "Tally",
+    "Validation",
     "between",
     "build_baseline",
     "decode",
     "effect",
     "empty",
+    "estimate",
+    "realised",
+    "validated",
 ]
