@@ -89,7 +89,8 @@ def test_a_candidate_that_could_not_be_made_fails_the_demo_and_is_named(tmp_path
     closing = Closing(home, Screen(tmp_path / "demo.log"))
     closing.story(recording())
     closing.untold(
-        "a good candidate", SerinusError("SRN-GATE-001", "it does not reach 1 of 14 demands", hint="")
+        "a good candidate",
+        SerinusError("SRN-GATE-001", "it does not reach 1 of 14 demands", hint="Improve it."),
     )
     assert closing.summary("credit") is False
     said = (home.reports / "summary.json").read_text()
