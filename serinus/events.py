@@ -2,12 +2,16 @@
 
 CloudEvents 1.0 in JSON form, hash-chained where stored. It holds the vector
 that was scored and the digest of the model that scored it, never a protected
-attribute: those are not features, and only features reach the scorer.
+attribute: those are not features, and only features reach the scorer. A
+category stands in the vector as the number of its level, so no text that a
+caller sent is in the event but the request id. The outcome that comes back
+later is here too, since it is joined to the decision by that id.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -45,23 +49,93 @@ class DecisionEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     datacontenttype: Literal["application/json"] = "application/json"
 
 
-_encoder = msgspec.json.Encoder()
+class Feedback(msgspec.Struct, frozen=True, kw_only=True):
+    """One outcome as a scorer keeps it: a JSON object a line.
+
+    Attributes:
+        request_id: of the decision it belongs to.
+        time: when it arrived, RFC 3339 in UTC.
+        predictor: the scorer that took it, which need not be the one that decided.
+        reward: Seldon's number for the whole request.
+        truth: the values sent, row by row.
+    """
+
+    request_id: str
+    time: str
+    predictor: str
+    reward: float | None = None
+    truth: list[list[float | int | str | bool | None]] | None = None
 
 
-class DecisionLog:
-    """One writer's decisions, hash-chained, in one file. Raises as ``ChainWriter``."""
+class _Scored(msgspec.Struct):
+    """The part of ``Decision`` that differs from one to the next, in its order."""
 
-    def __init__(self, path: Path) -> None:
-        self._writer = ChainWriter(path)
-        self.path = path
+    score: float
+    probability: float
+    decision: str
+    reasons: Sequence[ReasonCode]
+    features: Sequence[float]
 
-    def append(self, events: Sequence[DecisionEvent], *, durable: bool = True) -> None:
-        """Write a batch; with ``durable`` it is on the disk on return. Raises ``SRN-AUDIT-002``."""
-        self._writer.append([_encoder.encode(event) for event in events], durable=durable)
 
-    def close(self) -> None:
-        """Release the file."""
-        self._writer.close()
+_encode = msgspec.json.Encoder().encode
+
+
+class DecisionEncoder:
+    """Writes decisions of one scorer as JSON, byte for byte as msgspec writes a ``DecisionEvent``.
+
+    What all of them share is encoded once; a decision of 30 features then costs
+    about 4 microseconds.
+    """
+
+    def __init__(self, *, model: str, version: int, digest: str, predictor: str) -> None:
+        source = _encode(f"/models/{model}/predictors/{predictor}")
+        constant = _encode({"model": model, "version": version, "digest": digest, "predictor": predictor})
+        self._before_time = b',"source":' + source + b',"time":"'
+        self._after_time = b'Z","data":' + constant[:-1] + b","
+        self._end = b',"type":"%b","specversion":"1.0","datacontenttype":"application/json"}' % (
+            DECISION_TYPE.encode()
+        )
+        self._second = -1
+        self._stamp = b""
+
+    def __call__(
+        self,
+        event_id: str,
+        at: float,
+        score: float,
+        probability: float,
+        decision: str,
+        reasons: Sequence[ReasonCode],
+        features: list[float],
+    ) -> bytes:
+        """One event's JSON.
+
+        Args:
+            at: seconds since the epoch.
+            features: the encoded vector; NaN, which is missing, becomes null.
+        """
+        second = int(at)
+        if second != self._second:
+            self._stamp = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
+            self._second = second
+        scored = _encode(_Scored(score, probability, decision, reasons, features))
+        return b'{"id":%b%b%b.%06d%b%b%b' % (
+            _encode(event_id),
+            self._before_time,
+            self._stamp,
+            int((at - second) * 1e6),
+            self._after_time,
+            scored[1:],
+            self._end,
+        )
+
+
+class DecisionLog(ChainWriter):
+    """One writer's decisions, hash-chained, in a file and its closed segments. Raises as ``ChainWriter``."""
+
+    def extend(self, events: Sequence[DecisionEvent], *, durable: bool = True) -> None:
+        """Write whole events; with ``durable`` they are on the disk on return. Raises ``SRN-AUDIT-002``."""
+        self.append([_encode(event) for event in events], durable=durable)
 
 
 def read_decisions(path: Path) -> Iterator[DecisionEvent]:

@@ -110,6 +110,8 @@ class App:
         body = await self._body(headers, receive)
         raw_id = headers.get(b"seldon-puid")
         reply = self._service.feedback(body, raw_id.decode("latin-1") if raw_id is not None else None)
+        if not isinstance(reply, Reply):
+            reply = await reply
         await self._reply(send, reply)
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:

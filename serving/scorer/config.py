@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+from serinus.durations import parse_duration
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +26,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     explain: Literal["always", "adverse", "sampled", "never"]
     explain_sample: float
-    log: Path | None
+    log: str | None
+    durability: Literal["strict", "relaxed"]
+    log_interval: float
+    log_rotate_bytes: int | None
+    log_rotate_every: float | None
     feedback: Path | None
     payload_url: str | None
     payload_mode: Literal["all", "request", "response"]
@@ -101,7 +107,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         default=get("SERINUS_EXPLAIN_SAMPLE", "0.02"),
         help="share of approved answers with reasons under --explain sampled (default: 0.02)",
     )
-    add("--log", type=Path, help="decision log (default: <home>/decisions/<model>-<predictor>.jsonl)")
+    _add_log(add, get)
     add("--feedback", type=Path, help="outcomes sent back (default: <home>/decisions/<model>.feedback.jsonl)")
     add("--payload-url", help="drift monitor that gets requests and answers as CloudEvents")
     add("--payload-mode", choices=("all", "request", "response"), default="all", help="which of them it gets")
@@ -115,6 +121,69 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         help="seconds kept-alive connections are still answered after SIGTERM, each closed with its answer",
     )
     return msgspec.convert(vars(parser.parse_args(arguments)), Settings)
+
+
+def _add_log(add: Callable[..., object], get: Callable[..., str | None]) -> None:
+    add(
+        "--log",
+        default=get("SERINUS_LOG"),
+        help="decision log: a file, kafka://host:port/topic, or none, for measuring only "
+        "(default: $SERINUS_LOG or <home>/decisions/<model>-<predictor>.jsonl)",
+    )
+    add(
+        "--durability",
+        choices=("strict", "relaxed"),
+        default=get("SERINUS_DURABILITY", "relaxed"),
+        help="strict: an answer leaves when its decision is on the disk; relaxed: it does not wait "
+        "(default: $SERINUS_DURABILITY or relaxed)",
+    )
+    add(
+        "--log-interval",
+        type=_interval,
+        default=get("SERINUS_LOG_INTERVAL", "50ms"),
+        help="how often relaxed writes and syncs (default: $SERINUS_LOG_INTERVAL or 50ms)",
+    )
+    add(
+        "--log-rotate-bytes",
+        type=_bytes,
+        default=get("SERINUS_LOG_ROTATE_BYTES", "never"),
+        help="begin a new segment at this size, such as 256MiB (default: $SERINUS_LOG_ROTATE_BYTES or never)",
+    )
+    add(
+        "--log-rotate-every",
+        type=_every,
+        default=get("SERINUS_LOG_ROTATE_EVERY", "never"),
+        help="begin a new segment at this age, such as 1d (default: $SERINUS_LOG_ROTATE_EVERY or never)",
+    )
+
+
+def _interval(text: str) -> float:
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if not 0.001 <= seconds <= 60:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1ms and 60s")
+    return seconds
+
+
+def _every(text: str) -> float | None:
+    if text == "never":
+        return None
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _bytes(text: str) -> int | None:
+    if text == "never":
+        return None
+    number = text.rstrip("KMGiB")
+    unit = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}.get(text[len(number) :])
+    if unit is None or not number.isdecimal() or int(number) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a size such as 65536, 512KiB, 256MiB or 1GiB")
+    return int(number) * unit
 
 
 def _port(text: str) -> int:

@@ -20,16 +20,14 @@ import uvloop
 
 from serinus.bundle import Keyring, open_bundle
 from serinus.errors import SerinusError
-from serinus.events import DecisionLog
 from serinus.home import Home, find_home
 from serinus.scoring import Scorer
 from serving.scorer.app import App
 from serving.scorer.config import Settings
-from serving.scorer.decisions import Recorder
-from serving.scorer.feedback import FeedbackFile
 from serving.scorer.identity import Identity
 from serving.scorer.metrics import Metrics
 from serving.scorer.payloads import NoPayloads, PayloadPoster
+from serving.scorer.recording import Recording
 from serving.scorer.service import Service
 from serving.scorer.workers import Workers
 
@@ -112,9 +110,8 @@ async def _run(settings: Settings, home: Home, scorer: Scorer, listener: socket.
     )
     features = scorer.vectorizer.names
     metrics = Metrics(identity, [features[k] for k in scorer.vectorizer.categorical])
-    log = DecisionLog(settings.log or home.decisions / f"{identity.model}-{identity.predictor}.jsonl")
-    feedback = FeedbackFile(settings.feedback or home.decisions / f"{identity.model}.feedback.jsonl")
-    recorder = Recorder(log, identity, now=time.time, report=_report)
+    recording = Recording(settings, home, identity, _report)
+    recorder = recording.recorder
     poster = None
     if settings.payload_url is not None:
         source = f"http://{settings.host}:{port}/"
@@ -125,7 +122,7 @@ async def _run(settings: Settings, home: Home, scorer: Scorer, listener: socket.
         metrics,
         recorder,
         poster or NoPayloads(),
-        feedback,
+        recording.feedback,
         now=time.time,
         explain=settings.explain,
         sample=settings.explain_sample,
@@ -153,8 +150,7 @@ async def _run(settings: Settings, home: Home, scorer: Scorer, listener: socket.
         _report(_lost(recorder.pending, error))
         return 1
     finally:
-        log.close()
-        feedback.close()
+        recording.close()
     if poster is not None:
         await poster.flush(min(2.0, settings.drain_timeout))
         await _cancel(tasks[1])

@@ -18,12 +18,12 @@ from serinus.scoring import Explain, Scorer
 from serving.scorer import feedback as feedbacks
 from serving.scorer import v1, v2
 from serving.scorer.decisions import Recorder
-from serving.scorer.feedback import FeedbackSink
+from serving.scorer.feedback import Feedback, FeedbackSink
 from serving.scorer.identity import Identity
 from serving.scorer.metrics import Metrics
 from serving.scorer.payloads import FEEDBACK, REQUEST, RESPONSE, PayloadSink
 from serving.scorer.refusal import Refusal
-from serving.scorer.rows import Parsed, Place, checked_id
+from serving.scorer.rows import After, Parsed, Place, checked_id
 from serving.scorer.workers import Workers
 
 Policy = Literal["always", "adverse", "sampled", "never"]
@@ -240,9 +240,24 @@ class Service:
         self, reply: Reply, parsed: Parsed, answers: Sequence[Answer] | Answers
     ) -> Reply | Awaitable[Reply]:
         """Recorded before it is sent: no answer leaves that the log does not hold."""
-        kept = cast("Any", self.recorder).record(reply.request_id, parsed.rows, answers)
+        kept = self.recorder.record(reply.request_id, parsed.rows, answers)
+        if kept is not None:
+            return self._stored(kept, reply, parsed, answers)
         self.metrics.answers(answers, parsed.unknown)
-        return reply if kept is None else _after(kept, reply)
+        return reply
+
+    async def _stored(
+        self, kept: Awaitable[None], reply: Reply, parsed: Parsed, answers: Sequence[Answer] | Answers
+    ) -> Reply:
+        try:
+            await kept
+        except SerinusError as error:
+            # Reported once by the recorder, not once a request.
+            raise Refusal(
+                503, "", f"the decision could not be recorded ({error.code}), so it is not given; try again"
+            ) from error
+        self.metrics.answers(answers, parsed.unknown)
+        return reply
 
     async def _in_thread(self, codec: Codec, body: Any, request_id: str, deadline: float | None) -> Reply:
         assert self._workers is not None
@@ -272,7 +287,7 @@ class Service:
         found = self._enricher.rows(parsed.records, parsed.place)
         if isawaitable(found):
             return self._awaited(codec, parsed, request_id, deadline, found)
-        return self._recorded(*self._scored(codec, _merged(parsed, found), request_id))
+        return _remembered(found, self._recorded(*self._scored(codec, _merged(parsed, found), request_id)))
 
     async def _awaited(
         self, codec: Codec, parsed: Parsed, request_id: str, deadline: float | None, found: Awaitable[Parsed]
@@ -280,28 +295,56 @@ class Service:
         rows = await found
         if deadline is not None:
             self._in_time(deadline)
-        made = self._recorded(*self._scored(codec, _merged(parsed, rows), request_id))
+        made = _remembered(rows, self._recorded(*self._scored(codec, _merged(parsed, rows), request_id)))
         return made if isinstance(made, Reply) else await made
 
     def _sampled(self, request_id: str) -> Explain:
         """By the id's hash, so that a repeated or replayed request gets the same answer."""
         return "always" if zlib.crc32(request_id.encode()) < self._sampled_below else "adverse"
 
-    def feedback(self, body: bytes, header_id: str | None) -> Reply:
-        """Keep an outcome. Never raises."""
+    def feedback(self, body: bytes, header_id: str | None) -> Reply | Awaitable[Reply]:
+        """Keep an outcome. Never raises, nor does what it returns where the disk must be waited for."""
         request_id = ""
         try:
             request_id = checked_id(header_id, "Seldon-Puid") if header_id is not None else ""
             kept = feedbacks.decode(body, request_id or None, self.identity.predictor, self._now)
-            feedbacks.keep(self._feedback, kept)
+            waiting = feedbacks.keep(self._feedback, kept)
         except Refusal as refusal:
             return Reply(refusal.status, V1.encode_error(refusal.status, str(refusal)), request_id)
+        if waiting is None:
+            return self._kept(kept, body)
+        return self._kept_later(waiting, kept, body)
+
+    async def _kept_later(self, waiting: Awaitable[None], kept: Feedback, body: bytes) -> Reply:
+        try:
+            await waiting
+        except Refusal as refusal:
+            return Reply(refusal.status, V1.encode_error(refusal.status, str(refusal)), kept.request_id)
+        return self._kept(kept, body)
+
+    def _kept(self, kept: Feedback, body: bytes) -> Reply:
         self._payloads.offer(FEEDBACK, kept.request_id, V1.PROTOCOL, body)
         return Reply(200, msgspec.json.encode({"meta": {"puid": kept.request_id}}), kept.request_id)
 
 
-async def _after(kept: Awaitable[None], reply: Reply) -> Reply:
-    await kept
+def _remembered(parsed: Parsed, made: Reply | Awaitable[Reply]) -> Reply | Awaitable[Reply]:
+    """Once the decision is recorded, its event may enter the histories."""
+    if parsed.after is None:
+        return made
+    if not isinstance(made, Reply):
+        return _remembered_later(parsed.after, made)
+    added = parsed.after(made.request_id)
+    return made if added is None else _then(added, made)
+
+
+async def _remembered_later(after: After, made: Awaitable[Reply]) -> Reply:
+    reply = await made
+    added = after(reply.request_id)
+    return reply if added is None else await _then(added, reply)
+
+
+async def _then(added: Awaitable[None], reply: Reply) -> Reply:
+    await added
     return reply
 
 

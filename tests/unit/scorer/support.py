@@ -14,12 +14,13 @@ from serinus.bundle import Bundle
 from serinus.errors import SerinusError
 from serinus.scoring import Scorer
 from serving.scorer.app import App
-from serving.scorer.decisions import MemorySink, Recorder
+from serving.scorer.decisions import Recorder
 from serving.scorer.feedback import FeedbackMemory
 from serving.scorer.identity import Identity
 from serving.scorer.metrics import Metrics
 from serving.scorer.payloads import PayloadMemory
 from serving.scorer.service import Policy, Service
+from serving.scorer.sinks import MemorySink
 from serving.scorer.workers import Workers
 from tests.support.bundles import small_bundle
 

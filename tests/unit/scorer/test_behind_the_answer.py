@@ -4,75 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from serinus.errors import SerinusError
-from serinus.events import DecisionEvent, DecisionLog, read_decisions, verify_decisions
-from serinus.model import Answer
-from serving.scorer.decisions import MemorySink, Recorder
 from serving.scorer.feedback import FeedbackFile
 from serving.scorer.identity import Identity
 from serving.scorer.payloads import REQUEST, PayloadPoster
-from tests.unit.scorer.support import GOOD, NOW, rig, v1
+from tests.unit.scorer.support import GOOD, rig, v1
 
 IDENTITY = Identity(
     model="small", version=1, digest="sha256:0", predictor="canary", deployment="shop", namespace="ns"
 )
-ANSWER = Answer(score=0.1, probability=0.2, decision="approve")
-ROW = np.array([[1.0, np.nan]])
-
-
-class Failing(MemorySink):
-    """Refuses until ``mended``."""
-
-    mended = False
-
-    def append(self, events: Sequence[DecisionEvent], *, durable: bool = True) -> None:
-        if not self.mended:
-            raise SerinusError("SRN-AUDIT-002", "the log cannot be written", hint="Free space.")
-        super().append(events, durable=durable)
 
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():
             await asyncio.sleep(0.002)
-
-
-def test_decisions_reach_the_file_in_order_and_the_chain_verifies(tmp_path: Path) -> None:
-    log = DecisionLog(tmp_path / "log.jsonl")
-    recorder = Recorder(log, IDENTITY, now=lambda: NOW)
-    for i in range(2500):
-        recorder.record(f"r{i}", ROW, [ANSWER])
-    assert recorder.write() == 2500
-    assert recorder.pending == 0
-    assert [event.id for event in read_decisions(log.path)] == [f"r{i}" for i in range(2500)]
-    assert verify_decisions(log.path)[0] == 2500
-
-
-def test_a_failed_write_loses_nothing_is_reported_once_and_catches_up() -> None:
-    sink, reports = Failing(), list[SerinusError]()
-    recorder = Recorder(sink, IDENTITY, now=lambda: NOW, interval=0.001, limit=3, report=reports.append)
-
-    async def story() -> None:
-        task = asyncio.create_task(recorder.run())
-        recorder.record("a", ROW, [ANSWER])
-        recorder.record("b", np.vstack([ROW, ROW]), [ANSWER, ANSWER])
-        await until(lambda: bool(reports))
-        assert recorder.full
-        sink.mended = True
-        await until(lambda: recorder.pending == 0)
-        task.cancel()
-
-    asyncio.run(story())
-    assert [event.id for event in sink.events] == ["a", "b.0", "b.1"]
-    assert len(reports) == 1
-    assert not recorder.full
 
 
 class Monitor:

@@ -1,0 +1,71 @@
+"""From the flags to an open decision log and feedback file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from serinus.errors import SerinusError
+from serinus.events import DecisionLog
+from serinus.home import Home
+from serving.scorer.config import Settings
+from serving.scorer.decisions import NoRecorder, Recorder
+from serving.scorer.feedback import FeedbackFile
+from serving.scorer.identity import Identity
+from serving.scorer.sinks import DecisionSink
+
+
+class Recording:
+    """What one scorer keeps: its decisions and the outcomes sent to it.
+
+    Raises:
+        SerinusError: ``SRN-AUDIT-001`` another process writes this log, ``-002`` it
+            cannot be written, ``-003`` its end is broken; ``SRN-SCORER-006`` the
+            feedback file, ``-007``, ``-008`` the Kafka topic.
+    """
+
+    def __init__(
+        self, settings: Settings, home: Home, identity: Identity, report: Callable[[SerinusError], None]
+    ) -> None:
+        self._sink: DecisionSink | None = None
+        if settings.log == "none":
+            self.recorder: Recorder = NoRecorder()
+        else:
+            self._sink = _sink(settings, home, identity)
+            self.recorder = Recorder(
+                self._sink,
+                identity,
+                now=time.time,
+                durability=settings.durability,
+                interval=settings.log_interval,
+                report=report,
+            )
+        path = settings.feedback or home.decisions / f"{identity.model}.feedback.jsonl"
+        try:
+            self.feedback = FeedbackFile(path, durability=settings.durability, interval=settings.log_interval)
+        except OSError as error:
+            self.close()
+            raise SerinusError(
+                "SRN-SCORER-006",
+                f"the feedback file cannot be opened ({error.strerror})",
+                where=str(path),
+                hint="Mend the permissions, or give another file with --feedback.",
+            ) from error
+
+    def close(self) -> None:
+        """Release the files; the recorder has written by then."""
+        if self._sink is not None:
+            self._sink.close()
+        if hasattr(self, "feedback"):
+            self.feedback.close()
+
+
+def _sink(settings: Settings, home: Home, identity: Identity) -> DecisionSink:
+    writer = f"{identity.model}-{identity.predictor}"
+    if settings.log is not None and settings.log.startswith("kafka://"):
+        from serving.scorer.kafka import open_kafka  # an extra that the file does not need
+
+        return open_kafka(settings.log, home.decisions, writer)
+    path = Path(settings.log) if settings.log else home.decisions / f"{writer}.jsonl"
+    return DecisionLog(path, rotate_bytes=settings.log_rotate_bytes, rotate_every=settings.log_rotate_every)

@@ -1,0 +1,63 @@
+"""Where decisions are kept: the port, and the sink of tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from serinus.chain import GENESIS, Entry
+from serinus.events import DecisionEvent
+
+
+class DecisionSink(Protocol):
+    """The end of one writer's chain (``serinus.events.DecisionLog``, ``kafka.KafkaLog``).
+
+    Attributes:
+        seq: number of the last entry stored, 0 before the first.
+        head: its hash.
+    """
+
+    seq: int
+    head: str
+
+    def write(self, lines: Sequence[bytes], seq: int, head: str) -> None:
+        """Store chained lines that follow ``head``, durably and all or none.
+
+        Raises:
+            SerinusError: it cannot. The caller may come again with the same
+                lines, or drop them and go on from ``seq`` and ``head``.
+        """
+        ...
+
+    def probe(self) -> None:
+        """See whether it would take lines. Raises SerinusError if not."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class MemorySink:
+    """Keeps decoded events, for tests."""
+
+    def __init__(self) -> None:
+        self.events: list[DecisionEvent] = []
+        self.seq, self.head = 0, GENESIS
+
+    def write(self, lines: Sequence[bytes], seq: int, head: str) -> None:
+        """Keep the events; refuses lines that do not follow."""
+        if seq - len(lines) != self.seq:
+            raise ValueError(f"lines up to {seq} do not follow {self.seq}")
+        for line in lines:
+            entry = msgspec.json.decode(line, type=Entry)
+            self.events.append(msgspec.json.decode(entry.body, type=DecisionEvent))
+        self.seq, self.head = seq, head
+
+    def probe(self) -> None:
+        """Always well."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
