@@ -14,6 +14,8 @@ import numpy as np
 from .bins import Column, Floats
 from .laws import chi_square_isf
 
+_UNBOUNDED = 1e300
+
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """The distance of a sample from the reference.
@@ -74,22 +76,72 @@ def between(
     effective: float | None = None,
 ) -> Effect | None:
     """The effect of ``counts`` against other counts in the same bins; None if either holds less than ``minimum``."""
-    n, m = float(counts.sum()), float(reference.sum())
-    worth = n if effective is None else min(effective, n)
-    if worth < minimum or m < minimum:
-        return None
-    p, q = _shares(reference, m), _shares(counts, n)
-    middle = (p + q) / 2
-    js = 0.5 * float(np.sum(p * np.log2(p / middle)) + np.sum(q * np.log2(q / middle)))
-    return Effect(
-        n=worth,
-        reference_n=int(m),
-        psi=float(np.sum((q - p) * np.log(q / p))),
-        psi_null=psi_null(m, worth, int(np.count_nonzero(reference + counts)), quantile),
-        kl=float(np.sum(q * np.log(q / p))),
-        js=math.sqrt(max(0.0, js)),
-        wasserstein=None if column.kind == "category" else _wasserstein(column, reference / m, counts / n),
+    found = Yardsticks((column,)).effects(
+        reference, counts, np.array([effective or np.inf]), minimum, quantile
     )
+    return found[0]
+
+
+class Yardsticks:
+    """The geometry of several columns, whose cells lie end to end: all their effects are taken at once."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        sizes = [column.cells for column in columns]
+        self.starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+        self.owner = np.repeat(np.arange(len(columns)), sizes)
+        self.sizes = np.asarray(sizes, np.float64)
+        self.numbers = [column.kind == "number" for column in columns]
+        self.widths = np.concatenate([_widths(column) for column in columns])
+
+    def sums(self, cells: Floats) -> Floats:
+        """Sums by column."""
+        return np.add.reduceat(cells, self.starts)
+
+    def effects(
+        self, reference: Floats, counts: Floats, worth: Floats, minimum: float, quantile: float = 0.99
+    ) -> list[Effect | None]:
+        """The effect of ``counts`` (all cells) in each column; None where a side holds less than ``minimum``.
+
+        ``worth`` (columns,) bounds the number of values that the counts are taken to be.
+        """
+        m, n = self.sums(reference), self.sums(counts)
+        worth = np.minimum(worth, n)
+        half = 0.5 * self.sizes
+        p = (reference + 0.5) / (m + half)[self.owner]
+        q = (counts + 0.5) / (n + half)[self.owner]
+        log = np.log(q / p)
+        middle = (p + q) / 2
+        kl = self.sums(q * log)
+        psi = kl - self.sums(p * log)
+        js = 0.5 * self.sums(p * np.log2(p / middle) + q * np.log2(q / middle))
+        occupied = self.sums((reference + counts > 0).astype(np.float64))
+        area = self.sums(
+            self._areas(reference / np.maximum(m, 1)[self.owner], counts / np.maximum(n, 1)[self.owner])
+        )
+        return [
+            Effect(
+                n=float(worth[i]),
+                reference_n=int(m[i]),
+                psi=float(psi[i]),
+                psi_null=psi_null(float(m[i]), float(worth[i]), int(occupied[i]), quantile),
+                kl=float(kl[i]),
+                js=math.sqrt(max(0.0, float(js[i]))),
+                wasserstein=float(area[i]) if self.numbers[i] else None,
+            )
+            if worth[i] >= minimum and m[i] >= minimum
+            else None
+            for i in range(len(self.numbers))
+        ]
+
+    def _areas(self, p: Floats, q: Floats) -> Floats:
+        # The gap between the distribution functions at both ends of each cell. Shares add to one in each column, so
+        # the running sum is back at zero where the next column begins.
+        right = np.cumsum(q - p)
+        left = right - (q - p)
+        total = np.abs(left) + np.abs(right)
+        crosses = left * right < 0
+        split = (left**2 + right**2) / (2 * np.where(crosses, total, 1.0))
+        return self.widths * np.where(crosses, split, total / 2)
 
 
 def psi_null(reference_n: float, n: float, cells: int, quantile: float = 0.99) -> float:
@@ -100,24 +152,12 @@ def psi_null(reference_n: float, n: float, cells: int, quantile: float = 0.99) -
     return (1 / reference_n + 1 / n) * chi_square_isf(round(1 - quantile, 12), cells - 1)
 
 
-def _shares(counts: Floats, total: float) -> Floats:
-    return (counts + 0.5) / (total + 0.5 * counts.size)
-
-
-def _wasserstein(column: Column, p: Floats, q: Floats) -> float:
+def _widths(column: Column) -> Floats:
     # Mass is taken to lie evenly within a cell; beyond the outermost edges, up to the bounds of the reference. A
     # shift that stays within one cell is not seen, one beyond the bounds is cut off there.
     edges = np.asarray(column.edges)
-    if not edges.size:
-        return 0.0
-    low, high = max(column.low, -1e300), min(column.high, 1e300)
-    low = min(low, float(edges[0])) if low > -1e300 else float(edges[0])
-    high = max(high, float(edges[-1])) if high < 1e300 else float(edges[-1])
-    points = np.concatenate([[low], edges, [high]])
-    gap = np.concatenate([[0.0], np.cumsum(q - p)[:-1], [0.0]])
-    left, right, width = gap[:-1], gap[1:], np.diff(points)
-    crosses = left * right < 0
-    whole = (np.abs(left) + np.abs(right)) / 2
-    total = np.abs(left) + np.abs(right)
-    split = (left**2 + right**2) / (2 * np.where(crosses, total, 1.0))
-    return float(np.sum(width * np.where(crosses, split, whole)))
+    if column.kind == "category" or not edges.size:
+        return np.zeros(column.cells)
+    low = min(column.low, float(edges[0])) if column.low > -_UNBOUNDED else float(edges[0])
+    high = max(column.high, float(edges[-1])) if column.high < _UNBOUNDED else float(edges[-1])
+    return np.diff(np.concatenate([[low], edges, [high]]))

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .bins import Baseline, Floats, Ints
-from .effects import Effect, effect
+from .effects import Effect
 from .tables import EXCESSES, Columns, Shares
 from .types import ColumnReport, Evidence, Plan, Report, ShareReport, Status
 
 _LOG10 = math.log(10)
+_NO_LIMIT = np.array(np.inf)
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,15 @@ def report(
     mixed = np.logaddexp.reduce(columns.log_weights + read.logs, axis=1)
     watched = columns.any_watched
     total = np.logaddexp.reduce(mixed[watched]) - math.log(columns.count) if watched.any() else 0.0
+    effects = _effects(plan, columns, read, evidence.stratum)
     reports = tuple(
-        _column(plan, baseline, columns, read, i, float(mixed[i]), evidence.stratum)
-        for i in range(len(baseline.columns))
+        _column(plan, baseline.columns[i].name, columns, found, i, log_e)
+        for i, (found, log_e) in enumerate(zip(effects, mixed.tolist(), strict=True))
     )
+    of_shares = np.logaddexp.reduce(read.shares, axis=1) - math.log(len(EXCESSES))
     quality = tuple(
-        _share(plan, baseline, shares, read, k, evidence.stratum) for k in range(len(shares.streams))
+        _share(plan, baseline, shares, read, k, log_e, evidence.stratum)
+        for k, log_e in enumerate(of_shares.tolist())
     )
     status: Status = "no_data"
     if any(r.status == "drift" for r in reports):
@@ -65,10 +69,8 @@ def report(
 
 
 def _column(
-    plan: Plan, baseline: Baseline, columns: Columns, read: Reading, i: int, log_e: float, stratum: int
+    plan: Plan, name: str, columns: Columns, found: Effect | None, i: int, log_e: float
 ) -> ColumnReport:
-    column = baseline.columns[i]
-    found = _effect(plan, baseline, columns, read, i, stratum)
     evidence = log_e >= columns.column_threshold
     material = found is not None and found.material(plan.min_psi)
     status: Status = "drift" if evidence and material else "stable"
@@ -82,7 +84,7 @@ def _column(
             f"PSI {found.psi:.3f} {'>' if material else '≤'} {max(plan.min_psi, found.psi_null):.3f}"
         )
     return ColumnReport(
-        name=column.name,
+        name=name,
         status=status,
         reason=reason,
         log10_e=log_e / _LOG10,
@@ -93,30 +95,27 @@ def _column(
     )
 
 
-def _effect(
-    plan: Plan, baseline: Baseline, columns: Columns, read: Reading, i: int, stratum: int
-) -> Effect | None:
+def _effects(plan: Plan, columns: Columns, read: Reading, stratum: int) -> list[Effect | None]:
     """Of the shortest span that can tell the band from chance: the last look, or the past half-forgotten."""
-    part = slice(int(columns.starts[i]), int(columns.starts[i + 1]))
-    column, least = baseline.columns[i], plan.min_effect_rows
-    spans: list[tuple[Floats, float]] = [(read.last[part].astype(np.float64), float(read.last[part].sum()))]
-    for recent, weights in zip(read.recent[:, part], read.weights[:, i], strict=True):
-        counts = np.maximum(weights[0] * columns.centre[stratum, part] + recent, 0.0)
-        spans.append((counts, float(kish(weights))))
-    best: Effect | None = None
-    for counts, worth in spans:
-        now = effect(column, counts, stratum=stratum, minimum=least, effective=worth)
-        best = now or best
-        if now is not None and now.psi_null <= plan.min_psi:
+    rows = columns.owner
+    reference, least = columns.reference[stratum], plan.min_effect_rows
+    best = columns.yardsticks.effects(reference, read.last.astype(np.float64), _NO_LIMIT, least)
+    for recent, weights in zip(read.recent, read.weights, strict=True):
+        if all(e is not None and e.psi_null <= plan.min_psi for e in best):
             break
+        counts = np.maximum(weights[rows, 0] * columns.centre[stratum] + recent, 0.0)
+        longer = columns.yardsticks.effects(reference, counts, kish(weights), least)
+        best = [
+            old if old is not None and old.psi_null <= plan.min_psi else new or old
+            for old, new in zip(best, longer, strict=True)
+        ]
     return best
 
 
 def _share(
-    plan: Plan, baseline: Baseline, shares: Shares, read: Reading, k: int, stratum: int
+    plan: Plan, baseline: Baseline, shares: Shares, read: Reading, k: int, log_e: float, stratum: int
 ) -> ShareReport:
     i, kind = shares.streams[k]
-    log_e = float(np.logaddexp.reduce(read.shares[k])) - math.log(len(EXCESSES))
     evidence = log_e >= shares.threshold
     reference = float(shares.reference[stratum, k])
     last_hits, last_rows, hits, rows = read.seen[k].tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from itertools import chain
 from typing import Literal
 
 import msgspec
@@ -11,6 +12,7 @@ import numpy as np
 
 from . import ball, bets
 from .bins import Baseline, Floats, Ints
+from .effects import Yardsticks
 from .laws import binomial_bounds, chi_square_isf, normal_isf
 from .types import Plan
 
@@ -28,6 +30,11 @@ class Columns:
         self.sizes = [c.cells for c in columns]
         self.starts = np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
         self.owner = np.repeat(np.arange(len(columns)), self.sizes)
+        self.yardsticks = Yardsticks(columns)
+        self.reference = np.array(
+            [list(chain.from_iterable(c.counts[s] for c in columns)) for s in range(baseline.strata)],
+            np.float64,
+        )
         groups = [bets.grouped(c) for c in columns]
         self.freedom = np.array([g.max() for g in groups])
         self.width = int(self.freedom.max()) + 1
