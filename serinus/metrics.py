@@ -40,6 +40,38 @@ SHED = "serinus_requests_shed_total"
 IN_FLIGHT = "serinus_requests_in_flight"
 """{model, predictor}: scoring requests that wait for a thread, a store or the disk."""
 
+# --- requests by entity ---------------------------------------------------
+ENTITY_UNKNOWN = "serinus_entity_unknown_total"
+"""{model, predictor, entity}: entities asked for that have no event in reach of the windows."""
+EVENT_LATE = "serinus_event_late_total"
+"""{model, predictor}: records to score that lay further behind the newest event than the contract's lateness."""
+FEATURE_MISSING_TOTAL = "serinus_feature_missing_total"
+"""{model, predictor, feature}: features that were missing in requests by entity."""
+EVENTS = "serinus_events_total"
+"""{model, predictor, outcome}: events and labels offered to the online store; outcome is added, duplicate,
+late, unnamed, label or label_waiting."""
+STORE_FAILURES = "serinus_feature_store_failures_total"
+"""{model, predictor, operation}: calls that the online store did not answer; operation is look, add or label."""
+WITHOUT_STORE = "serinus_scored_without_store_total"
+"""{model, predictor}: records scored with every windowed feature missing, because the store did not answer."""
+STORE_LATENCY = "serinus_feature_store_seconds"
+"""{model, predictor, operation}: seconds that a look or an addition took."""
+STORE_LATENCY_EDGES = (
+    0.00005,
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    1.0,
+)
+
 # --- the drift monitor ----------------------------------------------------
 DRIFT_P_VALUE = "serinus_drift_p_value"
 DRIFT_DISTANCE = "serinus_drift_distance"
@@ -101,8 +133,12 @@ PERFORMANCE_FLOOR = "serinus_performance_floor_ratio"
 PERFORMANCE_BELOW = "serinus_performance_below_floor"
 """{model, predictor, measure} 0 or 1: the whole interval lies below the floor. Absent without enough labels."""
 CONCEPT_EVIDENCE = "serinus_concept_drift_evidence_log10"
-"""{model, predictor}: anytime-valid evidence that the model errs more than at validation, beyond the margin."""
+"""{model, predictor, question}: evidence from labels that the model is worse than at validation, beyond the margin;
+question is loss, precision, underestimates or overestimates."""
 CONCEPT_THRESHOLD = "serinus_concept_drift_threshold_log10"
+"""{model, predictor}: what the evidence is held against."""
+CONCEPT_WORSE = "serinus_concept_drift_active"
+"""{model, predictor} 0 or 1: at least one question is answered with yes. Absent without labels."""
 FAIRNESS_SELECTION = "serinus_fairness_selection_ratio"
 """{model, predictor, attribute, group}: share approved."""
 FAIRNESS_IMPACT = "serinus_fairness_impact_ratio"

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +17,9 @@ from components.table import TEST, TRAIN, encode, read_features
 from components.train.booster import load
 from components.train.train import MODEL, OUT_OF_FOLD, load_calibrator, load_levels
 from serinus.contract import Contract
+from serinus.errors import SerinusError
 from serinus.intervals import wilson
+from serinus.watching.concept import validated
 
 Floats = NDArray[np.float64]
 ENOUGH_FOR_AUC_DROP = 200_000
@@ -32,7 +35,8 @@ def evaluate(
         contract, features, assignment, model: as ``components.train`` takes and gives them.
         metrics: JSON to write: ``rows``, ``positives``, ``metrics`` by name (null where
             it could not be measured), ``intervals``, ``curves`` (roc, precision-recall,
-            calibration) and ``single_features``.
+            calibration), ``single_features`` and ``yardstick``, which live labels are
+            held against.
         scores: ``.npz`` to write: calibrated probability ``test`` of the test rows, NaN
             elsewhere, and ``unseen``, of all rows that some model scored without having
             seen them, both in the table's order.
@@ -64,6 +68,7 @@ def evaluate(
             "curves": curves(outcome, raw, probability),
             "single_features": single,
             "train_auc": train_auc,
+            "yardstick": _yardstick(checked, probability, outcome),
         },
     )
     _write_scores(scores, probability, tested, calibrator.apply(np.load(model / OUT_OF_FOLD)))
@@ -138,6 +143,15 @@ def curves(outcome: Floats, raw: Floats, probability: Floats) -> dict[str, Any]:
             [round(p, 6), round(y, 6), n] for p, y, n in m.calibration_bins(outcome, probability)
         ],
     }
+
+
+def _yardstick(contract: Contract, probability: Floats, outcome: Floats) -> dict[str, Any] | None:
+    """What live labels are held against (``serinus.watching.concept``); None with too few rows."""
+    try:
+        found = validated(probability, outcome.astype(np.float64), contract.decision.decline_at)
+    except SerinusError:
+        return None
+    return msgspec.to_builtins(found)
 
 
 def _intervals(outcome: Floats, raw: Floats, probability: Floats, contract: Contract) -> dict[str, Any]:

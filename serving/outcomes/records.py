@@ -15,7 +15,7 @@ from serinus.features.values import label_value
 Kind = Literal["decisions", "feedback", "labels", "protected"]
 
 
-class Unreadable(ValueError):
+class Unreadable(ValueError):  # noqa: N818  what a line is, not a fault of ours
     """A line that is not what it should be; the message says why."""
 
 

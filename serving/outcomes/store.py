@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS outcomes (
     predictor TEXT, decision TEXT, outcome TEXT, n INTEGER NOT NULL, PRIMARY KEY (predictor, decision, outcome)
 );
 CREATE TABLE IF NOT EXISTS results (result TEXT PRIMARY KEY, n INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS memory (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS delays (bucket INTEGER PRIMARY KEY, n INTEGER NOT NULL, total REAL NOT NULL);
 """
 RESULTS = ("joined", "early", "corrected", "repeated", "unreadable", "expired")
@@ -222,15 +223,44 @@ class Store:
         ).fetchone()
         return int(labelled), int(total)
 
-    def labelled(self, predictor: str, limit: int) -> tuple[Floats, Floats, list[str], Floats]:
-        """The latest labelled decisions, oldest first: probability, bad (0 or 1), decision, time; each (n,)."""
-        rows = self._db.execute(
-            "SELECT probability, bad, decision, at FROM decisions "
-            "WHERE predictor = ? AND bad IS NOT NULL ORDER BY at DESC LIMIT ?",
-            (predictor, limit),
-        ).fetchall()[::-1]
-        table = np.array([(p, b, at) for p, b, _, at in rows], dtype=np.float64).reshape(-1, 3)
-        return table[:, 0], table[:, 1], [decision for _, _, decision, _ in rows], table[:, 2]
+    def labelled(self, predictor: str, limit: int) -> tuple[Floats, Floats]:
+        """The latest labelled decisions: probability and outcome (1 is bad), each of shape (n,)."""
+        return _columns(
+            self._db.execute(
+                "SELECT probability, bad FROM decisions "
+                "WHERE predictor = ? AND bad IS NOT NULL ORDER BY at DESC LIMIT ?",
+                (predictor, limit),
+            ).fetchall()
+        )
+
+    def between(self, predictor: str, version: int, since: float, until: float) -> tuple[Floats, Floats]:
+        """Labelled decisions of one version in ``[since, until)``, oldest first: probability and outcome."""
+        return _columns(
+            self._db.execute(
+                "SELECT probability, bad FROM decisions WHERE predictor = ? AND version = ? "
+                "AND at >= ? AND at < ? AND bad IS NOT NULL ORDER BY at",
+                (predictor, version, since, until),
+            ).fetchall()
+        )
+
+    def first(self, predictor: str, version: int) -> float | None:
+        """When the earliest kept decision of a version was taken."""
+        found = self._db.execute(
+            "SELECT min(at) FROM decisions WHERE predictor = ? AND version = ?", (predictor, version)
+        ).fetchone()
+        return found[0]
+
+    def recall(self, name: str) -> bytes | None:
+        """What was remembered under a name."""
+        found = self._db.execute("SELECT value FROM memory WHERE name = ?", (name,)).fetchone()
+        return found[0] if found else None
+
+    def remember(self, name: str, value: bytes) -> None:
+        """Keep a value under a name. Raises ``SRN-OUTCOMES-001``."""
+        try:
+            self._db.execute("INSERT OR REPLACE INTO memory VALUES (?, ?)", (name, value))
+        except sqlite3.Error as error:
+            raise _unusable(self._where, error) from error
 
     def by_group(self, predictor: str, limit: int) -> dict[str, dict[str, tuple[int, int, int, int]]]:
         """Of the latest decisions with known attributes: attribute → value → (n, approved, good, good approved)."""
@@ -245,6 +275,11 @@ class Store:
         for attribute, value, n, approved, good, good_approved in rows:
             found.setdefault(attribute, {})[value] = (n, approved, good, good_approved)
         return found
+
+
+def _columns(rows: list[tuple[float, int]]) -> tuple[Floats, Floats]:
+    table = np.array(rows, dtype=np.float64).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
 
 
 def _unusable(where: str, error: Exception) -> SerinusError:

@@ -1,0 +1,5 @@
+"""``python -m serving.outcomes``."""
+
+from serving.outcomes.cli import main
+
+main()

@@ -1,0 +1,255 @@
+"""Reading what is new, and looking at what it says: one thread, at its own pace."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from serinus.contract import Contract
+from serinus.durations import parse_duration
+from serinus.errors import SerinusError
+from serinus.watching.concept import ConceptReport
+from serving.outcomes.concept import ConceptWatch
+from serving.outcomes.follow import Followed
+from serving.outcomes.measures import Measured, Policy, measure
+from serving.outcomes.records import (
+    Decided,
+    Groups,
+    Kind,
+    Outcome,
+    Unreadable,
+    read_decision,
+    read_feedback,
+    read_groups,
+    read_label,
+    read_label_row,
+)
+from serving.outcomes.store import Store
+
+log = logging.getLogger("serinus.outcomes")
+
+_LINES = 5000
+_NEEDED = ("request_id", "label", "time")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the program needs to know.
+
+    Args:
+        keep: seconds for which decisions wait for a label and count in windows; at
+            least twice the contract's label delay.
+        grace: seconds beyond the contract's label delay after which a label is due.
+        window: the latest labelled decisions of a predictor that figures rest on.
+    """
+
+    model: str
+    contract: Contract
+    keep: float
+    grace: float
+    window: int = 20_000
+    policy: Policy = Policy()
+
+    @property
+    def delay(self) -> float:
+        """Seconds from a decision until its label is known, by the contract."""
+        return parse_duration(self.contract.label.delay)
+
+
+@dataclass(frozen=True)
+class State:
+    """What metrics and /status are made of."""
+
+    outcomes: dict[tuple[str, str, str], int]
+    results: dict[str, int]
+    delays: tuple[list[int], float]
+    measured: dict[str, Measured]
+    concept: dict[str, ConceptReport]
+    read_at: float | None
+    behind: bool
+    problem: str = ""
+
+
+class Engine:
+    """Follows the files, joins, measures.
+
+    Args:
+        sources: what to follow, by kind; ``decisions`` first, so that labels of a
+            first reading seldom have to wait.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        sources: dict[Kind, Callable[[], list[Path]]],
+        *,
+        concept: ConceptWatch | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self._store = store
+        places = store.places()
+        self._followed: dict[Kind, Followed] = {
+            kind: Followed(paths, places) for kind, paths in sources.items()
+        }
+        self._headers: dict[str, list[str]] = {}
+        self._concept = concept
+        self._clock = clock
+        self._state = State({}, {}, store.delay_counts(), {}, {}, None, behind=True)
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="outcomes", daemon=True)
+
+    def snapshot(self) -> State:
+        """The state as it was last looked at."""
+        with self._lock:
+            return self._state
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def start(self, read_every: float = 1.0, look_every: float = 15.0) -> None:
+        """Read every so many seconds, measure every so many."""
+        self._pace = (read_every, look_every)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the lines in hand."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(10)
+
+    def read(self) -> int:
+        """Take in what is new, up to some thousand lines a kind; how many lines there were.
+
+        Raises:
+            SerinusError: ``SRN-OUTCOMES-001`` if the store does not take it; the lines come again.
+        """
+        total = 0
+        for kind, followed in self._followed.items():
+            for path, lines, place in followed.read(_LINES):
+                decided, outcomes, groups, unreadable = self._understand(kind, path, lines)
+                self._store.apply(
+                    decided=decided, outcomes=outcomes, groups=groups, unreadable=unreadable, places=(place,)
+                )
+                followed.keep(place)
+                total += len(lines)
+        return total
+
+    def look(self) -> State:
+        """Forget what is too old, measure each predictor, and show the result."""
+        now, settings = self._clock(), self.settings
+        self._store.forget(now - settings.keep)
+        due = now - settings.delay - settings.grace
+        measured = {
+            predictor: measure(
+                settings.contract,
+                settings.policy,
+                *self._store.labelled(predictor, settings.window),
+                coverage=self._store.coverage(predictor, now - settings.keep, due),
+                groups=self._store.by_group(predictor, settings.window),
+            )
+            for predictor in self._store.predictors()
+        }
+        concept: dict[str, ConceptReport] = {}
+        for predictor in measured if self._concept else ():
+            assert self._concept is not None
+            report = self._concept.look(predictor, due)
+            if report is not None:
+                concept[predictor] = report
+        state = State(
+            self._store.outcome_counts(),
+            self._store.result_counts(),
+            self._store.delay_counts(),
+            measured,
+            concept,
+            now,
+            behind=False,
+        )
+        with self._lock:
+            self._state = state
+        return state
+
+    def _work(self) -> None:
+        read_every, look_every = self._pace
+        next_look = 0.0
+        while not self._stopping.is_set():
+            try:
+                lines = self.read()
+                if lines < _LINES and time.monotonic() >= next_look:
+                    self.look()
+                    next_look = time.monotonic() + look_every
+                wait = read_every if lines < _LINES else 0.0
+            except SerinusError as error:
+                self._trouble(str(error))
+                wait = 5.0
+            except Exception as error:
+                # Nothing that stands in a log may end the watch over it.
+                log.exception("reading the logs")
+                self._trouble(f"{type(error).__name__}: {error}")
+                wait = 5.0
+            self._stopping.wait(wait)
+
+    def _trouble(self, what: str) -> None:
+        log.warning("%s", what)
+        with self._lock:
+            self._state = dataclasses.replace(self._state, behind=True, problem=what)
+
+    def _understand(
+        self, kind: Kind, path: Path, lines: list[bytes]
+    ) -> tuple[list[Decided], list[Outcome], list[Groups], int]:
+        decided: list[Decided] = []
+        outcomes: list[Outcome] = []
+        groups: list[Groups] = []
+        unreadable = 0
+        label = self.settings.contract.label
+        protected = {p.column for p in self.settings.contract.protected}
+        for line in lines:
+            if not line.strip():
+                continue
+            try:
+                match kind:
+                    case "decisions":
+                        found = read_decision(line, self.settings.model)
+                        if found is not None:
+                            decided.append(found)
+                    case "feedback":
+                        outcomes += read_feedback(line, label)
+                    case "labels":
+                        outcomes += self._label(path, line)
+                    case "protected":
+                        person = read_groups(line)
+                        known = {k: v for k, v in person.attributes.items() if k in protected}
+                        groups.append(Groups(person.id, known))
+            except Unreadable as error:
+                unreadable += 1
+                log.warning("a line of %s cannot be read: %s", path.name, str(error)[:200])
+        return decided, outcomes, groups, unreadable
+
+    def _label(self, path: Path, line: bytes) -> list[Outcome]:
+        label = self.settings.contract.label
+        if path.suffix != ".csv":
+            return read_label(line, label)
+        header = self._headers.get(str(path))
+        if header is None:
+            with path.open("rb") as file:
+                header = file.readline().decode("utf-8", "replace").strip().split(",")
+            self._headers[str(path)] = header
+        missing = [name for name in _NEEDED if name not in header]
+        if missing:
+            raise Unreadable(f"its header lacks {', '.join(missing)}")
+        return (
+            []
+            if line.decode("utf-8", "replace").strip().split(",") == header
+            else read_label_row(header, line, label)
+        )

@@ -1,0 +1,191 @@
+"""The program's HTTP face: metrics, status, health."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from serinus import http
+from serinus import metrics as names
+from serving.outcomes.engine import Engine, State
+
+_DECISIONS = ("approve", "review", "decline")
+
+
+class OutcomeCollector:
+    """The state as Prometheus metrics. What could not be judged has no series: absent, not zero."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._model = engine.settings.model
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing ahead of time."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics of one moment."""
+        state = self._engine.snapshot()
+        yield from self._counters(state)
+        yield from self._figures(state)
+        yield from self._fairness(state)
+        yield from self._concept(state)
+        last = GaugeMetricFamily(
+            names.OUTCOMES_LAST, "When the logs were last read to their ends.", labels=("model",)
+        )
+        if state.read_at is not None:
+            last.add_metric((self._model,), state.read_at)
+        yield last
+
+    def _counters(self, state: State) -> Iterator[Metric]:
+        model = self._model
+        outcomes = CounterMetricFamily(
+            names.OUTCOMES, "Labelled decisions.", labels=("model", "predictor", "decision", "outcome")
+        )
+        # Each pair stands from its predictor's first label on, so that a first increase is seen.
+        for predictor in sorted({predictor for predictor, _, _ in state.outcomes} | set(state.measured)):
+            for decision in _DECISIONS:
+                for outcome in ("good", "bad"):
+                    n = state.outcomes.get((predictor, decision, outcome), 0)
+                    outcomes.add_metric((model, predictor, decision, outcome), n)
+        results = CounterMetricFamily(
+            names.LABEL_RESULTS, "Labels by what became of them.", labels=("model", "result")
+        )
+        for result, n in state.results.items():
+            results.add_metric((model, result), n)
+        delay = HistogramMetricFamily(
+            names.LABEL_DELAY, "From a decision to its label, in seconds.", labels=("model",)
+        )
+        counts, total = state.delays
+        running, buckets = 0, []
+        for edge, n in zip((*names.LABEL_DELAY_EDGES, float("inf")), counts, strict=True):
+            running += n
+            buckets.append(("+Inf" if edge == float("inf") else str(edge), running))
+        delay.add_metric((model,), buckets, total)
+        yield from (outcomes, results, delay)
+
+    def _figures(self, state: State) -> Iterator[Metric]:
+        model, labels = self._model, ("model", "predictor")
+        coverage = GaugeMetricFamily(
+            names.LABEL_COVERAGE, "Labelled share of the decisions whose label is due.", labels=labels
+        )
+        due = GaugeMetricFamily(names.LABELS_DUE, "Decisions whose label is due.", labels=labels)
+        rows = GaugeMetricFamily(
+            names.REALISED_ROWS, "Labelled decisions the figures rest on.", labels=labels
+        )
+        figures = [
+            GaugeMetricFamily(name, text, labels=(*labels, "measure"))
+            for name, text in (
+                (names.REALISED, "Performance on labelled decisions."),
+                (names.REALISED_LOW, "Lower end of its 95 % interval."),
+                (names.REALISED_HIGH, "Upper end of its 95 % interval."),
+            )
+        ]
+        below = GaugeMetricFamily(
+            names.PERFORMANCE_BELOW, "The whole interval is beyond the floor.", labels=(*labels, "measure")
+        )
+        floors = GaugeMetricFamily(names.PERFORMANCE_FLOOR, "What is asked for.", labels=("model", "measure"))
+        for name, floor in self._engine.settings.policy.floors.items():
+            floors.add_metric((model, name), floor)
+        for predictor, measured in state.measured.items():
+            at = (model, predictor)
+            if measured.due:
+                coverage.add_metric(at, measured.labelled_of_due / measured.due)
+            due.add_metric(at, measured.due)
+            rows.add_metric(at, measured.rows)
+            for name, figure in measured.figures.items():
+                for family, value in zip(figures, (figure.value, figure.low, figure.high), strict=True):
+                    if value == value:
+                        family.add_metric((*at, name), value)
+            for name, fails in measured.below.items():
+                below.add_metric((*at, name), float(fails))
+        yield from (coverage, due, rows, *figures, below, floors)
+
+    def _concept(self, state: State) -> Iterator[Metric]:
+        labels = ("model", "predictor")
+        evidence = GaugeMetricFamily(
+            names.CONCEPT_EVIDENCE, "Evidence that the model is worse.", labels=(*labels, "question")
+        )
+        threshold = GaugeMetricFamily(names.CONCEPT_THRESHOLD, "What it is held against.", labels=labels)
+        worse = GaugeMetricFamily(
+            names.CONCEPT_WORSE, "The model is worse than at validation.", labels=labels
+        )
+        for predictor, report in state.concept.items():
+            at = (self._model, predictor)
+            for question, value in report.log10_e.items():
+                evidence.add_metric((*at, question), value)
+            threshold.add_metric(at, report.threshold_log10)
+            if report.rows:
+                worse.add_metric(at, float(bool(report.worse)))
+        yield from (evidence, threshold, worse)
+
+    def _fairness(self, state: State) -> Iterator[Metric]:
+        labels = ("model", "predictor", "attribute")
+        selection = GaugeMetricFamily(names.FAIRNESS_SELECTION, "Share approved.", labels=(*labels, "group"))
+        impact = GaugeMetricFamily(
+            names.FAIRNESS_IMPACT, "Share approved over the reference group's.", labels=(*labels, "group")
+        )
+        high = GaugeMetricFamily(
+            names.FAIRNESS_IMPACT_HIGH, "Upper end of its 95 % interval.", labels=(*labels, "group")
+        )
+        breach = GaugeMetricFamily(
+            names.FAIRNESS_BREACH, "A group is surely beyond the policy's limit.", labels=labels
+        )
+        for predictor, measured in state.measured.items():
+            at = (self._model, predictor)
+            for attribute, members in measured.selection.items():
+                for group, share in members.items():
+                    selection.add_metric((*at, attribute, group), share)
+            for finding in measured.fairness:
+                if finding.measure == "adverse_impact_ratio" and finding.value is not None:
+                    impact.add_metric((*at, finding.attribute, finding.group), finding.value)
+                    if finding.high is not None:
+                        high.add_metric((*at, finding.attribute, finding.group), finding.high)
+            for attribute, broken in measured.breach.items():
+                breach.add_metric((*at, attribute), float(broken))
+        yield from (selection, impact, high, breach)
+
+
+def build_app(engine: Engine) -> Starlette:
+    """The ASGI application over a started engine."""
+    registry = CollectorRegistry()
+    registry.register(OutcomeCollector(engine))  # pyright: ignore[reportArgumentType]
+
+    async def metrics(request: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def status(request: Request) -> Response:
+        state = engine.snapshot()
+        return http.json(
+            {
+                "model": engine.settings.model,
+                "labels": state.results,
+                "predictors": state.measured,
+                "concept": state.concept,
+                "read_at": state.read_at,
+                "behind": state.behind,
+                "problem": state.problem,
+            }
+        )
+
+    async def ready(request: Request) -> Response:
+        return http.json({"ready": engine.alive}, status=200 if engine.alive else 503)
+
+    async def live(request: Request) -> Response:
+        return http.json({"live": True})
+
+    return Starlette(
+        routes=[
+            Route("/metrics", metrics),
+            Route("/prometheus", metrics),
+            Route("/status", status),
+            Route("/health/ready", ready),
+            Route("/health/live", live),
+        ]
+    )
