@@ -10,8 +10,9 @@ keeps the last hash elsewhere sees that too.
 """
 
 from serinus.chain.link import GENESIS, Entry, Linker
-from serinus.chain.read import ChainBroken, read_chain, verify_chain
+from serinus.chain.read import ChainBroken, read_bodies, read_chain, verify_chain
 from serinus.chain.segments import find_logs, segments
+from serinus.chain.tail import last_bodies
 from serinus.chain.verify import Break, Verification, verify_log
 from serinus.chain.write import ChainWriter
 
@@ -24,6 +25,8 @@ __all__ = [
     "Linker",
     "Verification",
     "find_logs",
+    "last_bodies",
+    "read_bodies",
     "read_chain",
     "segments",
     "verify_chain",

@@ -2,60 +2,38 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from serinus.bundle import Keyring, open_bundle
-from serinus.chain import verify_chain
+from serinus.cli.audit import audit_app
+from serinus.cli.decisions import decisions_app
+from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json
 from serinus.contract import load_contract
 from serinus.home import find_home
 from serinus.identity import current_identity
 from serinus.registry import Registry
 
 
-class Output(StrEnum):
-    """How a command prints its result."""
-
-    text = "text"
-    json = "json"
-
-
-HomeOption = Annotated[
-    Path | None,
-    typer.Option("--home", help="Installation directory (default: $SERINUS_HOME, else ./.serinus)."),
-]
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="json for scripts.")]
-AsOption = Annotated[
-    str | None, typer.Option("--as", help="Acting identity (default: $SERINUS_USER, else you).")
-]
-
-
 @cache
 def kernel_apps() -> dict[str, typer.Typer]:
     """The kernel's subcommands by name."""
-    return {"registry": _registry(), "audit": _audit(), "bundle": _bundle(), "contract": _contract()}
-
-
-def _app(help_text: str) -> typer.Typer:
-    app = typer.Typer(help=help_text, no_args_is_help=True, add_completion=False)
-    # With a callback an app of one command stays a group: `contract check`, not `contract`.
-    app.callback()(lambda: None)
-    return app
-
-
-def _print_json(value: object) -> None:
-    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    return {
+        "registry": _registry(),
+        "audit": audit_app(),
+        "decisions": decisions_app(),
+        "bundle": _bundle(),
+        "contract": _contract(),
+    }
 
 
 def _registry() -> typer.Typer:
-    app = _app("Which versions exist, where each stands, and who approved it.")
+    app = group("Which versions exist, where each stands, and who approved it.")
 
     @app.command("list")
     def list_versions(
@@ -67,7 +45,7 @@ def _registry() -> typer.Typer:
         registry = Registry(find_home(home))
         found = [v for name in ([model] if model else registry.models()) for v in registry.versions(name)]
         if output is Output.json:
-            _print_json(found)
+            print_json(found)
             return
         if not found:
             typer.echo("No version is registered here. `serinus pipeline run` builds and registers one.")
@@ -87,7 +65,7 @@ def _registry() -> typer.Typer:
         registry = Registry(find_home(home))
         found = registry.get(model, version)
         bundle = registry.bundle(found)
-        _print_json(
+        print_json(
             {
                 "version": found,
                 "approvals": registry.approvals(model, found.version),
@@ -115,46 +93,8 @@ def _registry() -> typer.Typer:
     return app
 
 
-def _audit() -> typer.Typer:
-    app = _app("The tamper-evident log of actions and decisions.")
-
-    @app.command()
-    def verify(
-        log: Annotated[
-            Path | None, typer.Argument(help="One log (default: the audit log and every decision log).")
-        ] = None,
-        home: HomeOption = None,
-    ) -> None:
-        """Recompute every hash. Exit code 1, and the line, where a chain is broken."""
-        place = find_home(home)
-        logs = (
-            [log]
-            if log
-            else [*sorted(place.audit.glob("*.jsonl")), *sorted(place.decisions.glob("**/*.jsonl"))]
-        )
-        if not logs:
-            typer.echo(f"There is no log yet in {place.root}.")
-        for path in logs:
-            count, head = verify_chain(path)
-            typer.echo(f"{path}: {count:,} entries, sound; last hash {head[:16]}")
-
-    @app.command("list")
-    def list_actions(home: HomeOption = None, output: OutputOption = Output.text) -> None:
-        """List recorded actions: when, who, what, on which subject, why."""
-        entries = list(Registry(find_home(home)).audit.entries())
-        if output is Output.json:
-            _print_json(entries)
-            return
-        table = Table("time", "actor", "action", "subject", "reason", box=None)
-        for entry in entries:
-            table.add_row(entry.time, entry.actor, entry.action, entry.subject, entry.reason)
-        Console(soft_wrap=True).print(table)
-
-    return app
-
-
 def _bundle() -> typer.Typer:
-    app = _app("The immutable model artefact.")
+    app = group("The immutable model artefact.")
 
     @app.command()
     def verify(path: Path, home: HomeOption = None) -> None:
@@ -167,7 +107,7 @@ def _bundle() -> typer.Typer:
 
 
 def _contract() -> typer.Typer:
-    app = _app("The data contract of a model.")
+    app = group("The data contract of a model.")
 
     @app.command()
     def check(path: Path) -> None:
