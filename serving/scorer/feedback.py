@@ -159,10 +159,12 @@ def decode(body: bytes, header_id: str | None, predictor: str, now: Callable[[],
         Refusal: 400 if it is malformed, names no request, or holds no outcome.
     """
     message = decode_json(_decoder.decode, body)
-    request_id = header_id
+    # The body's id first: Seldon's executor gives the feedback call itself a new id in the header.
+    request_id = None
     for part, field in ((message.response, "response.meta.puid"), (message.request, "request.meta.puid")):
         if request_id is None and part is not None and part.meta is not None and part.meta.puid:
             request_id = checked_id(part.meta.puid, field)
+    request_id = request_id or header_id
     if request_id is None:
         raise bad("response.meta.puid", "is missing; an outcome is joined to its decision by the request id")
     truth = _values(message.truth)

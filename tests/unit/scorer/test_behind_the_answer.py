@@ -219,6 +219,15 @@ def test_an_outcome_is_kept_by_its_request_id(path: str) -> None:
     assert [event[:2] for event in made.payloads.kept] == [("io.seldon.serving.feedback", "r1")]
 
 
+@pytest.mark.parametrize("part", ["response", "request"])
+def test_the_outcomes_own_id_counts_before_that_of_the_call_which_the_executor_makes_up(part: str) -> None:
+    made = rig()
+    body = outcome(**{part: {"meta": {"puid": "the-decision"}}}, reward=1)
+    answer = made.call("POST", "/send-feedback", body, seldon_puid="made-up")
+    assert answer.json == {"meta": {"puid": "the-decision"}}
+    assert [kept.request_id for kept in made.feedback.kept] == ["the-decision"]
+
+
 @pytest.mark.parametrize(
     ("body", "start"),
     [
