@@ -14,7 +14,7 @@ from serinus.contract import Contract, Feature
 from serinus.errors import SerinusError
 from serinus.features.history import History, aggregate
 from serinus.features.plan import NIGHT_ENDS, Frame, Windowed, plan, to_micros
-from serinus.features.values import from_micros, identifier, label_value, micros, number, present
+from serinus.features.values import MISSING_WORDS, from_micros, identifier, label_value, micros, number, present
 
 _NAN = float("nan")
 
@@ -157,7 +157,7 @@ class Reader:
 
     def _direct(self, feature: Feature, record: Mapping[str, object]) -> object:
         value = present(record, feature.column)
-        if value is None:
+        if value is None or (isinstance(value, str) and value.strip().lower() in MISSING_WORDS):
             return None
         if self.contract.is_categorical(feature):
             return str(value)

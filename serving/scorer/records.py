@@ -1,0 +1,172 @@
+"""Records of a request by entity, checked by the contract before anything is read for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from serinus.contract import Column, Contract
+from serinus.features.values import FALSE_WORDS, MISSING_WORDS, TRUE_WORDS, micros, number
+from serinus.model import FieldError
+
+_LONGEST_ID = 200
+_WORDS = frozenset((*TRUE_WORDS, *FALSE_WORDS, "0", "1"))
+Check = Callable[[object], None]
+
+
+class RecordCheck:
+    """What the contract allows a record to be.
+
+    A column that a feature, an entity or the event time rests on may be absent
+    only where the contract allows it; others may always be. An event id is not
+    needed to score, nor is the arrival.
+
+    Args:
+        labelled: the label may be there: records of the past that feed histories.
+        text: numbers may be text, as in a CSV file.
+    """
+
+    def __init__(self, contract: Contract, *, labelled: bool = False, text: bool = False) -> None:
+        self._contract = contract
+        self._protected = frozenset(p.column for p in contract.protected)
+        self._label = contract.label.column
+        self._labelled = labelled
+        self._checks = {
+            name: _check(name, column, text)
+            for name, column in contract.columns.items()
+            if name not in self._protected and name != self._label
+        }
+        self._needed = tuple(
+            name
+            for name in _used(contract)
+            if name in self._checks and contract.columns[name].missing == "refuse"
+        )
+        if labelled:
+            self._checks[self._label] = lambda value: None
+
+    def __call__(self, record: Mapping[str, object]) -> None:
+        """Raises ``FieldError`` with the column at fault."""
+        checks = self._checks
+        for name, value in record.items():
+            check = checks.get(name)
+            if check is None:
+                raise self._not_a_column(name)
+            if not absent(value):
+                check(value)
+        for name in self._needed:
+            if absent(record.get(name)):
+                raise FieldError(name, "is missing, and the contract refuses a missing value")
+
+    def _not_a_column(self, name: str) -> FieldError:
+        if name in self._protected:
+            return FieldError(
+                name, "is a protected attribute; it must not be part of a decision, nor be sent for one"
+            )
+        if name == self._label:
+            return FieldError(name, "is the label; a request must not bring its own answer")
+        known = ", ".join(column for column in self._checks if column != self._label)
+        return FieldError(
+            name, f"is not a column of this contract that a request may hold; those are {known}"
+        )
+
+
+def absent(value: object) -> bool:
+    """Whether a value says nothing: null, NaN, or a text such as ``NA``."""
+    if value is None or value != value:
+        return True
+    return isinstance(value, str) and value.strip().lower() in MISSING_WORDS
+
+
+def _used(contract: Contract) -> list[str]:
+    """Columns that scoring or the histories rest on, once each, in the contract's order."""
+    used = {feature.column for feature in contract.features if feature.column is not None}
+    used |= {
+        contract.entity(feature.entity).column for feature in contract.features if feature.entity is not None
+    }
+    if contract.event.time is not None and any(feature.window for feature in contract.features):
+        used.add(contract.event.time)
+    return [name for name in contract.columns if name in used]
+
+
+def _check(name: str, column: Column, text: bool) -> Check:
+    match column.type:
+        case "number" | "integer":
+            return _numeric(name, column, text)
+        case "timestamp":
+            return _timestamp(name)
+        case "boolean":
+            return _boolean(name)
+        case "category":
+            return _category(name, column)
+        case "id":
+            return _id(name)
+
+
+def _numeric(name: str, column: Column, text: bool) -> Check:
+    low, high, whole = column.min, column.max, column.type == "integer"
+
+    def check(value: object) -> None:
+        given = value
+        if text and isinstance(value, str):
+            value = number(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise FieldError(name, f"is {given!r}; expected a number")
+        if not abs(value) < 1.7e308:
+            raise FieldError(name, "is infinite or too large; expected a finite number")
+        if whole and value != int(value):
+            raise FieldError(name, f"is {given!r}; expected a whole number")
+        if low is not None and value < low:
+            raise FieldError(name, f"is {given!r}; the contract allows {low:g} and more")
+        if high is not None and value > high:
+            raise FieldError(name, f"is {given!r}; the contract allows {high:g} and less")
+
+    return check
+
+
+def _timestamp(name: str) -> Check:
+    def check(value: object) -> None:
+        if not isinstance(value, str | datetime):
+            raise FieldError(name, f"is {value!r}; expected a time in ISO 8601, such as 2026-01-31T12:00:00Z")
+        try:
+            micros(value)
+        except ValueError as error:
+            raise FieldError(
+                name, f"is {value!r}; expected a time in ISO 8601, such as 2026-01-31T12:00:00Z"
+            ) from error
+
+    return check
+
+
+def _boolean(name: str) -> Check:
+    def check(value: object) -> None:
+        known = value in (0, 1) if isinstance(value, int | float) else str(value).strip().lower() in _WORDS
+        if not known:
+            raise FieldError(name, f"is {value!r}; expected true or false")
+
+    return check
+
+
+def _category(name: str, column: Column) -> Check:
+    levels = None if column.categories is None else frozenset(column.categories)
+
+    def check(value: object) -> None:
+        if not isinstance(value, str | int):
+            raise FieldError(name, f"is {value!r}; expected one of its levels as text")
+        if levels is not None and column.unknown == "refuse" and str(value) not in levels:
+            raise FieldError(name, f"is {value!r}; the contract knows {', '.join(column.categories or ())}")
+
+    return check
+
+
+def _id(name: str) -> Check:
+    def check(value: object) -> None:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise FieldError(name, f"is {value!r}; expected an id as text or a whole number")
+        if isinstance(value, float) and value % 1:
+            raise FieldError(name, f"is {value!r}; expected an id as text or a whole number")
+        if isinstance(value, str) and len(value) > _LONGEST_ID:
+            raise FieldError(name, f"has {len(value)} characters; an id has {_LONGEST_ID} at most")
+        if isinstance(value, str) and not value.isprintable():
+            raise FieldError(name, "has characters that cannot be printed")
+
+    return check
