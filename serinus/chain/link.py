@@ -20,6 +20,21 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body: msgspec.Raw
 
 
+class NotAnEntry(ValueError):  # noqa: N818  what a line is
+    """A line that cannot be read as an entry; the message says why."""
+
+
+_decode = msgspec.json.Decoder(Entry).decode
+
+
+def decode_entry(line: bytes) -> Entry:
+    """A line's entry. Raises NotAnEntry."""
+    try:
+        return _decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotAnEntry(str(error)) from error
+
+
 def entry_hash(prev: bytes, seq: int, body: bytes) -> bytes:
     """The entry's hash: 64 hexadecimal digits."""
     return hashlib.sha256(b"%b\n%d\n%b" % (prev, seq, body)).hexdigest().encode()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import msgspec
-
-from serinus.chain.link import Entry
+from serinus.chain.link import NotAnEntry, decode_entry
 from serinus.chain.segments import segments
 from serinus.chain.verify import unreadable
 
@@ -28,10 +26,10 @@ def last_bodies(log: Path, count: int) -> list[bytes]:
             break
         try:
             lines = _last_lines(path, count - len(found))
-            found = [bytes(msgspec.json.decode(line, type=Entry).body) for line in lines] + found
+            found = [bytes(decode_entry(line).body) for line in lines] + found
         except OSError as error:
             raise unreadable(path, error) from error
-        except msgspec.DecodeError as error:
+        except NotAnEntry as error:
             raise unreadable(path, OSError(0, f"its end is not a log's: {error}")) from error
     return found
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from serinus.chain.link import GENESIS, Entry, entry_hash
+from serinus.chain.link import GENESIS, NotAnEntry, decode_entry, entry_hash
 from serinus.chain.segments import segment_number, segment_path, segments
 from serinus.errors import SerinusError
 
@@ -221,8 +221,8 @@ def _anchor(file: BinaryIO, place: Place) -> None:
     first = file.readline(LONGEST)
     file.seek(0)
     try:
-        entry = msgspec.json.decode(first, type=Entry)
-    except msgspec.DecodeError:
+        entry = decode_entry(first)
+    except NotAnEntry:
         return
     place.first, place.seq, place.anchor = entry.seq, entry.seq - 1, entry.prev
     place.head = entry.prev.encode()
@@ -232,8 +232,8 @@ def _closely(line: bytes, place: Place) -> tuple[bytes, bytes]:
     """Body and hash of an unusually written but sound line; otherwise Broken says what is wrong."""
     expected = place.seq + 1
     try:
-        entry = msgspec.json.decode(line, type=Entry)
-    except msgspec.DecodeError as error:
+        entry = decode_entry(line)
+    except NotAnEntry as error:
         raise Broken(_at(place, expected, f"is not an entry ({error})")) from error
     if entry.seq != expected:
         if entry.seq > expected:

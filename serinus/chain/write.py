@@ -13,9 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-import msgspec
-
-from serinus.chain.link import GENESIS, Entry, Linker, entry_hash
+from serinus.chain.link import GENESIS, Linker, NotAnEntry, decode_entry, entry_hash
 from serinus.chain.segments import segment_path, segments
 from serinus.errors import SerinusError
 from serinus.home import fsync_directory
@@ -101,8 +99,8 @@ class ChainWriter:
         if not last:
             return 0, GENESIS
         try:
-            entry = msgspec.json.decode(last, type=Entry)
-        except msgspec.DecodeError as error:
+            entry = decode_entry(last)
+        except NotAnEntry as error:
             raise _broken(self.path, "the last line is not an entry") from error
         if entry_hash(entry.prev.encode(), entry.seq, bytes(entry.body)) != entry.hash.encode():
             raise _broken(self.path, "the last entry was changed")
