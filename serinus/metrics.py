@@ -99,7 +99,8 @@ RETRAIN_RUNNING = "serinus_retrain_running"
 
 # --- outcomes: late labels joined to decisions ---------------------------
 OUTCOMES = "serinus_outcomes_total"
-"""{model, predictor, decision, outcome}: labelled decisions; outcome is good or bad. Label guards read it."""
+"""{model, predictor, decision, outcome}: labelled decisions older than the label's delay, whatever the order in which
+labels came, so that canary and champion are compared at the same age. outcome is good or bad. Label guards read it."""
 LABEL_RESULTS = "serinus_labels_total"
 """{model, result}: joined, early (its decision has not been seen yet), corrected, repeated, unreadable, expired."""
 LABEL_DELAY = "serinus_label_delay_seconds"

@@ -149,6 +149,7 @@ class Engine:
     def look(self) -> State:
         """Forget what is too old, measure each predictor, and show the result."""
         now, settings = self._clock(), self.settings
+        self._store.mature(now - settings.delay)
         self._store.forget(now - settings.keep)
         due = now - settings.delay - settings.grace
         measured = {

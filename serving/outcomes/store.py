@@ -26,9 +26,10 @@ Floats = NDArray[np.float64]
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS decisions (
     id TEXT PRIMARY KEY, at REAL NOT NULL, predictor TEXT NOT NULL, version INTEGER NOT NULL,
-    probability REAL NOT NULL, decision TEXT NOT NULL, bad INTEGER, labelled_at REAL
+    probability REAL NOT NULL, decision TEXT NOT NULL, bad INTEGER, labelled_at REAL, counted INTEGER DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_time ON decisions (predictor, at);
+CREATE INDEX IF NOT EXISTS uncounted ON decisions (at) WHERE bad IS NOT NULL AND counted = 0;
 CREATE TABLE IF NOT EXISTS early (id TEXT PRIMARY KEY, bad INTEGER NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS groups (
     id TEXT NOT NULL, attribute TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (id, attribute)
@@ -85,8 +86,7 @@ class Store:
     ) -> None:
         """Take lines in, whole or not at all.
 
-        The first label of a decision counts in the outcome counters; a later,
-        different one replaces it in every window and is counted as corrected.
+        A later, different label replaces the first and is counted as corrected.
 
         Raises:
             SerinusError: ``SRN-OUTCOMES-001`` if the database cannot be written.
@@ -129,15 +129,13 @@ class Store:
                 results[self._outcome(Outcome(d.id, bool(early[0]), early[1]))] += 1
 
     def _outcome(self, outcome: Outcome) -> str:
-        found = self._db.execute(
-            "SELECT at, predictor, decision, bad FROM decisions WHERE id = ?", (outcome.id,)
-        ).fetchone()
+        found = self._db.execute("SELECT at, bad FROM decisions WHERE id = ?", (outcome.id,)).fetchone()
         if found is None:
             self._db.execute(
                 "INSERT OR REPLACE INTO early VALUES (?, ?, ?)", (outcome.id, outcome.bad, outcome.at)
             )
             return "early"
-        at, predictor, decision, before = found
+        at, before = found
         if before is not None and bool(before) == outcome.bad:
             return "repeated"
         self._db.execute(
@@ -146,11 +144,6 @@ class Store:
         )
         if before is not None:
             return "corrected"
-        self._db.execute(
-            "INSERT INTO outcomes VALUES (?, ?, ?, 1) "
-            "ON CONFLICT (predictor, decision, outcome) DO UPDATE SET n = n + 1",
-            (predictor, decision, "bad" if outcome.bad else "good"),
-        )
         delay = max(0.0, outcome.at - at)
         self._db.execute(
             "INSERT INTO delays VALUES (?, 1, ?) "
@@ -164,6 +157,37 @@ class Store:
             "INSERT INTO results VALUES (?, ?) ON CONFLICT (result) DO UPDATE SET n = n + excluded.n",
             [(result, n) for result, n in results.items() if n],
         )
+
+    def mature(self, before: float) -> None:
+        """Count the outcomes of labelled decisions taken before this time.
+
+        Not as labels arrive: a new canary has only the quick ones yet, which are mostly
+        bad (a fraud is reported, its absence is not), while the champion's arrivals are
+        of all ages. Decisions of one age are comparable; once counted, they stay so.
+
+        Raises:
+            SerinusError: ``SRN-OUTCOMES-001`` if the database cannot be written.
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.execute(
+                    "INSERT INTO outcomes SELECT predictor, decision, iif(bad, 'bad', 'good'), count(*) "
+                    "FROM decisions WHERE bad IS NOT NULL AND counted = 0 AND at < ? "
+                    "GROUP BY predictor, decision, bad "
+                    "ON CONFLICT (predictor, decision, outcome) DO UPDATE SET n = n + excluded.n",
+                    (before,),
+                )
+                self._db.execute(
+                    "UPDATE decisions SET counted = 1 WHERE bad IS NOT NULL AND counted = 0 AND at < ?",
+                    (before,),
+                )
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise _unusable(self._where, error) from error
 
     def forget(self, before: float) -> int:
         """Drop what was decided before this time; those never labelled are counted as expired."""
@@ -195,7 +219,7 @@ class Store:
         return dict(self._db.execute("SELECT key, offset FROM places").fetchall())
 
     def outcome_counts(self) -> dict[tuple[str, str, str], int]:
-        """Labelled decisions by predictor, decision and outcome, since the store was made."""
+        """Decisions counted by ``mature``, by predictor, decision and outcome, since the store was made."""
         return {(p, d, o): n for p, d, o, n in self._db.execute("SELECT * FROM outcomes").fetchall()}
 
     def result_counts(self) -> dict[str, int]:

@@ -15,7 +15,13 @@ from ..ports import ProviderError
 from .scrape import Arm, Row, counters
 
 _NAMES = "|".join(
-    (metrics.REQUESTS, metrics.DECISIONS, f"{metrics.LATENCY}_bucket", f"{metrics.SCORE}_bucket")
+    (
+        metrics.REQUESTS,
+        metrics.DECISIONS,
+        metrics.OUTCOMES,
+        f"{metrics.LATENCY}_bucket",
+        f"{metrics.SCORE}_bucket",
+    )
 )
 
 

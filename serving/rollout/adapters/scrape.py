@@ -46,9 +46,12 @@ def counters(samples: Iterable[Row], predictor: str) -> dict[str, Counter]:
     ``latency``, ``scores``: observations, and those above each bucket's edge, from
     ``metrics.LATENCY_JUDGED_FROM`` and ``SCORE_JUDGED_FROM`` on.
     ``decisions``: decisions, and those that were not an approval.
+    ``missed``, ``false_declines``: decisions whose outcome is known, and the bad ones that
+    were approved, the good ones that were declined. Both are shares of *all* labelled
+    decisions: a share of the declined alone would compare other people on each side.
     """
-    requests = errors = decisions = adverse = 0.0
-    counted = decided = False
+    requests = errors = decisions = adverse = labelled = missed = refused = 0.0
+    counted = decided = judged = False
     buckets: dict[str, dict[float, float]] = {}
     for name, labels, value in samples:
         if labels.get("predictor") != predictor:
@@ -61,6 +64,12 @@ def counters(samples: Iterable[Row], predictor: str) -> dict[str, Counter]:
             decided = True
             decisions += value
             adverse += 0.0 if labels.get("decision") == "approve" else value
+        elif name == metrics.OUTCOMES:
+            judged = True
+            labelled += value
+            case = (labels.get("decision"), labels.get("outcome"))
+            missed += value if case == ("approve", "bad") else 0.0
+            refused += value if case == ("decline", "good") else 0.0
         elif name.endswith("_bucket") and name[:-7] in HISTOGRAMS:
             edges = buckets.setdefault(HISTOGRAMS[name[:-7]], {})
             edge = float(labels["le"])
@@ -72,6 +81,9 @@ def counters(samples: Iterable[Row], predictor: str) -> dict[str, Counter]:
         found["errors"] = Counter(n=requests, bad=(errors,))
     if decided:
         found["decisions"] = Counter(n=decisions, bad=(adverse,))
+    if judged:
+        found["missed"] = Counter(n=labelled, bad=(missed,))
+        found["false_declines"] = Counter(n=labelled, bad=(refused,))
     for metric, edges in buckets.items():
         total = edges.pop(math.inf, None)
         if total is not None:
@@ -82,8 +94,10 @@ def counters(samples: Iterable[Row], predictor: str) -> dict[str, Counter]:
 class ScrapeMetrics:
     """Reads every process of both predictors at once.
 
-    ``sources`` answers with a predictor's processes: id → URL of the metrics page.
-    One that does not answer fails the whole sample: half of an arm is not a sample.
+    ``sources`` answers with a predictor's processes: id → URL of the metrics page;
+    the page of the outcomes program may stand among both predictors', since its
+    series carry the predictor. One that does not answer fails the whole sample:
+    half of an arm is not a sample.
     """
 
     def __init__(

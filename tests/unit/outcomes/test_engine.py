@@ -162,6 +162,8 @@ def test_counters_tell_champion_from_canary_for_the_rollouts_guards(tmp_path: Pa
     world = World(tmp_path)
     world.traffic(200, lambda p, chance: p >= 0.5, predictor="champion")
     world.traffic(200, lambda p, chance: True, predictor="canary", seed=4)
+    assert series(world.pages(), "serinus_outcomes_total", predictor="canary", outcome="bad") in (None, 0)
+    world.now = START + 30 * DAY
     page = world.pages()
     wrong = {"decision": "approve", "outcome": "bad"}
     assert series(page, "serinus_outcomes_total", predictor="champion", **wrong) == 0

@@ -35,6 +35,7 @@ def test_a_label_counts_for_the_decision_of_its_request() -> None:
     store = Store(None)
     store.apply(decided=[decided("a", decision="decline"), decided("b")])  # type: ignore[list-item]
     store.apply(outcomes=[Outcome("a", True, START + 2 * DAY), Outcome("b", False, START + 60)])
+    store.mature(START + 100 * DAY)
     assert store.outcome_counts() == {("champion", "decline", "bad"): 1, ("champion", "approve", "good"): 1}
     counts, total = store.delay_counts()
     assert sum(counts) == 2
@@ -44,8 +45,10 @@ def test_a_label_counts_for_the_decision_of_its_request() -> None:
 def test_a_label_that_comes_before_its_decision_waits_for_it() -> None:
     store = Store(None)
     store.apply(outcomes=[Outcome("a", True, START + 5)])
+    store.mature(START + 100 * DAY)
     assert store.outcome_counts() == {}
     store.apply(decided=[decided("a")])  # type: ignore[list-item]
+    store.mature(START + 100 * DAY)
     assert store.outcome_counts() == {("champion", "approve", "bad"): 1}
     assert store.result_counts()["early"] == 1
     assert store.result_counts()["joined"] == 1
@@ -58,18 +61,35 @@ def test_the_same_label_again_is_nothing_and_another_one_corrects() -> None:
         store.apply(outcomes=[Outcome("a", bad, START + 9)])
     results = store.result_counts()
     assert (results["joined"], results["repeated"], results["corrected"]) == (1, 1, 1)
+    store.mature(START + 100 * DAY)
+    assert store.outcome_counts() == {("champion", "approve", "bad"): 1}
     # What a counter has told cannot be taken back; windows hold the corrected label.
+    store.apply(outcomes=[Outcome("a", False, START + 99)])
+    store.mature(START + 100 * DAY)
+    assert store.outcome_counts() == {("champion", "approve", "bad"): 1}
+    assert store.labelled("champion", 10)[1].tolist() == [0.0]
+
+
+def test_outcomes_count_at_one_age_whenever_their_labels_came() -> None:
+    store = Store(None)
+    store.apply(decided=[decided("quick", START + 8), decided("slow", START + 8), decided("old", START)])  # type: ignore[list-item]
+    store.apply(outcomes=[Outcome("quick", True, START + 9), Outcome("old", False, START + 9)])
+    store.mature(START + 5)
     assert store.outcome_counts() == {("champion", "approve", "good"): 1}
-    assert store.labelled("champion", 10)[1].tolist() == [1.0]
+    store.apply(outcomes=[Outcome("slow", False, START + 40)])
+    store.mature(START + 50)
+    assert store.outcome_counts() == {("champion", "approve", "good"): 2, ("champion", "approve", "bad"): 1}
 
 
 def test_what_is_too_old_is_forgotten_and_the_unlabelled_counted() -> None:
     store = Store(None)
     store.apply(decided=[decided("old"), decided("seen"), decided("new", START + 10 * DAY)])  # type: ignore[list-item]
     store.apply(outcomes=[Outcome("seen", False, START + 1), Outcome("nobody", True, START)])
+    store.mature(START + DAY)
     assert store.forget(START + DAY) == 2
     assert store.result_counts()["expired"] == 2
     store.apply(outcomes=[Outcome("old", True, START + 20 * DAY)])
+    store.mature(START + 100 * DAY)
     assert store.outcome_counts() == {("champion", "approve", "good"): 1}
 
 
@@ -90,6 +110,7 @@ def test_the_order_of_lines_does_not_matter(seed: int) -> None:
         store = Store(None)
         for kind, line in lines:
             store.apply(**{kind: [line]})  # type: ignore[arg-type]
+        store.mature(START + DAY)
         seen.append((store.outcome_counts(), store.delay_counts()))
     assert seen[0] == seen[1]
 

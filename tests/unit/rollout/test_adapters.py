@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from serinus.evidence import Counter
 from serving.rollout.adapters.envoy import (
     PREDICTOR_HEADER,
     EnvoyTraffic,
@@ -67,6 +68,18 @@ def test_latencies_that_nobody_waits_for_are_not_compared() -> None:
 
 def test_a_predictor_without_series_has_no_counters_rather_than_zeros() -> None:
     assert counters(rows(PAGE), "v3") == {}
+
+
+def test_outcomes_are_shares_of_all_labelled_decisions() -> None:
+    cases = {("approve", "good"): 90, ("approve", "bad"): 3, ("decline", "good"): 2, ("decline", "bad"): 5}
+    page = "# TYPE serinus_outcomes counter\n" + "".join(
+        f'serinus_outcomes_total{{model="m",predictor="v2",decision="{d}",outcome="{o}"}} {n}\n'
+        for (d, o), n in cases.items()
+    )
+    found = counters(rows(page), "v2")
+    assert found["missed"] == Counter(n=100, bad=(3,))
+    assert found["false_declines"] == Counter(n=100, bad=(2,))
+    assert counters(rows(page), "v1") == {}
 
 
 def test_a_nan_stays_a_nan() -> None:
