@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+from serinus.contract import load_contract
 from serinus.errors import SerinusError
 
 # models/ lies beside the packages in a checkout; an installed copy carries it too.
@@ -68,4 +72,47 @@ def find_case(name: str, *, data: Path | None, contract: Path | None, config: Pa
             "--terminals",
             "2000",
         ),
+    )
+
+
+def check_files(case: Case) -> None:
+    """Whether the files that a case names can be read; what the data hold is ingest's to say.
+
+    Raises:
+        SerinusError: ``SRN-CONTRACT-001`` and on for the contract, ``SRN-DATA-001`` for
+            the data, ``SRN-DEMO-005`` for the training config.
+    """
+    load_contract(case.contract)
+    if case.data is not None and not case.data.exists():
+        raise SerinusError(
+            "SRN-DATA-001", "no such file", where=str(case.data), hint="Check the path of the data file."
+        )
+    read_config(case.config)
+
+
+def read_config(path: Path | None) -> dict[str, Any]:
+    """A training config as a mapping; empty where the defaults hold.
+
+    Raises:
+        SerinusError: ``SRN-DEMO-005`` if it cannot be read or is no mapping. Its keys are
+            the pipeline's to check.
+    """
+    if path is None:
+        return {}
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        told = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise _no_config(path, f"the training config cannot be read: {told}") from error
+    if not isinstance(document, dict):
+        raise _no_config(path, "the training config is not a mapping of keys to values")
+    return {str(key): value for key, value in document.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def _no_config(path: Path, what: str) -> SerinusError:
+    return SerinusError(
+        "SRN-DEMO-005",
+        what,
+        where=str(path),
+        hint="Give a YAML file as docs/pipeline.md describes it, or leave --config out: the defaults fit most data.",
     )

@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 
 from serinus.home import find_home
-from serving.local.demo.cases import find_case
-from serving.local.demo.run import Demo, Options, fresh_home
+from serving.local.demo.cases import check_files, find_case
+from serving.local.demo.place import own_place
+from serving.local.demo.run import Demo, Options
 from serving.local.demo.screen import Screen
 
 app = typer.Typer(add_completion=False)
@@ -57,18 +58,20 @@ def demo(
         serinus demo --data loans.csv --contract loans.yaml
     """
     chosen = find_case(case.value, data=data, contract=contract, config=config, seed=seed)
+    # Before the last demo's results make room for this one's.
+    check_files(chosen)
     shared = find_home(home)
-    place = fresh_home(shared, chosen.name)
-    screen = Screen(place.root / "logs" / "demo.log")
-    options = Options(case=chosen, home=place, shared=shared, seed=seed, rate=rate, quick=quick)
-    try:
-        ok = asyncio.run(_interruptible(Demo(options, screen)))
-    finally:
-        screen.close()
-    if keep:
-        from serving.local.cli import up
+    with own_place(shared, chosen.name) as place:
+        screen = Screen(place.root / "logs" / "demo.log")
+        options = Options(case=chosen, home=place, shared=shared, seed=seed, rate=rate, quick=quick)
+        try:
+            ok = asyncio.run(_interruptible(Demo(options, screen)))
+        finally:
+            screen.close()
+        if keep:
+            from serving.local.cli import up
 
-        up(home=place.root)
+            up(home=place.root)
     raise typer.Exit(0 if ok else 1)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import shutil
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from serinus.registry import Registry
 from serving.local import monitoring
 from serving.local.demo import records
 from serving.local.demo.candidates import Cookbook, Recipe, telling_column
-from serving.local.demo.cases import Case
+from serving.local.demo.cases import Case, read_config
 from serving.local.demo.closing import Closing
 from serving.local.demo.drift_story import drift_story
 from serving.local.demo.drifting import Silence
@@ -27,7 +26,7 @@ from serving.local.demo.programs import must
 from serving.local.demo.screen import Screen
 from serving.local.demo.story import play, spec_for, tell_ending
 from serving.local.demo.traffic import Source, Traffic, decision_of
-from serving.local.demo.training import Kitchen, read_config, retraining_config, stopped_by_gate, train
+from serving.local.demo.training import Kitchen, retraining_config, stopped_by_gate, train
 from serving.local.platform import Platform, Settings
 
 BUILDER, APPROVER = "alice", "bob"
@@ -336,18 +335,3 @@ class Demo:
             self.screen.say(
                 f"      {reason['code']}  {reason['text']} (+{reason['contribution']:.2f} log-odds)"
             )
-
-
-def fresh_home(parent: Home, case: str) -> Home:
-    """The demo's own place below an installation, emptied; its cache is kept so that a second run is quick."""
-    root = parent.root / "demo" / case
-    if root.exists():
-        for part in root.iterdir():
-            if part.name == "cache":
-                continue
-            if part.is_dir() and not part.is_symlink():
-                shutil.rmtree(part, ignore_errors=True)
-            else:
-                with contextlib.suppress(OSError):
-                    part.unlink()
-    return Home(root)

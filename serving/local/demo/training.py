@@ -104,11 +104,6 @@ class Kitchen:
                 future.exception()  # looked at: nobody may have asked for this candidate
 
 
-def read_config(path: Path | None) -> dict[str, Any]:
-    """A training config as a mapping; empty where the defaults hold."""
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path else {}
-
-
 def retraining_config(config: dict[str, Any], path: Path) -> Path:
     """The same recipe with its cuts moved towards the present.
 

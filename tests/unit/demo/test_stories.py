@@ -10,9 +10,9 @@ from serinus.errors import SerinusError
 from serinus.home import Home
 from serving.local.demo.cases import find_case
 from serving.local.demo.closing import Closing
+from serving.local.demo.place import fresh_home
 from serving.local.demo.recording import Moment, Point, Recording
 from serving.local.demo.report import write_report
-from serving.local.demo.run import fresh_home
 from serving.local.demo.screen import Screen
 
 
