@@ -1,39 +1,38 @@
-"""HTTP: routes, bodies and headers, as one ASGI application.
+"""What the scorer answers over HTTP: routes, and what the headers ask for.
 
-No framework: two dictionaries route everything, and a request pays for nothing
-else.
+No framework: one dictionary routes everything, and a scoring request without
+special headers pays for nothing else. Sockets and parsing are ``http1``'s.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from functools import partial
+from urllib.parse import unquote
 
 import msgspec
 
 from serinus import __version__
-from serving.scorer import metrics, v1, v2
+from serving.scorer import bodies, metrics, openapi, v1, v2
+from serving.scorer.http1 import Request
 from serving.scorer.refusal import Refusal
 from serving.scorer.service import V1, V2, Codec, Reply, Service, new_id
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Header = tuple[bytes, bytes]
-
-_JSON: Header = (b"content-type", b"application/json")
-_CLOSE: Header = (b"connection", b"close")
 _encode = msgspec.json.Encoder().encode
-_PREDICT = frozenset(("/api/v1.0/predictions", "/predict", "/api/v0.1/predictions"))
-_FEEDBACK = frozenset(("/api/v1.0/feedback", "/send-feedback"))
-_READY = frozenset(("/ready", "/v2/health/ready"))
-_LIVE = frozenset(("/live", "/v2/health/live"))
-_STATUS = frozenset(("/health/status", "/api/v1.0/health/status"))
-_METRICS = frozenset(("/metrics", "/prometheus"))
-_METADATA = frozenset(("/metadata", "/api/v1.0/metadata"))
+_PREDICT = ("/api/v1.0/predictions", "/predict", "/api/v0.1/predictions")
+_FEEDBACK = ("/api/v1.0/feedback", "/send-feedback")
+_EVENTS = "/api/v1.0/events"
+_LINES = (b"application/x-ndjson", b"application/jsonl", b"application/json-lines")
+_READY = ("/ready", "/v2/health/ready")
+_LIVE = ("/live", "/v2/health/live")
+_STATUS = ("/health/status", "/api/v1.0/health/status")
+_METRICS = ("/metrics", "/prometheus")
+_METADATA = ("/metadata", "/api/v1.0/metadata")
+_TEXT = b"content-type: text/plain\r\n"
+
+Answer = Reply | Awaitable[Reply]
+Route = Callable[[Request], Answer]
 
 
 class App:
@@ -41,231 +40,208 @@ class App:
 
     Args:
         service: what answers.
-        max_body: bytes a body may have (413 beyond).
-        body_timeout: seconds a body may take to arrive (408 beyond).
+        max_body: bytes that a compressed body may have once inflated.
+        max_wait: seconds a scoring request may have waited for its turn before it is shed (429).
+        polled: when the event loop last looked at its sockets, on ``clock``; what a request has
+            waited since then is known to it alone. Default: just now.
+        clock: seconds on the clock of deadlines.
     """
 
-    def __init__(self, service: Service, *, max_body: int = 4 << 20, body_timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        service: Service,
+        *,
+        max_body: int = 4 << 20,
+        max_wait: float = 1.0,
+        polled: Callable[[], float] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._service = service
         self._max_body = max_body
-        self._body_timeout = body_timeout
+        self._max_wait = max_wait
+        self._clock = clock
+        self._polled = polled or clock
         self.draining = False
         identity = service.identity
-        self._stamp: tuple[Header, Header] = (
-            (b"x-serinus-predictor", identity.predictor.encode()),
-            (b"x-serinus-digest", identity.digest.encode()),
+        self.stamp = (
+            f"x-serinus-predictor: {identity.predictor}\r\nx-serinus-digest: {identity.digest}\r\n".encode()
         )
+        self._routes: dict[bytes, Route] = {
+            path.encode(): route for path, route in self._table(identity.model, identity.version).items()
+        }
 
     @property
     def ready(self) -> bool:
         """Whether new requests should be sent here. (It is not listening before its self-test.)"""
         return not self.draining and not self._service.recorder.full
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI 3."""
-        if scope["type"] != "http":
-            return
-        path: str = scope["path"]
-        codec = self._codec(path)
+    def answer(self, request: Request) -> Answer:
+        """The answer to one request; never raises, nor does what it returns."""
+        route = self._routes.get(request.url)
         try:
-            if path in _PREDICT:
-                await self._predict(scope, receive, send, codec)
-            elif path in _FEEDBACK:
-                await self._feedback(scope, receive, send)
-            elif path.startswith("/v2/models/"):
-                await self._v2_model(path, scope, receive, send)
-            else:
-                status, body, headers = self._get(path, scope)
-                await self._send(send, status, body, headers)
+            return route(request) if route is not None else self._elsewhere(request)
         except Refusal as refusal:
-            await self._refuse(send, codec, refusal)
-        except _Gone:
-            return
+            return _refused(_codec(request.url), refusal)
 
-    def _codec(self, path: str) -> Codec:
-        return V2 if path.startswith("/v2") else V1
+    def refuse(self, url: bytes, status: int, message: str) -> Reply:
+        """An error in the shape of the URL's protocol, for what is not a whole request."""
+        route = self._routes.get(url)
+        if isinstance(route, partial) and route.func == self._predict:
+            self._service.metrics.request(status, 0.0)
+        return _refused(_codec(url), Refusal(status, "", message))
+
+    def _table(self, model: str, version: int) -> dict[str, Route]:
+        infer: Route = partial(self._predict, V2)
+        found: dict[str, Route] = dict.fromkeys(_PREDICT, partial(self._predict, V1))
+        found |= dict.fromkeys(_FEEDBACK, self._feedback)
+        found[_EVENTS] = self._events
+        found |= dict.fromkeys(_LIVE, _get(lambda: Reply(200, _encode({"live": True}))))
+        found |= dict.fromkeys(_READY, _get(self._is_ready))
+        found |= dict.fromkeys(_STATUS, _get(self._status))
+        found |= dict.fromkeys(_METRICS, _get(self._metrics))
+        found |= dict.fromkeys(_METADATA, _get(self._metadata))
+        found |= dict.fromkeys(("/v2", "/v2/"), _get(_server_metadata))
+        found["/health/ping"] = _get(lambda: Reply(200, b"pong", headers=_TEXT))
+        found["/openapi.json"] = _get(lambda: Reply(200, openapi.document()))
+        found["/v2/models/infer"] = infer  # Seldon's alias without a name
+        for name in (f"/v2/models/{model}", f"/v2/models/{model}/versions/{version}"):
+            found[name] = _get(self._v2_metadata)
+            found[f"{name}/infer"] = infer
+            found[f"{name}/ready"] = _get(self._is_ready)
+        return found
+
+    def _elsewhere(self, request: Request) -> Answer:
+        """A URL with a query, an escape or a host before its path; or one that does not exist."""
+        url = request.url.decode("latin-1")
+        if url.startswith(("http://", "https://")):
+            url = "/" + url.partition("://")[2].partition("/")[2]
+        path = unquote(url.partition("?")[0])
+        route = self._routes.get(path.encode("utf-8", "replace"))
+        if route is not None:
+            return route(request)
+        if path.startswith("/v2/models/"):
+            self._no_such_model(path.removeprefix("/v2/models/").split("/"))
+        raise Refusal(404, "", f"there is nothing at {path}; docs/scorer.md lists the endpoints")
+
+    def _no_such_model(self, parts: list[str]) -> None:
+        version = parts[2] if parts[1:2] == ["versions"] and len(parts) > 2 else None
+        try:
+            v2.known_model(parts[0], version, self._service.identity)
+        except Refusal as refusal:
+            if parts[-1] == "infer":
+                self._service.metrics.request(refusal.status, 0.0)
+            raise
 
     # --- scoring ---------------------------------------------------------
 
-    async def _predict(self, scope: Scope, receive: Receive, send: Send, codec: Codec) -> None:
-        started = time.perf_counter()
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+    def _predict(self, codec: Codec, request: Request) -> Answer:
+        service = self._service
+        now, polled = self._clock(), self._polled()
+        if request.method != b"POST" or now - polled > self._max_wait or request.headers:
+            try:
+                _method(request, "POST")
+                if now - polled > self._max_wait:
+                    raise Refusal(
+                        429, "", "too many requests; try again later", retry_after=1, shed="overload"
+                    )
+                return self._asked(codec, request, now, polled)
+            except Refusal as refusal:
+                service.refused(refusal)
+                return _refused(codec, refusal)
+        return service.predict(codec, request.body, None, arrived=now)
+
+    def _asked(self, codec: Codec, request: Request, now: float, polled: float) -> Answer:
+        """A request whose headers ask for something."""
+        get = request.headers.get
+        raw_id = get(b"seldon-puid")
+        budget = bodies.budget(request.headers)
+        predict = partial(
+            self._service.predict,
+            codec,
+            header_id=raw_id.decode("latin-1") if raw_id is not None else None,
+            skip_payload=get(b"seldon-skip-logging", b"").lower() == b"true",
+            deadline=None if budget is None else polled + budget,
+            arrived=now,
+        )
+        body = bodies.read(request, self._max_body, codec is V2)
+        if isinstance(body, bytes):
+            return predict(body)
+        return self._inflated(codec, request, body, predict)
+
+    async def _inflated(
+        self, codec: Codec, request: Request, inflating: bodies.Inflating, predict: Callable[[bytes], Answer]
+    ) -> Reply:
+        """A compressed body that is large: inflated in a thread."""
         try:
-            _method(scope, "POST")
-            body = await self._body(headers, receive)
+            body = await self._service.in_thread(inflating.finish, len(request.body))
         except Refusal as refusal:
-            self._service.metrics.request(refusal.status, time.perf_counter() - started)
-            raise
-        raw_id = headers.get(b"seldon-puid")
-        header_id = raw_id.decode("latin-1") if raw_id is not None else None
-        skip = headers.get(b"seldon-skip-logging", b"").lower() == b"true"
-        reply = self._service.predict(codec, body, header_id, skip_payload=skip)
-        if not isinstance(reply, Reply):
-            reply = await reply
-        await self._reply(send, reply)
+            self._service.refused(refusal)
+            return _refused(codec, refusal)
+        made = predict(bodies.framed(request, body, codec is V2))
+        return made if isinstance(made, Reply) else await made
 
-    async def _feedback(self, scope: Scope, receive: Receive, send: Send) -> None:
-        _method(scope, "POST")
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        body = await self._body(headers, receive)
-        raw_id = headers.get(b"seldon-puid")
-        reply = self._service.feedback(body, raw_id.decode("latin-1") if raw_id is not None else None)
-        if not isinstance(reply, Reply):
-            reply = await reply
-        await self._reply(send, reply)
+    def _feedback(self, request: Request) -> Answer:
+        _method(request, "POST")
+        raw_id = request.headers.get(b"seldon-puid")
+        body = bodies.read(request, self._max_body, binary=False)
+        if not isinstance(body, bytes):
+            body = body.finish()
+        return self._service.feedback(body, raw_id.decode("latin-1") if raw_id is not None else None)
 
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        """The whole body. Raises Refusal 408, 413 or 415, or _Gone if the client went away."""
-        if headers.get(b"content-encoding", b"identity") != b"identity":
-            raise Refusal(415, "Content-Encoding", "compressed bodies are not supported; send plain JSON")
-        if b"inference-header-content-length" in headers:
-            raise Refusal(
-                415, "Inference-Header-Content-Length", "binary tensors are not supported; send JSON data"
-            )
-        length = headers.get(b"content-length", b"")
-        if length.isdigit() and int(length) > self._max_body:
-            await self._discard(receive)
-            raise self._too_large()
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _Gone
-        if not message.get("more_body"):
-            body: bytes = message["body"]
-        else:
-            body = await self._long_body(message["body"], receive)
-        if len(body) > self._max_body:
-            raise self._too_large()
-        return body
-
-    async def _long_body(self, first: bytes, receive: Receive) -> bytes:
-        body = bytearray(first)
-        try:
-            async with asyncio.timeout(self._body_timeout):
-                more = True
-                while more and len(body) <= self._max_body:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _Gone
-                    body += message["body"]
-                    more = message.get("more_body", False)
-        except TimeoutError:
-            raise Refusal(408, "", f"the body did not arrive within {self._body_timeout:g} s") from None
-        return bytes(body)
-
-    async def _discard(self, receive: Receive) -> None:
-        """Read on for a while: a client that is still sending would not see the answer."""
-        left, more = 4 * self._max_body, True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._body_timeout):
-                while more and left > 0:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _Gone
-                    left -= len(message["body"])
-                    more = message.get("more_body", False)
-
-    def _too_large(self) -> Refusal:
-        return Refusal(413, "", f"the body is larger than {self._max_body:,} bytes; send fewer rows")
+    def _events(self, request: Request) -> Answer:
+        _method(request, "POST")
+        body = bodies.read(request, self._max_body, binary=False)
+        if not isinstance(body, bytes):
+            body = body.finish()
+        return self._service.events(body, lines=request.headers.get(b"content-type", b"").startswith(_LINES))
 
     # --- everything else -------------------------------------------------
 
-    async def _v2_model(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        parts = path.removeprefix("/v2/models/").split("/")
-        if parts == ["infer"]:  # Seldon's alias without a name
-            parts = [self._service.identity.model, "infer"]
-        model, rest = parts[0], parts[1:]
-        version = None
-        if len(rest) >= 2 and rest[0] == "versions":
-            version, rest = rest[1], rest[2:]
-        try:
-            v2.known_model(model, version, self._service.identity)
-        except Refusal as refusal:
-            if rest == ["infer"]:
-                self._service.metrics.request(refusal.status, 0.0)
-            raise
-        if rest == ["infer"]:
-            await self._predict(scope, receive, send, V2)
-        elif rest == ["ready"]:
-            _method(scope, "GET", "HEAD")
-            await self._send(send, 200 if self.ready else 503, _encode({"ready": self.ready}))
-        elif not rest:
-            _method(scope, "GET", "HEAD")
-            await self._send(send, 200, v2.metadata(self._service.identity, self._service.scorer.contract))
-        else:
-            raise _not_found(path)
+    def _is_ready(self) -> Reply:
+        return Reply(200 if self.ready else 503, _encode({"ready": self.ready}))
 
-    def _get(self, path: str, scope: Scope) -> tuple[int, bytes, Header]:
-        """Status, body and content type of what is not scoring."""
-        identity = self._service.identity
-        if path in _LIVE:
-            found = (200, _encode({"live": True}), _JSON)
-        elif path in _READY:
-            found = (200 if self.ready else 503, _encode({"ready": self.ready}), _JSON)
-        elif path == "/health/ping":
-            found = (200, b"pong", (b"content-type", b"text/plain"))
-        elif path in _STATUS:
-            if not self.ready:
-                raise Refusal(503, "", "draining, or the decision log cannot be written")
-            found = (200, _encode({"strData": "ok", "meta": {"tags": identity.tags}}), _JSON)
-        elif path in _METRICS:
-            self._service.metrics.pending(self._service.recorder.pending)
-            found = (200, self._service.metrics.exposition(), (b"content-type", metrics.CONTENT_TYPE))
-        elif path in _METADATA:
-            found = (200, v1.metadata(identity, self._service.scorer.vectorizer.names), _JSON)
-        elif path in ("/v2", "/v2/"):
-            found = (
-                200,
-                _encode({"name": "serinus-scorer", "version": __version__, "extensions": []}),
-                _JSON,
-            )
-        else:
-            raise _not_found(path)
-        _method(scope, "GET", "HEAD")
-        return found
+    def _status(self) -> Reply:
+        if not self.ready:
+            raise Refusal(503, "", "draining, or the decision log cannot be written")
+        return Reply(200, _encode({"strData": "ok", "meta": {"tags": self._service.identity.tags}}))
 
-    # --- answers ---------------------------------------------------------
+    def _metrics(self) -> Reply:
+        self._service.metrics.pending(self._service.recorder.pending)
+        text = self._service.metrics.exposition()
+        return Reply(200, text, headers=b"content-type: %b\r\n" % metrics.CONTENT_TYPE)
 
-    async def _reply(self, send: Send, reply: Reply) -> None:
-        await self._send(send, reply.status, reply.body, request_id=reply.request_id)
+    def _metadata(self) -> Reply:
+        return Reply(200, v1.metadata(self._service.identity, self._service.scorer.vectorizer.names))
 
-    async def _refuse(self, send: Send, codec: Codec, refusal: Refusal) -> None:
-        # What is left of an unread body cannot be told from a next request.
-        close = refusal.status in (408, 413, 415)
-        await self._send(
-            send,
-            refusal.status,
-            codec.encode_error(refusal.status, str(refusal)),
-            request_id=new_id(),
-            extra=(_CLOSE,) if close else (),
-        )
-
-    async def _send(
-        self,
-        send: Send,
-        status: int,
-        body: bytes,
-        content_type: Header = _JSON,
-        *,
-        request_id: str = "",
-        extra: tuple[Header, ...] = (),
-    ) -> None:
-        headers = [content_type, (b"content-length", b"%d" % len(body)), *self._stamp, *extra]
-        if request_id:
-            headers.append((b"seldon-puid", request_id.encode("latin-1")))
-        if self.draining and _CLOSE not in extra:
-            headers.append(_CLOSE)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+    def _v2_metadata(self) -> Reply:
+        return Reply(200, v2.metadata(self._service.identity, self._service.scorer.contract))
 
 
-class _Gone(Exception):  # noqa: N818  nobody is left to be told
-    """The client closed the connection before its body was complete."""
+def _server_metadata() -> Reply:
+    return Reply(
+        200,
+        _encode({"name": "serinus-scorer", "version": __version__, "extensions": ["binary_tensor_data"]}),
+    )
 
 
-def _method(scope: Scope, *allowed: str) -> None:
-    if scope["method"] not in allowed:
-        raise Refusal(405, "", f"{scope['method']} is not allowed here; use {allowed[0]}")
+def _get(make: Callable[[], Reply]) -> Route:
+    def route(request: Request) -> Reply:
+        _method(request, "GET", "HEAD")
+        return make()
+
+    return route
 
 
-def _not_found(path: str) -> Refusal:
-    return Refusal(404, "", f"there is nothing at {path}; docs/scorer.md lists the endpoints")
+def _codec(url: bytes) -> Codec:
+    return V2 if url.startswith(b"/v2") else V1
+
+
+def _refused(codec: Codec, refusal: Refusal) -> Reply:
+    body = codec.encode_error(refusal.status, str(refusal))
+    return Reply(refusal.status, body, new_id(), refusal.retry_after)
+
+
+def _method(request: Request, *allowed: str) -> None:
+    method = request.method.decode("latin-1")
+    if method not in allowed:
+        raise Refusal(405, "", f"{method} is not allowed here; use {allowed[0]}")

@@ -10,9 +10,10 @@ from typing import Literal
 import msgspec
 
 from serinus.durations import parse_duration
+from serving.scorer.entity_flags import EntitySettings, add_flags
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(EntitySettings, frozen=True, kw_only=True):
     """One scorer process, as ``parse`` reads it."""
 
     bundle: Path
@@ -36,6 +37,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     payload_mode: Literal["all", "request", "response"]
     untrusted: bool
     max_body: int
+    max_connections: int
+    max_wait: float
+    batch_threads: int
+    reuse_port: bool
+    drain_delay: float
     drain_timeout: float
     drain_grace: float
 
@@ -111,8 +117,35 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     add("--feedback", type=Path, help="outcomes sent back (default: <home>/decisions/<model>.feedback.jsonl)")
     add("--payload-url", help="drift monitor that gets requests and answers as CloudEvents")
     add("--payload-mode", choices=("all", "request", "response"), default="all", help="which of them it gets")
+    add_flags(add, get)
     add("--untrusted", action="store_true", help="serve a bundle whose signature is not checked (tests only)")
     add("--max-body", type=_positive, default=4 << 20, help="largest body in bytes (default: %(default)s)")
+    add(
+        "--max-connections",
+        type=_positive,
+        default=get("SERINUS_MAX_CONNECTIONS", "4096"),
+        help="connections at once; one more gets 503 (default: $SERINUS_MAX_CONNECTIONS or 4096)",
+    )
+    add(
+        "--max-wait",
+        type=_seconds,
+        default=get("SERINUS_MAX_WAIT", "1"),
+        help="seconds a request may have waited for its turn before it is shed with 429 "
+        "(default: $SERINUS_MAX_WAIT or 1)",
+    )
+    add(
+        "--batch-threads",
+        type=_positive,
+        default=get("SERINUS_BATCH_THREADS", "1"),
+        help="threads for bodies of 16 KiB and more (default: $SERINUS_BATCH_THREADS or 1)",
+    )
+    add("--reuse-port", action="store_true", help="let other scorers listen on the same port (SO_REUSEPORT)")
+    add(
+        "--drain-delay",
+        type=_seconds,
+        default=0.0,
+        help="seconds after SIGTERM in which readiness is false and everything is still answered",
+    )
     add("--drain-timeout", type=float, default=10.0, help="seconds SIGTERM gives open requests and queues")
     add(
         "--drain-grace",
@@ -200,7 +233,14 @@ def _port_or_off(text: str) -> int | None:
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of bytes above 0")
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds (0 to 3600)")
     return value
 
 

@@ -17,11 +17,15 @@ class Refusal(Exception):  # noqa: N818  an answer, not a fault of ours
         field: the JSON path, header or parameter at fault; empty for the whole request.
         message: what is wrong with it. Cut at 400 characters: it quotes the request.
         retry_after: seconds after which the sender may ask again; 0 where that would not help.
+        shed: why a request was refused for want of time or room; empty for every other reason.
     """
 
-    def __init__(self, status: int, field: str, message: str, *, retry_after: int = 0) -> None:
+    def __init__(
+        self, status: int, field: str, message: str, *, retry_after: int = 0, shed: str = ""
+    ) -> None:
         self.status = status
         self.retry_after = retry_after
+        self.shed = shed
         self.field = _cut(field, 120)
         self.message = _cut(message, _LONGEST)
         super().__init__(f"{self.field}: {self.message}" if field else self.message)

@@ -7,24 +7,26 @@ import contextlib
 import errno
 import gc
 import os
-import signal
 import socket
 import sys
 import time
-from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import uvicorn
 import uvloop
 
 from serinus.bundle import Keyring, open_bundle
 from serinus.errors import SerinusError
+from serinus.features.online import OnlineStore
 from serinus.home import Home, find_home
 from serinus.scoring import Scorer
 from serving.scorer.app import App
 from serving.scorer.config import Settings
+from serving.scorer.drain import Drain
+from serving.scorer.entity_setup import open_enricher, open_store
 from serving.scorer.identity import Identity
+from serving.scorer.intake import Intake
+from serving.scorer.listener import Limits, Listener
 from serving.scorer.metrics import Metrics
 from serving.scorer.payloads import NoPayloads, PayloadPoster
 from serving.scorer.recording import Recording
@@ -34,9 +36,8 @@ from serving.scorer.workers import Workers
 if TYPE_CHECKING:
     from serving.scorer.grpc.server import GrpcServer
 
-# Longer than Istio's 60 s pool and Envoy's usual settings: whoever pools
-# connections should be the one to close them, or it meets a reset.
-_KEEP_ALIVE = 75
+# How long a thread that scores a batch may keep the interpreter from one that answers a row.
+_SWITCH = 0.0005
 
 
 def serve(settings: Settings) -> int:
@@ -48,18 +49,22 @@ def serve(settings: Settings) -> int:
             self-test or the logs raise; nothing was answered then.
     """
     listener = _bind(
-        settings.host, settings.port
-    )  # first: it fails in a millisecond, a bundle takes a second
+        settings.host, settings.port, shared=settings.reuse_port
+    )  # first: a bundle takes a second
+    sys.setswitchinterval(_SWITCH)
     home = find_home(settings.home)
     scorer = _load(settings, home)
-    return asyncio.run(_run(settings, home, scorer, listener), loop_factory=uvloop.new_event_loop)
+    store = open_store(settings, scorer.contract, os.environ)
+    return asyncio.run(_run(settings, home, scorer, store, listener), loop_factory=uvloop.new_event_loop)
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A bound socket that does not listen yet, so that nobody connects before the self-test."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
     except OSError as error:
@@ -94,7 +99,9 @@ def _load(settings: Settings, home: Home) -> Scorer:
     return scorer
 
 
-async def _run(settings: Settings, home: Home, scorer: Scorer, listener: socket.socket) -> int:
+async def _run(
+    settings: Settings, home: Home, scorer: Scorer, store: OnlineStore | None, listener: socket.socket
+) -> int:
     try:
         listener.listen(2048)
     except OSError as error:
@@ -112,10 +119,14 @@ async def _run(settings: Settings, home: Home, scorer: Scorer, listener: socket.
     metrics = Metrics(identity, [features[k] for k in scorer.vectorizer.categorical])
     recording = Recording(settings, home, identity, _report)
     recorder = recording.recorder
+    enricher = None
+    if store is not None:
+        enricher = open_enricher(settings, store, scorer, metrics, identity, now=time.time, report=_report)
     poster = None
     if settings.payload_url is not None:
         source = f"http://{settings.host}:{port}/"
         poster = PayloadPoster(settings.payload_url, identity, source=source, dropped=metrics.dropped)
+    workers = Workers(threads=settings.batch_threads)
     service = Service(
         scorer,
         identity,
@@ -126,20 +137,37 @@ async def _run(settings: Settings, home: Home, scorer: Scorer, listener: socket.
         now=time.time,
         explain=settings.explain,
         sample=settings.explain_sample,
-        workers=Workers(shed=metrics.shed),
+        enricher=enricher,
+        intake=None if enricher is None else Intake(enricher),
+        workers=workers,
         payload_mode=settings.payload_mode,
         report=_report,
     )
-    app = App(service, max_body=settings.max_body)
+    app = App(
+        service,
+        max_body=settings.max_body,
+        max_wait=settings.max_wait,
+        polled=asyncio.get_running_loop().time,  # uvloop's is that of its last look at the sockets
+    )
     tasks = [asyncio.create_task(recorder.run())]
     if poster is not None:
         tasks.append(asyncio.create_task(poster.run()))
     rpc = await _listen_for_grpc(settings, service, app)
-    server = _Server(app, settings, rpc)
+    http = Listener(app, Limits(body=settings.max_body, connections=settings.max_connections))
+    await http.start(listener)
+    drain = Drain(
+        app,
+        http,
+        rpc,
+        delay=settings.drain_delay,
+        grace=settings.drain_grace,
+        timeout=settings.drain_timeout,
+    )
+    _settle()
     ports = {"port": port} if rpc is None else {"port": port, "grpc_port": rpc.port}
     say(ready=True, **ports, pid=os.getpid(), **identity.tags)
-    await server.serve(sockets=[listener])
-    await server.grpc_stopped()
+    await drain.wait()
+    workers.close()
 
     for task in tasks[:1]:
         await _cancel(task)
@@ -151,6 +179,8 @@ async def _run(settings: Settings, home: Home, scorer: Scorer, listener: socket.
         return 1
     finally:
         recording.close()
+        if store is not None:
+            await store.close()
     if poster is not None:
         await poster.flush(min(2.0, settings.drain_timeout))
         await _cancel(tasks[1])
@@ -171,80 +201,12 @@ async def _listen_for_grpc(settings: Settings, service: Service, app: App) -> Gr
     )
 
 
-class _Server(uvicorn.Server):
-    """uvicorn with a drain of our own: its exit by the caught signal would not be 0."""
-
-    def __init__(self, app: App, settings: Settings, rpc: GrpcServer | None) -> None:
-        self._rpc = rpc
-        self._drain_timeout = settings.drain_timeout
-        self._rpc_stopping: asyncio.Task[None] | None = None
-        self._app = app
-        self._grace = settings.drain_grace
-        self._draining: asyncio.Task[None] | None = None
-        super().__init__(
-            uvicorn.Config(
-                app,  # pyright: ignore[reportArgumentType]  its own ASGI types are closed TypedDicts
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_keep_alive=_KEEP_ALIVE,
-                timeout_graceful_shutdown=max(1, round(settings.drain_timeout)),
-                backlog=2048,
-            )
-        )
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        # What was built so far lives as long as the process: the collector
-        # need not look at it again, which takes pauses out of the tail.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 20)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """SIGTERM and SIGINT drain; a second one does not wait any longer."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
-                # The log is being flushed: that is bounded, and not to be cut short.
-                signal.signal(number, signal.SIG_IGN)
-
-    def _signalled(self) -> None:
-        if self._draining is None:
-            self._draining = asyncio.get_running_loop().create_task(self._drain())
-        else:
-            self.should_exit = self.force_exit = True
-
-    async def _drain(self) -> None:
-        """Accept no connection, close each with its next answer, then shut down."""
-        self._app.draining = True
-        if self._rpc is not None:
-            self._rpc.draining()
-            self._rpc_stopping = asyncio.create_task(self._rpc.stop(self._grace, self._drain_timeout))
-        for server in getattr(self, "servers", []):
-            server.close()
-        deadline = time.monotonic() + self._grace
-        while self.server_state.connections and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
-        self.should_exit = True
-
-    async def grpc_stopped(self) -> None:
-        """Wait until gRPC's open calls have ended too; a second signal has them cut off."""
-        if self._rpc is None:
-            return
-        if self._rpc_stopping is not None and not self.force_exit:
-            await self._rpc_stopping
-        else:
-            await self._rpc.stop(0, 0)
+def _settle() -> None:
+    """What was built so far lives as long as the process: the collector need not look
+    at it again, which takes pauses out of the tail."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

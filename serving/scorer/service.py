@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 import zlib
@@ -72,14 +73,36 @@ class Enricher(Protocol):
         """Rows for the records. Raises Refusal at ``place(i, column)``."""
         ...
 
+    def feedback(self, request_id: str, at: str, truth: Sequence[Sequence[object]]) -> Awaitable[None] | None:
+        """Outcomes of a decided request's rows, for features that read labels. Never raises."""
+        ...
+
+
+class Intake(Protocol):
+    """Takes events and labels into the online store (``intake``)."""
+
+    async def take(self, body: bytes, *, lines: bool) -> msgspec.Struct:
+        """What became of a batch, as JSON or JSON lines. Raises Refusal."""
+        ...
+
 
 class Reply(msgspec.Struct, frozen=True):
-    """What is sent back. ``retry_after`` in seconds, 0 for no such advice."""
+    """What is sent back.
+
+    ``retry_after`` is in seconds, 0 for no such advice; ``headers`` are lines that
+    stand for HTTP's default ``content-type: application/json``.
+    """
 
     status: int
     body: Any
     request_id: str = ""
     retry_after: int = 0
+    headers: bytes = b""
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is JSON under a request id, and nothing more."""
+        return not (self.retry_after or self.headers) and self.request_id != ""
 
 
 class Service:
@@ -89,6 +112,7 @@ class Service:
         explain: for which answers reasons are given.
         sample: share of approved answers that get reasons under ``sampled``.
         enricher: turns requests by entity into rows; without one they are refused.
+        intake: takes events; without one they are refused.
         workers: the threads for large bodies; without one they are answered in line.
         now: seconds since the epoch.
         clock: seconds on the clock of deadlines.
@@ -110,6 +134,7 @@ class Service:
         sample: float = 0.02,
         payload_mode: str = "all",
         enricher: Enricher | None = None,
+        intake: Intake | None = None,
         workers: Workers | None = None,
         report: Callable[[SerinusError], None] = lambda error: None,
     ) -> None:
@@ -126,6 +151,8 @@ class Service:
         self._log_requests = payload_mode in ("all", "request")
         self._log_responses = payload_mode in ("all", "response")
         self._enricher = enricher
+        self._intake = intake
+        self._labelling: set[asyncio.Future[None]] = set()
         self._workers = workers
         self._report = report
 
@@ -137,6 +164,7 @@ class Service:
         *,
         skip_payload: bool = False,
         deadline: float | None = None,
+        arrived: float | None = None,
     ) -> Reply | Awaitable[Reply]:
         """Answer a scoring request and count it.
 
@@ -146,17 +174,21 @@ class Service:
             header_id: the request id from the transport's headers.
             skip_payload: keep the request from the drift monitor.
             deadline: on ``clock``; a request that cannot be answered by then is refused (503).
+            arrived: on ``clock``, where the transport has looked at it already.
 
         Returns:
             The reply where nothing had to be waited for; else what gives it.
         """
-        started = self._clock()
+        started = self._clock() if arrived is None else arrived
         request_id = ""
         try:
             request_id = checked_id(header_id, "Seldon-Puid") if header_id is not None else ""
             if self.recorder.full:
                 raise Refusal(
-                    503, "", "decisions cannot be recorded at present, so none are given; try again later"
+                    503,
+                    "",
+                    "decisions cannot be recorded at present, so none are given; try again later",
+                    retry_after=1,
                 )
             if deadline is not None:
                 self._in_time(deadline)
@@ -204,6 +236,8 @@ class Service:
     def _failed(self, codec: Codec, request_id: str, error: Exception) -> Reply:
         request_id = request_id or new_id()
         if isinstance(error, Refusal):
+            if error.shed:
+                self.metrics.shed(error.shed)
             return Reply(
                 error.status, codec.encode_error(error.status, str(error)), request_id, error.retry_after
             )
@@ -211,13 +245,22 @@ class Service:
         self._report(fault)
         return Reply(500, codec.encode_error(500, f"{fault.code}: {fault.what}"), request_id)
 
+    def refused(self, refusal: Refusal) -> None:
+        """Count a scoring request that the transport refused."""
+        if refusal.shed:
+            self.metrics.shed(refusal.shed)
+        self.metrics.request(refusal.status, 0.0)
+
+    async def in_thread[T](self, work: Callable[[], T], size: int) -> T:
+        """Do it where single rows do not wait for it. Raises what it raises, and Refusal 429."""
+        return work() if self._workers is None else await self._workers.run(work, size, None)
+
     # --- the steps -------------------------------------------------------
 
-    def _in_time(self, deadline: float, needed: float = 0.0) -> None:
-        """Raises Refusal 503 if ``needed`` more seconds are past the deadline."""
-        if self._clock() + needed > deadline:
-            self.metrics.shed("deadline")
-            raise Refusal(503, "", "the request's deadline has passed, or would have before its answer")
+    def _in_time(self, deadline: float) -> None:
+        """Raises Refusal 503 if it is past the deadline."""
+        if self._clock() >= deadline:
+            raise Refusal(503, "", "the request's deadline passed before its answer", shed="deadline")
 
     def _scored(
         self, codec: Codec, parsed: Parsed, request_id: str
@@ -324,7 +367,26 @@ class Service:
 
     def _kept(self, kept: Feedback, body: bytes) -> Reply:
         self._payloads.offer(FEEDBACK, kept.request_id, V1.PROTOCOL, body)
+        if self._enricher is not None and kept.truth is not None:
+            labelling = self._enricher.feedback(kept.request_id, kept.time, kept.truth)
+            if labelling is not None:
+                # The outcome is kept; whether a feature has read it yet is no part of the answer.
+                task = asyncio.ensure_future(labelling)
+                self._labelling.add(task)
+                task.add_done_callback(self._labelling.discard)
         return Reply(200, msgspec.json.encode({"meta": {"puid": kept.request_id}}), kept.request_id)
+
+    async def events(self, body: bytes, *, lines: bool) -> Reply:
+        """Take events and labels from the stream; JSON, or JSON ``lines``. Never raises."""
+        try:
+            if self._intake is None:
+                raise Refusal(400, "", "this scorer keeps no features by entity")
+            return Reply(200, msgspec.json.encode(await self._intake.take(body, lines=lines)))
+        except Refusal as refusal:
+            body = V1.encode_error(refusal.status, str(refusal))
+            return Reply(refusal.status, body, retry_after=refusal.retry_after)
+        except Exception as error:
+            return self._failed(V1, "", error)
 
 
 def _remembered(parsed: Parsed, made: Reply | Awaitable[Reply]) -> Reply | Awaitable[Reply]:

@@ -23,7 +23,6 @@ class Workers:
         threads: how many batches are worked on at once.
         queue: batches that may wait beyond those.
         from_bytes: a body of this size or more is a batch.
-        shed: told the reason for each refusal.
     """
 
     def __init__(
@@ -32,14 +31,12 @@ class Workers:
         threads: int = 1,
         queue: int = 16,
         from_bytes: int = 16 << 10,
-        shed: Callable[[str], None] = lambda reason: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.from_bytes = from_bytes
         self.queued = 0
         self._threads = threads
         self._limit = threads + queue
-        self._shed = shed
         self._clock = clock
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="batch")
         self._bytes = 0
@@ -57,11 +54,13 @@ class Workers:
         """
         wait = self.predicted(size)
         if left is not None and wait > left:
-            self._shed("deadline")
-            raise Refusal(503, "", f"the answer would take {wait:.2g} s; the request allows {left:.2g} s")
+            message = f"the answer would take {wait:.2g} s; the request allows {left:.2g} s"
+            raise Refusal(503, "", message, shed="deadline")
         if self.queued >= self._limit:
-            self._shed("queue")
-            raise Refusal(429, "", "too many batches wait; try again later", retry_after=max(1, round(wait)))
+            seconds = max(1, round(wait))
+            raise Refusal(
+                429, "", "too many batches wait; try again later", retry_after=seconds, shed="queue"
+            )
         self.queued += 1
         self._bytes += size
 

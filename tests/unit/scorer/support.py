@@ -1,10 +1,12 @@
-"""A service over the small bundle, with memory in place of disk and network, and ASGI called by hand."""
+"""A service over the small bundle, with memory in place of disk and network, and connections without a socket."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import tempfile
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,6 +19,7 @@ from serving.scorer.app import App
 from serving.scorer.decisions import Recorder
 from serving.scorer.feedback import FeedbackMemory
 from serving.scorer.identity import Identity
+from serving.scorer.listener import Limits, Listener
 from serving.scorer.metrics import Metrics
 from serving.scorer.payloads import PayloadMemory
 from serving.scorer.service import Policy, Service
@@ -51,11 +54,61 @@ class Answered:
         return json.loads(self.body)
 
 
+class Wire(asyncio.Transport):
+    """A transport that keeps what is written, and what else was asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = bytearray()
+        self.asked: list[str] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += data
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        self.sent += b"".join(list_of_data)
+
+    def is_closing(self) -> bool:
+        return "close" in self.asked or "abort" in self.asked
+
+    def close(self) -> None:
+        self.asked.append("close")
+
+    def abort(self) -> None:
+        self.asked.append("abort")
+
+    def write_eof(self) -> None:
+        self.asked.append("eof")
+
+    def pause_reading(self) -> None:
+        self.asked.append("pause")
+
+    def resume_reading(self) -> None:
+        self.asked.append("resume")
+
+    def answers(self, head: bool = False) -> list[Answered]:
+        """The whole answers so far; ``head`` if they have no bodies."""
+        found: list[Answered] = []
+        rest = bytes(self.sent)
+        while b"\r\n\r\n" in rest:
+            start, _, rest = rest.partition(b"\r\n\r\n")
+            status, *lines = start.decode("latin-1").split("\r\n")
+            headers = dict(line.split(": ", 1) for line in lines)
+            code, length = int(status.split(" ")[1]), 0 if head else int(headers.get("content-length", 0))
+            if len(rest) < length:
+                break
+            if code >= 200:
+                found.append(Answered(code, headers, rest[:length]))
+            rest = rest[length:]
+        return found
+
+
 @dataclass
 class Rig:
     """One app and everything it writes to."""
 
     app: App
+    listener: Listener
     service: Service
     sink: MemorySink
     payloads: PayloadMemory
@@ -64,26 +117,37 @@ class Rig:
     reported: list[SerinusError] = field(default_factory=list)
 
     def call(self, method: str, path: str, body: bytes | list[bytes] = b"", **headers: str) -> Answered:
+        """One request over a connection of its own; a body in pieces arrives in as many segments.
+
+        No pieces at all: the client leaves where its body should begin.
+        """
         chunks = [body] if isinstance(body, bytes) else body
-        sent: list[dict[str, Any]] = []
-        queue = [
-            {"type": "http.request", "body": chunk, "more_body": i + 1 < len(chunks)}
-            for i, chunk in enumerate(chunks)
-        ]
+        named = {k.replace("_", "-"): v for k, v in headers.items()}
+        named.setdefault("content-length", str(sum(map(len, chunks)) if chunks else 10))
+        lines = "".join(f"{k}: {v}\r\n" for k, v in named.items())
+        head = f"{method} {path} HTTP/1.1\r\nhost: scorer\r\n{lines}\r\n".encode("latin-1")
+        answers = self.exchange([head, *chunks])
+        return answers[0] if answers else Answered(0, {}, b"")
 
-        async def receive() -> dict[str, Any]:
-            return queue.pop(0) if queue else {"type": "http.disconnect"}
+    def exchange(self, segments: list[bytes], *, answers: int = 1) -> list[Answered]:
+        """What comes back on one connection for these segments, until as many answers are whole."""
 
-        async def send(message: dict[str, Any]) -> None:
-            sent.append(message)
+        async def story() -> list[Answered]:
+            wire = Wire()
+            connection = self.listener.connect()
+            connection.connection_made(wire)
+            try:
+                for segment in segments:
+                    connection.data_received(segment)
+                async with asyncio.timeout(20):
+                    while len(wire.answers()) < answers and connection.answering:
+                        await asyncio.sleep(0)
+                return wire.answers()
+            finally:
+                connection.connection_lost(None)
+                self.listener.abort()
 
-        raw = [(k.replace("_", "-").encode(), v.encode("latin-1")) for k, v in headers.items()]
-        scope = {"type": "http", "method": method, "path": path, "headers": raw}
-        asyncio.run(self.app(scope, receive, send))
-        if not sent:
-            return Answered(0, {}, b"")
-        answer = {k.decode(): v.decode("latin-1") for k, v in sent[0]["headers"]}
-        return Answered(sent[0]["status"], answer, sent[1]["body"])
+        return asyncio.run(story())
 
     def predict(self, document: Any, path: str = "/api/v1.0/predictions", **headers: str) -> Answered:
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
@@ -103,6 +167,7 @@ def rig(
     explain: Policy = "adverse",
     payload_mode: str = "all",
     limit: int = 100_000,
+    limits: Limits | None = None,
     **app: Any,
 ) -> Rig:
     made = model or scorer()
@@ -123,11 +188,14 @@ def rig(
         feedback,
         now=lambda: NOW,
         explain=explain,
-        workers=Workers(shed=metrics.shed),
+        workers=Workers(),
         payload_mode=payload_mode,
+        clock=app.get("clock", time.monotonic),
         report=reported.append,
     )
-    return Rig(App(service, **app), service, sink, payloads, feedback, metrics, reported)
+    made_app = App(service, **app)
+    listener = Listener(made_app, limits or Limits(body=app.get("max_body", 4 << 20)))
+    return Rig(made_app, listener, service, sink, payloads, feedback, metrics, reported)
 
 
 def v1(*rows: list[Any], names: list[str] | None = None) -> dict[str, Any]:
