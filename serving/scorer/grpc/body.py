@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import msgspec
 from google.protobuf.message import DecodeError
 
@@ -30,16 +27,3 @@ def parse(kind: Message, raw: bytes) -> Body:
 def size(body: Body) -> int:
     """Bytes of a request."""
     return body.size
-
-
-def as_message[T](convert: Callable[..., T], document: Any, kind: type[T]) -> T:
-    """A plain document as one of the JSON protocols' types.
-
-    Raises:
-        Refusal: 400, naming the field.
-    """
-    try:
-        return convert(document, kind)
-    except msgspec.ValidationError as error:
-        what, _, path = str(error).partition(" - at `")
-        raise bad(path.rstrip("`").removeprefix("$").removeprefix("."), what) from error

@@ -7,7 +7,6 @@ words.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,11 +16,12 @@ from serinus.model import Answer, Vectorizer
 from serinus.model.answers import Answers
 from serving.scorer import v1
 from serving.scorer.grpc import body as bodies
+from serving.scorer.grpc import documents
 from serving.scorer.grpc import messages as pb
-from serving.scorer.grpc.body import Body, as_message
-from serving.scorer.grpc.values import plain, plain_list, put
+from serving.scorer.grpc.body import Body
+from serving.scorer.grpc.documents import document
+from serving.scorer.grpc.values import put
 from serving.scorer.identity import Identity
-from serving.scorer.refusal import bad
 from serving.scorer.rows import Parsed
 
 PROTOCOL: str = v1.PROTOCOL
@@ -29,50 +29,7 @@ PROTOCOL: str = v1.PROTOCOL
 
 def decode(body: Body, vectorizer: Vectorizer) -> Parsed:
     """Rows of a prediction request. Raises ``Refusal`` (400) naming the field."""
-    message = body.message
-    form = message.WhichOneof("data_oneof")
-    if form in ("binData", "strData", "customData"):
-        raise bad(form, "is not supported; give data (ndarray or tensor) or jsonData")
-    if form == "data" and message.data.WhichOneof("data_oneof") == "tftensor":
-        raise bad("data.tftensor", "is not supported; give ndarray or tensor")
-    document: dict[str, Any] = {"meta": {"puid": message.meta.puid}}
-    if form is not None:
-        document[form] = _content(message, form)
-    return v1.read(as_message(msgspec.convert, document, v1.Message), vectorizer)
-
-
-def _content(message: pb.Message, form: str) -> Any:
-    if form == "data":
-        return _data(message.data)
-    if form == "jsonData":
-        return plain(message.jsonData)
-    if form == "strData":
-        return message.strData
-    return base64.b64encode(getattr(message, form)).decode()
-
-
-def _data(data: pb.Message) -> dict[str, Any]:
-    document: dict[str, Any] = {"names": list(data.names)} if data.names else {}
-    form = data.WhichOneof("data_oneof")
-    if form == "ndarray":
-        document["ndarray"] = plain_list(data.ndarray)
-    elif form == "tensor":
-        document["tensor"] = {"shape": list(data.tensor.shape), "values": list(data.tensor.values)}
-    elif form == "tftensor":
-        document["tftensor"] = base64.b64encode(data.tftensor).decode()
-    return document
-
-
-def document(message: pb.Message) -> dict[str, Any]:
-    """A ``SeldonMessage`` as its JSON form; NaN is for the encoder to turn into null."""
-    made: dict[str, Any] = {}
-    if message.HasField("meta"):
-        meta = message.meta
-        made["meta"] = {"puid": meta.puid, "tags": {name: plain(value) for name, value in meta.tags.items()}}
-    form = message.WhichOneof("data_oneof")
-    if form is not None:
-        made[form] = _content(message, form)
-    return made
+    return v1.read(documents.request(body.message), vectorizer)
 
 
 def encode(

@@ -1,11 +1,14 @@
-"""``google.protobuf.Value`` to plain values and back: the part of JSON that protobuf can hold."""
+"""``google.protobuf.Value`` to plain values and back: the part of JSON that protobuf can hold.
+
+For messages of any pool: nothing here, nor in ``documents``, imports a definition of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from serving.scorer.grpc.messages import Message
+Message = Any
 
 
 def plain(value: Message) -> Any:
