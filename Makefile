@@ -61,7 +61,18 @@ setup: $(STAMP) ## Only set up: uv and the locked environment
 
 .PHONY: clean
 clean: ## Remove the environment, caches and everything the demo made
-	rm -rf .venv .tools .serinus .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv $(CLIENTS) .tools .serinus .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+# Other people's clients that cannot share our environment (protobuf 3.20, other pins): one each.
+CLIENTS := .venv-clients
+.PHONY: clients-env
+clients-env: $(CLIENTS)/seldon/.locked $(CLIENTS)/mlserver/.locked ## Set up seldon-core's client and MLServer's types for tests/clients
+
+$(CLIENTS)/%/.locked: tests/clients/%.txt | $(STAMP)
+	@echo "setting up $*'s own environment in $(CLIENTS)/$*"
+	@$(UV) venv --quiet --allow-existing --python $(RUN)/python $(CLIENTS)/$*
+	@$(UV) pip sync --quiet --python $(CLIENTS)/$*/bin/python $<
+	@touch $@
 
 $(STAMP): pyproject.toml uv.lock .python-version | uv
 	@echo "setting up the locked environment in .venv (once; about 1.3 GB)"
