@@ -170,7 +170,7 @@ def _flat(tensor: Input, k: int) -> list[Value]:
         raise bad(f"inputs[{k}].shape", f"{tensor.shape} does not fit {len(values)} values")
     for i, value in enumerate(values):
         if value is not None and (
-            not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
+            not isinstance(value, kind) or (isinstance(value, bool) and bool not in kind)
         ):
             raise bad(
                 f"inputs[{k}].data[{i}]", f"is a {type(value).__name__}, which is not {tensor.datatype}"
