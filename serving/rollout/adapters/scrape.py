@@ -127,7 +127,7 @@ class ScrapeMetrics:
                 answer.raise_for_status()
                 return source, counters(rows(answer.text), predictor)
             except (httpx.HTTPError, ValueError) as problem:
-                raise ProviderError(f"{url}: {problem or type(problem).__name__}") from None
+                raise ProviderError(f"{url}: {str(problem) or type(problem).__name__}") from None
 
         pages = await asyncio.gather(*(one(*item) for item in self._sources(predictor).items()))
         return dict(pages)
