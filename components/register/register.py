@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from components.config import Identity, parse_config
 from components.step import Summary, read_contract, read_json, write_json
 from components.table import TEST, VALIDATION, encode, read_features
-from components.train.lean import import_lightgbm
 from components.train.train import MODEL, load_calibrator, load_levels
 from serinus.bundle import Bundle, BundleParts, SigningKey, build_reference, write_bundle
 from serinus.errors import SerinusError
@@ -72,7 +71,6 @@ def register(
             where=str(validation),
             hint="Run the whole pipeline; its gate decides what may be registered.",
         )
-    import_lightgbm()  # before the kernel imports it whole
     checked, who = read_contract(contract), parse_config(identity, Identity, where="identity")
     place, data = Home(home), read_json(ingested)
     name = who.name or checked.name
@@ -115,7 +113,7 @@ def build(
     card_html: str,
 ) -> BundleParts:
     """Everything of a bundle, from the files of the steps (contract, features, assignment, model)."""
-    from serinus.model.booster import Ensemble
+    from components.train.booster import load
 
     contract, model = read_contract(paths[0]), paths[3]
     rows, codes = read_features(contract, paths[1]), np.load(paths[2])
@@ -123,12 +121,11 @@ def build(
     text = (model / MODEL).read_text(encoding="utf-8")
     latest = np.flatnonzero((codes == VALIDATION) | (codes == TEST))
     encoded = encode(contract, levels, {key: values[latest] for key, values in rows.columns.items()})
-    ensemble = Ensemble(text, features=len(contract.features))
+    # By the library itself, not by serinus's kernel: these figures are what the kernel is held to.
+    fitted = load(text)
     reference_rows = encoded[_evenly(latest.size, REFERENCE_ROWS)]
     golden_rows = encoded[_evenly(latest.size, GOLDEN_ROWS)]
-    from components.train.booster import load
-
-    scores = calibrator.apply(load(text).probability(encoded))
+    scores = calibrator.apply(fitted.probability(encoded))
     return BundleParts(
         name=name,
         version=version,
@@ -138,9 +135,10 @@ def build(
         calibrator=calibrator,
         reference=build_reference(contract, levels, encoded, scores),
         reference_rows=reference_rows,
-        reference_scores=calibrator.apply(ensemble.probability(reference_rows)),
+        reference_scores=calibrator.apply(fitted.probability(reference_rows)),
         golden_rows=golden_rows,
-        golden_scores=calibrator.apply(ensemble.probability(golden_rows)),
+        golden_scores=calibrator.apply(fitted.probability(golden_rows)),
+        golden_contributions=fitted.contributions(golden_rows),
         metrics=metrics,
         validation=validation,
         provenance=provenance,

@@ -28,6 +28,10 @@ class Fitted:
         """Raw probability of the bad outcome, shape (n,)."""
         return np.asarray(self.booster.predict(rows), dtype=np.float64)
 
+    def contributions(self, rows: Floats) -> Floats:
+        """Exact TreeSHAP in log-odds, shape (n, F + 1), the base value last."""
+        return np.asarray(self.booster.predict(rows, pred_contrib=True), dtype=np.float64)
+
 
 def load(text: str) -> Fitted:
     """A model from its text. Scores with all cores; a row's score does not depend on their number."""

@@ -87,6 +87,13 @@ class Bundle:
         return self._array("golden_scores.npy")
 
     @cached_property
+    def golden_contributions(self) -> Floats | None:
+        """How LightGBM explains them, in log-odds, shape (g, F + 1), the base value last; None in
+        a bundle of before version 0.2."""
+        name = "golden_contributions.npy"
+        return self._array(name) if name in self.manifest.files else None
+
+    @cached_property
     def metrics(self) -> dict[str, Any]:
         """Measured on the test split."""
         return self._decode("metrics.json", dict[str, Any])

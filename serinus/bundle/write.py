@@ -33,7 +33,8 @@ class BundleParts:
     ``reference_rows`` (n, F) are encoded vectors that the model was not fitted on,
     the latest there are, ``reference_scores`` (n,) their calibrated scores;
     ``golden_rows`` (g, F) and ``golden_scores`` (g,), calibrated, are what every
-    scorer must reproduce.
+    scorer must reproduce, and ``golden_contributions`` (g, F + 1) how the library itself
+    explains them, in log-odds, the base value last.
     """
 
     name: str
@@ -47,6 +48,7 @@ class BundleParts:
     reference_scores: Floats
     golden_rows: Floats
     golden_scores: Floats
+    golden_contributions: Floats | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     validation: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -90,6 +92,7 @@ def write_bundle(parent: Path, parts: BundleParts, key: SigningKey) -> Bundle:
 
 
 def _files(parts: BundleParts) -> dict[str, bytes | str]:
+    explained = parts.golden_contributions
     return {
         "model.txt": parts.model_text,
         "contract.json": _json(parts.contract),
@@ -100,6 +103,7 @@ def _files(parts: BundleParts) -> dict[str, bytes | str]:
         "reference_scores.npy": _npy(parts.reference_scores),
         "golden_rows.npy": _npy(parts.golden_rows),
         "golden_scores.npy": _npy(parts.golden_scores),
+        **({} if explained is None else {"golden_contributions.npy": _npy(explained)}),
         "metrics.json": _json(parts.metrics),
         "validation.json": _json(parts.validation),
         "provenance.json": _json(parts.provenance),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -13,7 +14,7 @@ from serinus.contract import Contract
 Verdict = Literal["approve", "review", "decline"]
 
 
-class ReasonCode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ReasonCode(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One reason for an adverse decision.
 
     ``contribution`` is what the feature added to the log-odds of the bad
@@ -26,7 +27,7 @@ class ReasonCode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contribution: float
 
 
-class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """What the caller gets: raw score, calibrated probability, decision, reasons."""
 
     score: float
@@ -45,33 +46,51 @@ def decide(contract: Contract, probability: float) -> Verdict:
     return "approve"
 
 
-def reason_codes(contract: Contract, contributions: NDArray[np.float64]) -> tuple[ReasonCode, ...]:
-    """The features that pushed most towards the bad outcome, strongest first.
+class Reasons:
+    """Reason codes by a contract: the features that pushed most towards the bad outcome.
 
-    Args:
-        contributions: one row of log-odds contributions, shape (F,) or (F + 1,)
-            with the base value last, which is left out.
-
-    Only adverse (positive) contributions are reasons. Features that share a
-    reason text count once, by their sum, so that four windows over one fact do
-    not use up all four reasons. At most ``decision.max_reasons`` are given
-    (Reg. B comment 9(b)(2)-1: more than four are not likely to be helpful).
+    Only adverse (positive) contributions are reasons. Features that share a reason text
+    count once, by their sum, so that four windows over one fact do not use up all four
+    reasons; the strongest of them names it. At most ``decision.max_reasons`` are given,
+    strongest first (Reg. B comment 9(b)(2)-1: more than four are not likely to be helpful).
     """
-    totals: dict[str, float] = {}
-    strongest: dict[str, tuple[float, int]] = {}
-    for i, feature in enumerate(contract.features):
-        text = feature.reason or feature.description or feature.name
-        value = float(contributions[i])
-        totals[text] = totals.get(text, 0.0) + value
-        if text not in strongest or value > strongest[text][0]:
-            strongest[text] = (value, i)
-    ranked = sorted((item for item in totals.items() if item[1] > 0), key=lambda item: (-item[1], item[0]))
-    return tuple(
-        ReasonCode(
-            code=f"R{strongest[text][1] + 1:02d}",
-            feature=contract.features[strongest[text][1]].name,
-            text=text,
-            contribution=round(total, 6),
+
+    def __init__(self, contract: Contract) -> None:
+        self._names = contract.feature_names
+        self._texts = tuple(f.reason or f.description or f.name for f in contract.features)
+        self._codes = tuple(f"R{i + 1:02d}" for i in range(len(self._names)))
+        self._most = contract.decision.max_reasons
+        self._shared = len(set(self._texts)) < len(self._texts)
+
+    def __call__(self, contributions: Sequence[float]) -> tuple[ReasonCode, ...]:
+        """Reasons for one row of log-odds contributions, F of them or F + 1 with the base
+        value last, which is left out."""
+        positions = range(len(self._names))
+        if self._shared:
+            ranked = self._grouped(contributions)
+        else:
+            ranked = [
+                (-value, text, i)
+                for value, text, i in zip(contributions, self._texts, positions, strict=False)
+                if value > 0
+            ]
+        ranked.sort()
+        return tuple(
+            ReasonCode(self._codes[i], self._names[i], text, round(-total, 6))
+            for total, text, i in ranked[: self._most]
         )
-        for text, total in ranked[: contract.decision.max_reasons]
-    )
+
+    def _grouped(self, contributions: Sequence[float]) -> list[tuple[float, str, int]]:
+        totals: dict[str, float] = {}
+        strongest: dict[str, tuple[float, int]] = {}
+        for i, text in enumerate(self._texts):
+            value = contributions[i]
+            totals[text] = totals.get(text, 0.0) + value
+            if text not in strongest or value > strongest[text][0]:
+                strongest[text] = (value, i)
+        return [(-total, text, strongest[text][1]) for text, total in totals.items() if total > 0]
+
+
+def reason_codes(contract: Contract, contributions: NDArray[np.float64]) -> tuple[ReasonCode, ...]:
+    """``Reasons`` of one row, shape (F,) or (F + 1,)."""
+    return Reasons(contract)(contributions.tolist())

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serinus.contract import Contract, Feature
 from serinus.model.levels import Levels
+
+try:
+    from serinus.model import _native
+except ImportError:  # not compiled: see hatch_build.py
+    _native = None
+
+if TYPE_CHECKING:
+    from serinus.model._native import Encoder
 
 Vector = NDArray[np.float64]
 _NAN = float("nan")
@@ -42,6 +51,20 @@ class Vectorizer:
         self._lows = np.array([low for low, _ in limits], dtype=np.float64)
         self._highs = np.array([high for _, high in limits], dtype=np.float64)
         self._required = np.array([not contract.allows_missing(f) for f in contract.features])
+        self._encode_good = self._fast(contract) if _native is not None else None
+
+    def _fast(self, contract: Contract) -> Encoder:
+        """The compiled encoder: it takes the values that are well and leaves the rest to Python."""
+        assert _native is not None
+        has_levels, refuses_unknown = 2, 4  # and 1: required
+        flags = bytearray(self._required.astype(np.uint8).tobytes())
+        codes: list[dict[str, float] | None] = [None] * len(self.names)
+        for k in self.categorical:
+            column = contract.source(contract.features[k])
+            levels = self.levels.get(self.names[k], ())
+            codes[k] = {level: float(code) for code, level in enumerate(levels)}
+            flags[k] |= has_levels | (refuses_unknown if column and column.unknown == "refuse" else 0)
+        return _native.Encoder(self._lows, self._highs, bytes(flags), tuple(codes))
 
     def encode(self, row: Mapping[str, object]) -> Vector:
         """One row, by feature name, as a vector of shape (F,).
@@ -69,12 +92,31 @@ class Vectorizer:
 
     def encode_values(self, values: Sequence[object]) -> Vector:
         """One row in the order of ``names``. Raises ``FieldError`` also for a wrong length."""
+        if self._encode_good is not None:
+            out = np.empty(len(self.names))
+            if self._encode_good.row(values, out) < 0:
+                return out
         if len(values) != len(self.names):
             raise FieldError("row", f"has {len(values)} values; this model takes {len(self.names)}")
         return np.array(
             [encode(value) for (_, encode), value in zip(self._encoders, values, strict=True)],
             dtype=np.float64,
         )
+
+    def encode_table(self, rows: Sequence[Sequence[object]]) -> Vector:
+        """Several rows in the order of ``names``, shape (n, F). Raises as ``encode_values``; the
+        field is then ``[i].name``, or ``[i]`` for a wrong length."""
+        out = np.empty((len(rows), len(self.names)))
+        first = self._encode_good.rows(rows, out) if self._encode_good is not None else 0
+        if first < 0:
+            return out
+        for i in range(first, len(rows)):
+            try:
+                out[i] = self.encode_values(rows[i])
+            except FieldError as error:
+                place = "" if error.field == "row" else f".{error.field}"
+                raise FieldError(f"[{i}]{place}", error.message) from error
+        return out
 
     def encode_matrix(self, rows: Vector) -> Vector:
         """Rows of numbers in the order of ``names``, shape (n, F); NaN is a missing value.

@@ -96,10 +96,8 @@ def small_parts(*, seed: int = 7, version: int = 1, n: int = 2000) -> BundlePart
     columns = _columns(n, seed)
     levels = learn_levels(contract, columns)
     rows = Vectorizer(contract, levels).encode_columns(columns)
-    raw = np.asarray(
-        lightgbm.Booster(model_str=model_text).predict(rows, num_threads=1),
-        dtype=np.float64,
-    )
+    booster = lightgbm.Booster(model_str=model_text)
+    raw = np.asarray(booster.predict(rows, num_threads=1), dtype=np.float64)
     scores = calibrator.apply(raw)
     return BundleParts(
         name=contract.name,
@@ -113,6 +111,7 @@ def small_parts(*, seed: int = 7, version: int = 1, n: int = 2000) -> BundlePart
         reference_scores=scores[:2000],
         golden_rows=rows[:16],
         golden_scores=scores[:16],
+        golden_contributions=np.asarray(booster.predict(rows[:16], pred_contrib=True, num_threads=1)),
         metrics={"rows": n},
         provenance={"seed": seed},
         card={"name": contract.name},
