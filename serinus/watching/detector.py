@@ -31,12 +31,17 @@ _KEEP = np.array([0.5 ** (1 / half) for half in MEMORIES])
 
 
 class Detector:
-    """Plan and baseline, prepared once. Everything that changes is in ``Evidence``."""
+    """Plan and baseline, prepared once. Everything that changes is in ``Evidence``.
 
-    def __init__(self, plan: Plan, baseline: Baseline) -> None:
+    Args:
+        family: columns that share the budget; None: all that are watched. A baseline of several models side by side
+            names the columns of one.
+    """
+
+    def __init__(self, plan: Plan, baseline: Baseline, *, family: int | None = None) -> None:
         self.plan = plan
         self.baseline = baseline
-        self.columns = Columns(plan, baseline)
+        self.columns = Columns(plan, baseline, family)
         self.shares = Shares(plan, baseline)
         self._digest = digest(plan, baseline)
         self._baseline = baseline.digest

@@ -109,6 +109,8 @@ class Tally:
                 self._edges[i, : column.cells - 1] = column.edges
             # Present values, those not below the bounds, and those above them, are counted like edges.
             self._edges[i, -3:] = -np.inf, column.low, np.nextafter(column.high, np.inf)
+        self._sizes = [c.cells for c in baseline.columns]
+        self._real = np.arange(width - 1) < np.array(self._sizes)[:, None] - 1
         self._centre = np.array([c.mean for c in baseline.columns])
         self._clear()
 
@@ -189,11 +191,15 @@ class Tally:
         self._sums[part] += values.sum(axis=1)
         self._squares[part] += np.einsum("ij,ij->i", values, values)
 
-    def _counts(self, i: int) -> list[int]:
-        if i in self._cells:
-            return self._cells[i].tolist()
-        reached = np.concatenate([self._above[i, -3:-2], self._above[i, : self._columns[i].cells - 1], [0]])
-        return (-np.diff(reached)).tolist()
+    def _counts(self) -> tuple[tuple[int, ...], ...]:
+        reached = np.zeros((len(self._columns), self._edges.shape[1] - 1), np.int64)
+        reached[:, 0] = self._above[:, -3]
+        # Infinite values reach the padding too; there they count for nothing.
+        reached[:, 1:-1] = np.where(self._real, self._above[:, :-3], 0)
+        cells = (reached[:, :-1] - reached[:, 1:]).tolist()
+        for i, long in self._cells.items():
+            cells[i] = long.tolist()
+        return tuple(tuple(row[:size]) for row, size in zip(cells, self._sizes, strict=True))
 
     def sketch(self) -> Sketch:
         """What was taken in since the start or since ``take``."""
@@ -202,7 +208,7 @@ class Tally:
             baseline=self._digest,
             rows=self._rows,
             refused=self._refused,
-            counts=tuple(tuple(self._counts(i)) for i in range(len(self._columns))),
+            counts=self._counts(),
             missing=tuple(np.maximum(self._seen_rows - present - self._unknown, 0).tolist()),
             unknown=tuple(self._unknown.tolist()),
             outside=tuple((present - low + high).tolist()),

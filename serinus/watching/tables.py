@@ -25,7 +25,7 @@ Kind = Literal["missing", "unknown", "outside", "refused"]
 class Columns:
     """The columns' side. Cells of all columns lie end to end in flat arrays; groups are padded to one width."""
 
-    def __init__(self, plan: Plan, baseline: Baseline) -> None:
+    def __init__(self, plan: Plan, baseline: Baseline, family: int | None = None) -> None:
         columns = baseline.columns
         self.sizes = [c.cells for c in columns]
         self.starts = np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
@@ -44,7 +44,7 @@ class Columns:
         rows = np.array([[sum(stratum) for stratum in c.counts] for c in columns]).T  # (strata, columns)
         self.watched = np.array([c.watched for c in columns]) & (rows >= _LEAST)
         self.any_watched = self.watched.any(axis=0)
-        self.count = max(1, int(self.any_watched.sum()))
+        self.count = family or max(1, int(self.any_watched.sum()))
         tolerance = np.sqrt([plan.tolerances.get(c.name, plan.tolerance) for c in columns])
         error = plan.reference_error / 2
         worth = np.maximum(rows, 1)
