@@ -6,6 +6,7 @@ import asyncio
 import json
 import tempfile
 from dataclasses import dataclass, field
+from datetime import UTC
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from serving.scorer.service import V1, V2, Codec, Reply, Service
 from serving.scorer.sinks import MemorySink
 from tests.support.entities import START, cards, cards_bundle
 
-NOW = START.timestamp() + 30 * 86400
+NOW = START.replace(tzinfo=UTC).timestamp() + 30 * 86400
 
 
 @cache
