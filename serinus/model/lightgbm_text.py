@@ -130,11 +130,10 @@ def _numbers(text: str, count: int, kind: Any, name: str) -> NDArray[Any]:
         raise _MalformedError(f"{name}: {error}") from error
     if "_" in text or not text.isascii():  # which Python would take for part of a number
         raise _MalformedError(f"{name} is not a list of numbers")
-    if kind is not np.float64 and count:
-        bounds = np.iinfo(np.dtype(kind))
-        if numbers.min() < bounds.min or numbers.max() > bounds.max:
-            raise _MalformedError(f"{name} is out of range")
-    return numbers.astype(kind, copy=False)
+    narrow = numbers.astype(kind, copy=False)
+    if kind is not np.float64 and (narrow != numbers).any():
+        raise _MalformedError(f"{name} is out of range")
+    return narrow
 
 
 def _tree(keys: Mapping[str, str], name: str) -> Trees:
