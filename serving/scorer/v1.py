@@ -6,13 +6,15 @@ Field names and error shape follow seldon-core's ``prediction.proto`` (1.17.1).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from serinus.model import Answer, Vectorizer
+from serinus.model import Answer, FieldError, Vectorizer
 from serinus.model.answers import Answers
 from serving.scorer.identity import Identity
+from serving.scorer.plain import ColumnOrder, encode_plain
 from serving.scorer.refusal import bad, decode_json
 from serving.scorer.rows import Parsed, Value, by_entity, checked_id, encode_cells, encode_named
 
@@ -60,9 +62,33 @@ _request = msgspec.json.Decoder(Message)
 _encode = msgspec.json.Encoder().encode
 
 
+class _PlainData(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    ndarray: list[list[Value]]
+    names: msgspec.Raw = msgspec.Raw()
+
+
+class _Plain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """What nearly every request looks like; any other goes the long way."""
+
+    data: _PlainData
+    meta: Meta | None = None
+
+
+_plain = msgspec.json.Decoder(_Plain)
+_order = ColumnOrder()
+
+
 def decode(body: bytes, vectorizer: Vectorizer) -> Parsed:
     """Rows of a prediction request. Raises ``Refusal`` (400) naming the field."""
-    return read(decode_json(_request.decode, body), vectorizer)
+    try:
+        message = _plain.decode(body)
+        rows = _order.of(message.data.names, vectorizer)(message.data.ndarray)
+        encoded, unknown = encode_plain(vectorizer, rows)
+        puid = message.meta.puid if message.meta is not None else None
+        return Parsed(encoded, unknown, checked_id(puid, "meta.puid") if puid else None)
+    except (msgspec.MsgspecError, FieldError, ValueError, OverflowError, RecursionError):
+        # What is wrong with it, if anything is, is found and named here.
+        return read(decode_json(_request.decode, body), vectorizer)
 
 
 def read(message: Message, vectorizer: Vectorizer) -> Parsed:
@@ -105,12 +131,26 @@ def encode(answers: Sequence[Answer] | Answers, parsed: Parsed, request_id: str,
     ``data`` and ``jsonData`` are a ``oneof`` in the protocol: seldon-core's own client
     refuses an answer that has both.
     """
-    return _encode(
-        {
-            "data": {"names": ["probability"], "ndarray": [[answer.probability] for answer in answers]},
-            "meta": {"puid": request_id, "tags": {**identity.tags, **parsed.notes, "decisions": list(answers)}},
-        }
+    if len(answers) == 1:
+        answer = answers[0]
+        probabilities, decisions = _encode(answer.probability), _encode(answer)
+    else:
+        found = list(answers)
+        probabilities = b"],[".join([_encode(answer.probability) for answer in found])
+        decisions = _encode(found)[1:-1]
+    tags = _tags(identity)
+    if parsed.notes:
+        tags = b"%b,%b" % (tags, _encode(parsed.notes)[1:-1])
+    return (
+        b'{"data":{"names":["probability"],"ndarray":[[%b]]},"meta":{"puid":%b,"tags":{%b,"decisions":[%b]}}}'
+        % (probabilities, _encode(request_id), tags, decisions)
     )
+
+
+@lru_cache(maxsize=8)
+def _tags(identity: Identity) -> bytes:
+    """The tags that no request changes, without their braces."""
+    return _encode(identity.tags)[1:-1]
 
 
 def encode_error(status: int, message: str) -> bytes:
