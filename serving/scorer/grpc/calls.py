@@ -17,7 +17,7 @@ import grpc.aio
 
 from serinus import __version__
 from serving.scorer import v1, v2
-from serving.scorer.grpc import inference, seldon
+from serving.scorer.grpc import documents, inference, seldon
 from serving.scorer.grpc import messages as pb
 from serving.scorer.grpc.body import Body, parse
 from serving.scorer.grpc.status import ascii_only, code
@@ -131,7 +131,7 @@ class Calls:
     async def feedback(self, raw: bytes, context: Context) -> bytes:
         """``Feedback`` to a ``SeldonMessage`` that names the request."""
         body = await self._parsed(pb.SeldonFeedback, raw, context)
-        made: Any = self._service.feedback(seldon.feedback(body.message), _headers(context)[0])
+        made: Any = self._service.feedback(documents.feedback(body.message), _headers(context)[0])
         reply: Reply = await made if isawaitable(made) else made
         if reply.status == 200:
             answer = pb.SeldonMessage()

@@ -70,3 +70,16 @@ def document(message: Message) -> dict[str, Any]:
     if form is not None:
         made[form] = _content(message, form)
     return made
+
+
+def feedback(message: Message) -> bytes:
+    """A ``Feedback`` message in its JSON form.
+
+    Protobuf does not tell a reward of 0 from none: beside a truth it means
+    none, alone it is the outcome.
+    """
+    parts = {name: getattr(message, name) for name in ("request", "response", "truth")}
+    made: dict[str, Any] = {name: document(part) for name, part in parts.items() if message.HasField(name)}
+    if message.reward or "truth" not in made:
+        made["reward"] = message.reward
+    return msgspec.json.encode(made)

@@ -8,7 +8,6 @@ words.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -66,19 +65,6 @@ def payload(body: Body | pb.Message) -> bytes:
 
 
 # --- feedback and metadata -------------------------------------------------
-
-
-def feedback(message: pb.Message) -> bytes:
-    """A ``Feedback`` message in its JSON form.
-
-    Protobuf does not tell a reward of 0 from none: beside a truth it means
-    none, alone it is the outcome.
-    """
-    parts = {name: getattr(message, name) for name in ("request", "response", "truth")}
-    made: dict[str, Any] = {name: document(part) for name, part in parts.items() if message.HasField(name)}
-    if message.reward or "truth" not in made:
-        made["reward"] = message.reward
-    return msgspec.json.encode(made)
 
 
 def metadata(document: bytes) -> pb.Message:
