@@ -9,7 +9,7 @@ them. Cutting entries off the end is not visible from the files alone; whoever
 keeps the last hash elsewhere sees that too.
 """
 
-from serinus.chain.link import GENESIS, Entry, Linker
+from serinus.chain.link import GENESIS, Entry, Linker, NotAnEntry, decode_entry, entry_hash
 from serinus.chain.read import ChainBroken, read_bodies, read_chain, verify_chain
 from serinus.chain.segments import find_logs, segments
 from serinus.chain.tail import last_bodies
@@ -23,7 +23,10 @@ __all__ = [
     "ChainWriter",
     "Entry",
     "Linker",
+    "NotAnEntry",
     "Verification",
+    "decode_entry",
+    "entry_hash",
     "find_logs",
     "last_bodies",
     "read_bodies",

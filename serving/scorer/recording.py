@@ -64,8 +64,14 @@ class Recording:
 def _sink(settings: Settings, home: Home, identity: Identity) -> DecisionSink:
     writer = f"{identity.model}-{identity.predictor}"
     if settings.log is not None and settings.log.startswith("kafka://"):
-        from serving.scorer.kafka import open_kafka  # an extra that the file does not need
-
+        try:
+            from serving.scorer.kafka import open_kafka
+        except ModuleNotFoundError as error:
+            raise SerinusError(
+                "SRN-CLI-001",
+                "a decision log in Kafka needs the Python package confluent-kafka, which is not installed",
+                hint="Install the extra that brings it: uv sync --extra kafka, or pip install 'serinus[kafka]'.",
+            ) from error
         return open_kafka(settings.log, home.decisions, writer)
     path = Path(settings.log) if settings.log else home.decisions / f"{writer}.jsonl"
     return DecisionLog(path, rotate_bytes=settings.log_rotate_bytes, rotate_every=settings.log_rotate_every)

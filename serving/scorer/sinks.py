@@ -12,15 +12,17 @@ from serinus.events import DecisionEvent
 
 
 class DecisionSink(Protocol):
-    """The end of one writer's chain (``serinus.events.DecisionLog``, ``kafka.KafkaLog``).
+    """The end of one writer's chain (``serinus.events.DecisionLog``, ``kafka.KafkaLog``)."""
 
-    Attributes:
-        seq: number of the last entry stored, 0 before the first.
-        head: its hash.
-    """
+    @property
+    def seq(self) -> int:
+        """Number of the last entry stored, 0 before the first."""
+        ...
 
-    seq: int
-    head: str
+    @property
+    def head(self) -> str:
+        """Its hash."""
+        ...
 
     def write(self, lines: Sequence[bytes], seq: int, head: str) -> None:
         """Store chained lines that follow ``head``, durably and all or none.

@@ -1,0 +1,134 @@
+"""One Kafka topic: clients for it, a look into it, and what goes wrong with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+
+from serinus.errors import SerinusError
+from serving.scorer.kafka_address import Address
+
+
+class Topic:
+    """The topic at an address."""
+
+    def __init__(self, address: Address) -> None:
+        self.name = address.topic
+        self.deadline = address.deadline
+        self._address = address
+
+    @property
+    def place(self) -> str:
+        """For messages to people."""
+        return f"kafka://{self._address.servers}/{self.name}"
+
+    def producer(self) -> Producer:
+        """One that gives no message up and lets none pass another."""
+        own = {
+            "enable.idempotence": True,
+            "acks": "all",
+            "message.timeout.ms": 0,  # none
+            "enable.gapless.guarantee": True,
+            "linger.ms": 0,
+            "compression.type": "lz4",
+        }
+        return self._client(Producer, own)
+
+    def consumer(self) -> Consumer:
+        """One that belongs to no group's offsets."""
+        own = {
+            "group.id": "serinus-decision-log",
+            "enable.auto.commit": False,
+            "allow.auto.create.topics": True,
+        }
+        return self._client(Consumer, own)
+
+    def _client[T](self, kind: Callable[[dict[str, Any]], T], own: dict[str, Any]) -> T:
+        settings = {"bootstrap.servers": self._address.servers, "log_level": 2}
+        try:
+            return kind({**settings, **self._address.options, **own})
+        except KafkaException as error:
+            raise SerinusError(
+                "SRN-SCORER-008",
+                f"Kafka's client does not take these settings ({error.args[0]})",
+                where=self.place,
+                hint="Settings are those of librdkafka; see its CONFIGURATION.md.",
+            ) from error
+
+    def late(self, why: str) -> SerinusError:
+        """``SRN-SCORER-007``."""
+        return SerinusError(
+            "SRN-SCORER-007",
+            f"the brokers do not confirm decisions ({why})",
+            where=self.place,
+            hint="Bring the brokers back; scoring stops meanwhile and goes on by itself.",
+        )
+
+    def refused(self, why: str) -> SerinusError:
+        """``SRN-SCORER-008``."""
+        return SerinusError(
+            "SRN-SCORER-008",
+            f"the brokers refuse decisions ({why})",
+            where=self.place,
+            hint="Check the topic, its largest message, and this client's rights.",
+        )
+
+
+class Reader:
+    """A consumer for one look at the topic."""
+
+    def __init__(self, topic: Topic) -> None:
+        self._topic = topic.name
+        self._late = topic.late
+        self._timeout = topic.deadline
+        self._consumer = topic.consumer()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def partitions(self) -> int:
+        """How many the topic has; asking makes a topic where the brokers allow that."""
+        until = time.monotonic() + self._timeout
+        while True:
+            try:
+                topic = self._consumer.list_topics(self._topic, timeout=self._timeout).topics[self._topic]
+            except KafkaException as error:
+                raise self._late(str(error.args[0])) from error
+            if topic.partitions:
+                return len(topic.partitions)
+            if time.monotonic() > until:
+                raise self._late("the topic does not exist")
+            time.sleep(0.1)
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        """First offset kept, and the one after the last."""
+        place = TopicPartition(self._topic, partition)
+        try:
+            return self._consumer.get_watermark_offsets(place, timeout=self._timeout)
+        except KafkaException as error:
+            raise self._late(str(error.args[0])) from error
+
+    def between(self, partition: int, start: int, end: int) -> Iterator[Message]:
+        """Messages of a partition from ``start`` up to ``end``."""
+        if start >= end:
+            return
+        self._consumer.assign([TopicPartition(self._topic, partition, start)])
+        until = time.monotonic() + self._timeout
+        while start < end:
+            for message in self._consumer.consume(1000, timeout=0.2):
+                if message.error() is None:
+                    until = time.monotonic() + self._timeout
+                    offset = message.offset()
+                    if offset is not None and offset < end:
+                        yield message
+            (place,) = self._consumer.position([TopicPartition(self._topic, partition)])
+            # Past what is no message of ours too, such as a transaction's marker.
+            start = max(start, place.offset)
+            if time.monotonic() > until:
+                raise self._late("the topic cannot be read")
