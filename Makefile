@@ -55,6 +55,11 @@ protos: uv ## Compile serving/scorer/grpc/protos after a change of a .proto file
 bench-judges: $(STAMP) ## Canary judges on the same traces: the named subset (SET=full for the whole grid)
 	@$(RUN)/python -m benchmarks.judges $(or $(SET),subset) --out docs/benchmarks/judges
 
+.PHONY: bench-scorer
+bench-scorer: $(STAMP) | uv ## The scorer beside its peers: 25 minutes on a quiet machine (SET=quick, SYSTEMS=ours,null, FORCE=1, RESUME=1)
+	@$(RUN)/python -m benchmarks.scorer run --set $(or $(SET),default) --uv "$(UV)" --systems "$(SYSTEMS)" \
+	  $(if $(FORCE),--force) $(if $(RESUME),--resume) --out $(or $(OUT),docs/benchmarks/scorer)
+
 ##@ House-keeping
 .PHONY: setup
 setup: $(STAMP) ## Only set up: uv and the locked environment

@@ -16,6 +16,7 @@ from .grpc_wire import call
 from .models import Files
 from .process import ask
 from .systems import Place, System
+from .wire import decisions
 
 SAMPLE = 48
 TOLERANCE = 1e-6
@@ -75,7 +76,7 @@ def _reasons(system: System, files: Files, answer: bytes, x: Floats, score: floa
         return abs(float(np.sum(values)) - (score if system.model == "sklearn" else _log_odds(score)))
     truth = contributions(files, system.model, x)[0, :-1]
     adverse = sorted(((v, n) for v, n in zip(truth, NAMES, strict=True) if v > 0), reverse=True)[:4]
-    given = body["jsonData"]["decisions"][0]["reasons"]
+    given = (decisions(body) or [{}])[0].get("reasons", ())
     if [r["feature"] for r in given] != [n for _, n in adverse]:
         return float("inf")
     return max((abs(r["contribution"] - v) for r, (v, _) in zip(given, adverse, strict=True)), default=0.0)

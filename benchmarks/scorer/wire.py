@@ -54,11 +54,18 @@ def _v1(x: Floats) -> bytes:
     return json.dumps({"data": {"ndarray": x.tolist()}}, separators=(",", ":")).encode()
 
 
+def decisions(answer: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Our V1 answer's decisions, or None in a peer's."""
+    return answer.get("meta", {}).get("tags", {}).get("decisions")
+
+
 def _v1_scores(body: bytes) -> list[float]:
     answer: Any = json.loads(body)
-    if "jsonData" in answer:
-        return [d["score"] for d in answer["jsonData"]["decisions"]]
-    return [float(row[-1]) for row in np.atleast_2d(np.array(answer["data"]["ndarray"]).T).T]
+    ours = decisions(answer)
+    if ours is not None:
+        return [d["score"] for d in ours]
+    rows: list[Any] = answer["data"]["ndarray"]
+    return [float(np.ravel(row)[-1]) for row in rows]
 
 
 def _v2(x: Floats) -> bytes:
