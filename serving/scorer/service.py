@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 from typing import Any, Literal, Protocol, cast
 
@@ -19,12 +19,14 @@ from serinus.scoring import Explain, Scorer
 from serving.scorer import feedback as feedbacks
 from serving.scorer import v1, v2
 from serving.scorer.decisions import Recorder
+from serving.scorer.enriching import Enricher, Intake, merged, monitored
 from serving.scorer.feedback import Feedback, FeedbackSink
+from serving.scorer.framing import Framed
 from serving.scorer.identity import Identity
 from serving.scorer.metrics import Metrics
-from serving.scorer.payloads import FEEDBACK, REQUEST, RESPONSE, PayloadSink
+from serving.scorer.payloads import FEEDBACK, REQUEST, RESPONSE, NoPayloads, PayloadSink
 from serving.scorer.refusal import Refusal
-from serving.scorer.rows import After, Parsed, Place, checked_id
+from serving.scorer.rows import After, Parsed, checked_id
 from serving.scorer.workers import Workers
 
 Policy = Literal["always", "adverse", "sampled", "never"]
@@ -66,31 +68,12 @@ V1: Codec = v1
 V2: Codec = v2
 
 
-class Enricher(Protocol):
-    """Turns a request by entity into feature rows (``entities``)."""
-
-    def rows(self, records: Sequence[Mapping[str, object]], place: Place) -> Parsed | Awaitable[Parsed]:
-        """Rows for the records. Raises Refusal at ``place(i, column)``."""
-        ...
-
-    def feedback(self, request_id: str, at: str, truth: Sequence[Sequence[object]]) -> Awaitable[None] | None:
-        """Outcomes of a decided request's rows, for features that read labels. Never raises."""
-        ...
-
-
-class Intake(Protocol):
-    """Takes events and labels into the online store (``intake``)."""
-
-    async def take(self, body: bytes, *, lines: bool) -> msgspec.Struct:
-        """What became of a batch, as JSON or JSON lines. Raises Refusal."""
-        ...
-
-
 class Reply(msgspec.Struct, frozen=True):
     """What is sent back.
 
     ``retry_after`` is in seconds, 0 for no such advice; ``headers`` are lines that
-    stand for HTTP's default ``content-type: application/json``.
+    stand for HTTP's default ``content-type: application/json``. ``monitored`` is what the
+    drift monitor reads instead of the request's body; empty for nothing.
     """
 
     status: int
@@ -98,6 +81,7 @@ class Reply(msgspec.Struct, frozen=True):
     request_id: str = ""
     retry_after: int = 0
     headers: bytes = b""
+    monitored: bytes | None = None
 
     @property
     def plain(self) -> bool:
@@ -149,6 +133,7 @@ class Service:
         self._policy: Explain | None = None if explain == "sampled" else explain
         self._sampled_below = round(sample * 2**32)
         self._log_requests = payload_mode in ("all", "request")
+        self._monitored = self._log_requests and not isinstance(payloads, NoPayloads)
         self._log_responses = payload_mode in ("all", "response")
         self._enricher = enricher
         self._intake = intake
@@ -226,8 +211,11 @@ class Service:
 
     def _done(self, codec: Codec, body: Any, reply: Reply, started: float, skip_payload: bool) -> Reply:
         if not skip_payload:
-            if self._log_requests and codec.size(body):
-                self._payloads.offer(REQUEST, reply.request_id, codec.PROTOCOL, codec.payload(body))
+            if self._log_requests and codec.size(body) and reply.monitored != b"":
+                if reply.monitored is None:
+                    self._payloads.offer(REQUEST, reply.request_id, codec.PROTOCOL, codec.payload(body))
+                else:
+                    self._payloads.offer(REQUEST, reply.request_id, V1.PROTOCOL, reply.monitored)
             if self._log_responses and reply.status == 200:
                 self._payloads.offer(RESPONSE, reply.request_id, codec.PROTOCOL, codec.payload(reply.body))
         self.metrics.request(reply.status, self._clock() - started)
@@ -273,11 +261,9 @@ class Service:
             answers = (self.scorer.one(rows[0], explain),)
         else:
             answers = self.scorer.many(cast("Any", rows), explain)
-        return (
-            Reply(200, codec.encode(answers, parsed, request_id, self.identity), request_id),
-            parsed,
-            answers,
-        )
+        body = codec.encode(answers, parsed, request_id, self.identity)
+        headers = body.headers if type(body) is Framed else b""
+        return Reply(200, body, request_id, 0, headers), parsed, answers
 
     def _recorded(
         self, reply: Reply, parsed: Parsed, answers: Sequence[Answer] | Answers
@@ -323,23 +309,47 @@ class Service:
         self, codec: Codec, parsed: Parsed, request_id: str, deadline: float | None
     ) -> Reply | Awaitable[Reply]:
         assert parsed.records is not None
-        if self._enricher is None:
-            raise Refusal(
-                400, parsed.where, "this scorer keeps no features by entity; send the feature vector"
-            )
-        found = self._enricher.rows(parsed.records, parsed.place)
-        if isawaitable(found):
-            return self._awaited(codec, parsed, request_id, deadline, found)
-        return _remembered(found, self._recorded(*self._scored(codec, _merged(parsed, found), request_id)))
+        try:
+            if self._enricher is None:
+                raise Refusal(
+                    400, parsed.where, "this scorer keeps no features by entity; send the feature vector"
+                )
+            found = self._enricher.rows(parsed.records, parsed.place)
+            if isawaitable(found):
+                return self._awaited(codec, parsed, request_id, deadline, found)
+            made = self._answered(codec, merged(parsed, found), request_id)
+        except Exception as error:
+            return self._unanswered(codec, request_id, error)
+        return made if isinstance(made, Reply) else self._or_unanswered(codec, request_id, made)
+
+    def _answered(self, codec: Codec, parsed: Parsed, request_id: str) -> Reply | Awaitable[Reply]:
+        """Score enriched rows; the monitor reads them, and not the ids in the body."""
+        reply, parsed, answers = self._scored(codec, parsed, request_id)
+        if self._monitored:
+            seen = monitored(self.scorer.vectorizer, parsed)
+            reply = msgspec.structs.replace(reply, monitored=seen)
+        return _remembered(parsed, self._recorded(reply, parsed, answers))
+
+    def _unanswered(self, codec: Codec, request_id: str, error: Exception) -> Reply:
+        return msgspec.structs.replace(self._failed(codec, request_id, error), monitored=b"")
+
+    async def _or_unanswered(self, codec: Codec, request_id: str, made: Awaitable[Reply]) -> Reply:
+        try:
+            return await made
+        except Exception as error:
+            return self._unanswered(codec, request_id, error)
 
     async def _awaited(
         self, codec: Codec, parsed: Parsed, request_id: str, deadline: float | None, found: Awaitable[Parsed]
     ) -> Reply:
-        rows = await found
-        if deadline is not None:
-            self._in_time(deadline)
-        made = _remembered(rows, self._recorded(*self._scored(codec, _merged(parsed, rows), request_id)))
-        return made if isinstance(made, Reply) else await made
+        try:
+            rows = merged(parsed, await found)
+            if deadline is not None:
+                self._in_time(deadline)
+            made = self._answered(codec, rows, request_id)
+            return made if isinstance(made, Reply) else await made
+        except Exception as error:
+            return self._unanswered(codec, request_id, error)
 
     def _sampled(self, request_id: str) -> Explain:
         """By the id's hash, so that a repeated or replayed request gets the same answer."""
@@ -408,10 +418,6 @@ async def _remembered_later(after: After, made: Awaitable[Reply]) -> Reply:
 async def _then(added: Awaitable[None], reply: Reply) -> Reply:
     await added
     return reply
-
-
-def _merged(asked: Parsed, found: Parsed) -> Parsed:
-    return msgspec.structs.replace(found, request_id=asked.request_id, outputs=asked.outputs)
 
 
 _ids: list[str] = []

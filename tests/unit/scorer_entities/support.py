@@ -48,6 +48,7 @@ class Rig:
     metrics: Metrics
     recorder: Recorder
     sink: MemorySink
+    payloads: PayloadMemory
     reported: list[SerinusError] = field(default_factory=list)
 
     def predict(self, document: Any, codec: Codec = V1, request_id: str | None = None) -> Reply:
@@ -97,7 +98,7 @@ def rig(
 ) -> Rig:
     made = scorer() if contract is None else scorer_of(contract)
     identity = Identity(model="cards", version=made.version, digest=made.digest, predictor="canary")
-    metrics, sink = Metrics(identity, ["kind"]), MemorySink()
+    metrics, sink, payloads = Metrics(identity, ["kind"]), MemorySink(), PayloadMemory()
     kept = store or MemoryStore(contract or cards())
     reported: list[SerinusError] = []
     enricher = StoreEnricher(
@@ -115,14 +116,14 @@ def rig(
         identity,
         metrics,
         recorder,
-        PayloadMemory(),
+        payloads,
         FeedbackMemory(),
         now=lambda: now,
         enricher=enricher,
         intake=Intake(enricher),
         report=reported.append,
     )
-    return Rig(service, kept, metrics, recorder, sink, reported)
+    return Rig(service, kept, metrics, recorder, sink, payloads, reported)
 
 
 def by_entity(*records: dict[str, Any]) -> dict[str, Any]:
