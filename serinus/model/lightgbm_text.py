@@ -73,13 +73,14 @@ def _parse(text: str) -> TextModel:
     if _whole(head, "num_class") != 1 or _whole(head, "num_tree_per_iteration") != 1:
         raise _MalformedError("it has several classes")
     sigmoid = _sigmoid(head.get("objective", ""))
-    if len(head.get("tree_sizes", "").split()) != len(starts):
-        raise _MalformedError("tree_sizes does not count the trees")
+    sizes = _numbers(head.get("tree_sizes", ""), len(starts), np.int64, "tree_sizes").tolist()
     blocks: list[dict[str, str]] = []
     for i, match in enumerate(starts):
         if match[1] != str(i):
             raise _MalformedError(f"Tree={match[1]} stands where Tree={i} belongs")
-        stop = starts[i + 1].start() if i + 1 < len(starts) else len(body)
+        stop = starts[i + 1].start() if i + 1 < len(starts) else len(body) + 1
+        if stop - match.start() != sizes[i]:  # LightGBM would cut the text elsewhere
+            raise _MalformedError(f"tree {i} has {stop - match.start()} characters, not {sizes[i]}")
         blocks.append(_keys(body[match.end() : stop]))
     beyond = ""
     if "average_output" in head:
