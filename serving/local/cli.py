@@ -60,6 +60,9 @@ def up(
     port: Annotated[int, typer.Option(help="Port for clients; 0: the kernel chooses.")] = 8080,
     host: Annotated[str, typer.Option(help="Address for clients.")] = "127.0.0.1",
     drift: Annotated[bool, typer.Option(help="Run the drift monitor beside the scorer.")] = True,
+    outcomes: Annotated[
+        bool, typer.Option(help="Join late labels to decisions: realised performance, label guards.")
+    ] = True,
     retrain: Annotated[
         str | None, typer.Option(help="Command that retrains, run by the alert receiver.", metavar="COMMAND")
     ] = None,
@@ -79,7 +82,7 @@ def up(
     from .platform import Settings
 
     place = find_home(home)
-    settings = Settings(host=host, port=port, drift=drift, retrain=retrain)
+    settings = Settings(host=host, port=port, drift=drift, outcomes=outcomes, retrain=retrain)
     reference = str(bundle.absolute()) if bundle else champion
     if foreground:
         from .daemon import log_to_stderr, serve

@@ -100,7 +100,7 @@ class ControlServer:
         platform = self.platform
         champion = platform.champion
         rollout = platform.rollout.status if platform.rollout else None
-        sidecars = {s.name: s for s in (platform.drift, platform.retrain) if s is not None}
+        sidecars = {s.name: s for s in platform.sidecars()}
         return {
             "url": platform.url,
             "admin_url": platform.admin_url,

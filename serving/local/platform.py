@@ -53,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drift: bool = False
     drift_window: int = 500
     drift_flags: tuple[str, ...] = ()
+    outcomes: bool = False
+    outcomes_flags: tuple[str, ...] = ()
     retrain: str | None = None
     retrain_flags: tuple[str, ...] = ()
     scorer_command: tuple[str, ...] = (sys.executable, "-m", "serving.scorer")
@@ -70,6 +72,7 @@ class Platform(RolloutDesk):
         self.id = secrets.token_hex(8)
         self.drift: Sidecar | None = None
         self.retrain: Sidecar | None = None
+        self.outcomes: Sidecar | None = None
         self.started_at = 0.0
         self._mark = {VARIABLE: self.id}
         self._lock: int | None = None
@@ -162,9 +165,8 @@ class Platform(RolloutDesk):
             await self._proxy.child.stop(grace=5.0)
             self._proxy = None
         await self.predictors.close()
-        for sidecar in (self.drift, self.retrain):
-            if sidecar is not None:
-                await sidecar.stop()
+        for sidecar in self.sidecars():
+            await sidecar.stop()
         await self.traffic.close()
         # Grandchildren too: a pipeline that the retraining receiver had begun.
         await asyncio.to_thread(sweep, self.id)
@@ -197,13 +199,17 @@ class Platform(RolloutDesk):
         assert self._proxy is not None
         return self._proxy.admin_url
 
+    def sidecars(self) -> tuple[Sidecar, ...]:
+        """The programs beside the scorers that were asked for."""
+        return tuple(s for s in (self.drift, self.retrain, self.outcomes) if s is not None)
+
     def processes(self) -> dict[str, int]:
         """Process ids by program."""
         found = {f"scorer {name}": pid for name, pid in self.predictors.processes().items()}
         if self._proxy is not None:
             found["envoy"] = self._proxy.child.pid
-        for sidecar in (self.drift, self.retrain):
-            if sidecar is not None and sidecar.child is not None and sidecar.child.alive:
+        for sidecar in self.sidecars():
+            if sidecar.child is not None and sidecar.child.alive:
                 found[sidecar.name] = sidecar.child.pid
         return found
 
@@ -235,11 +241,13 @@ class Platform(RolloutDesk):
 
     def _crowned(self, target: Target) -> None:
         self._remember()
-        if self.drift is not None:
-            # The monitor compares with the training data of the model that serves.
-            task = asyncio.create_task(self.drift.start(self._drift_command(target)))
-            self._follow.add(task)
-            task.add_done_callback(self._follow.discard)
+        # The monitor compares with the training data of the model that serves, and so do late labels
+        # with its validation.
+        for sidecar, command in ((self.drift, self._drift_command), (self.outcomes, self._outcomes_command)):
+            if sidecar is not None:
+                task = asyncio.create_task(sidecar.start(command(target)))
+                self._follow.add(task)
+                task.add_done_callback(self._follow.discard)
 
     def _lost(self, name: str, detail: str) -> None:
         self._notice(name, "ProcessLost", f"{name} {detail}")
@@ -281,6 +289,21 @@ class Platform(RolloutDesk):
         if settings.drift:
             self.drift = Sidecar("drift", self.logs, self._mark)
             await self.drift.start(self._drift_command(champion))
+        if settings.outcomes:
+            self.outcomes = Sidecar("outcomes", self.logs, self._mark)
+            self.predictors.beside = self._outcomes_page
+            await self.outcomes.start(self._outcomes_command(champion))
+
+    def _outcomes_page(self) -> dict[str, str]:
+        """The page of outcomes for the rollout's guards, while it answers."""
+        up = self.outcomes is not None and self.outcomes.ready
+        return {"outcomes": f"{self.outcomes.url}/metrics"} if up and self.outcomes else {}
+
+    def _outcomes_command(self, champion: Target) -> tuple[str, ...]:
+        assert self.outcomes is not None
+        flags = ["--bundle", champion.bundle, "--home", str(self.home.root), "--model", champion.model]
+        flags += ["--port", str(self.outcomes.port)]
+        return (sys.executable, "-m", "serving.outcomes", *flags, *self.settings.outcomes_flags)
 
     def _drift_command(self, champion: Target) -> tuple[str, ...]:
         assert self.drift is not None

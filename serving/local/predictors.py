@@ -86,6 +86,8 @@ class LocalPredictors:
     ) -> None:
         self.scorer = scorer
         self.targets: dict[str, Target] = {}
+        self.beside: Callable[[], dict[str, str]] = dict
+        """Pages that tell of every predictor, by the predictor's label: that of the outcomes."""
         self._on_address = on_address
         self._on_loss = on_loss or (lambda name, detail: None)
         self._running: dict[str, _Running] = {}
@@ -107,7 +109,7 @@ class LocalPredictors:
         if running is None or running.child is None or running.address is None:
             return {}
         host, port = running.address
-        return {f"{name}-{running.child.pid}": f"http://{host}:{port}/metrics"}
+        return {f"{name}-{running.child.pid}": f"http://{host}:{port}/metrics"} | self.beside()
 
     def processes(self) -> dict[str, int]:
         """Process ids of the live scorers by predictor."""

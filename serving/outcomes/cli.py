@@ -26,14 +26,15 @@ from serving.outcomes.measures import MEASURES, Policy
 from serving.outcomes.records import Kind
 from serving.outcomes.store import Store
 
+log = logging.getLogger("serinus.outcomes")
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def outcomes(
     contract: Annotated[
-        Path, typer.Option(help="The model's data contract: label, its delay, fairness policy.")
-    ],
+        Path | None, typer.Option(help="The model's data contract (default: the bundle's).")
+    ] = None,
     model: Annotated[
         str, typer.Option(help="Model label in logs and metrics (default: the contract's name).")
     ] = "",
@@ -89,7 +90,15 @@ def outcomes(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     listener = http.bind(host, port, "SRN-OUTCOMES-002")
-    installation, checked = find_home(home), load_contract(contract)
+    installation = find_home(home)
+    trusted = None if untrusted else Keyring.load(installation.keys)
+    opened = open_bundle(bundle, trusted=trusted) if bundle is not None else None
+    if contract is not None:
+        checked = load_contract(contract)
+    elif opened is not None:
+        checked = opened.contract
+    else:
+        raise _wrong("command line", "give --bundle, or --contract for figures without a yardstick")
     name = model or checked.name
     delay = parse_duration(checked.label.delay)
     settings = Settings(
@@ -111,11 +120,10 @@ def outcomes(
     }
     store = Store(installation.root / "outcomes" / f"{name}.sqlite")
     concept = None
-    if bundle is not None:
-        opened = open_bundle(bundle, trusted=None if untrusted else Keyring.load(installation.keys))
-        yardstick = opened.metrics.get("yardstick")
-        if yardstick is None:
-            raise _wrong("--bundle", f"{bundle} holds no yardstick; it was built by an older pipeline")
+    yardstick = opened.metrics.get("yardstick") if opened is not None else None
+    if opened is not None and yardstick is None:
+        log.warning("the bundle holds no yardstick of validation, so concept drift is not judged")
+    if opened is not None and yardstick is not None:
         concept = ConceptWatch(
             store,
             Concept(ConceptPlan(), msgspec.convert(yardstick, Validation)),
