@@ -38,6 +38,7 @@ def numeric_bundle(tmp_path: Path, *, seed: int = 7, n: int = 1000) -> Bundle:
         reference_scores=raw,
         golden_rows=rows[:16],
         golden_scores=raw[:16],
+        golden_contributions=np.asarray(booster.predict(rows[:16], pred_contrib=True, num_threads=1)),
     )
     home = bundles.small_home(tmp_path)
     return write_bundle(home.bundles, parts, SigningKey.load_or_create(home.keys))
