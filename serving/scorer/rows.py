@@ -32,6 +32,7 @@ class Parsed(msgspec.Struct, frozen=True):
         unknown: the feature of every value of a category that training had not seen.
         request_id: the id in the body, if it gave one.
         outputs: names of the outputs asked for (V2); empty means all.
+        packed: those of them that are sent in binary.
         records: what was sent of each event in a request by entity.
         where: the field that holds the records.
         place: the field of a column of the i-th record, in words that the sender knows.
@@ -44,6 +45,7 @@ class Parsed(msgspec.Struct, frozen=True):
     unknown: tuple[str, ...] = ()
     request_id: str | None = None
     outputs: tuple[str, ...] = ()
+    packed: frozenset[str] = frozenset()
     records: Sequence[Mapping[str, object]] | None = None
     where: str = ""
     place: Place = _column

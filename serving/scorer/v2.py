@@ -1,20 +1,24 @@
-"""The Open Inference Protocol V2 over JSON.
+"""The Open Inference Protocol V2 over JSON, with binary tensors where a client sends or asks for them.
 
-Missing values are ``null`` (the protocol has no word for them, and JSON no NaN).
+Missing values are ``null`` in JSON (which has no NaN) and NaN in binary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from serinus.contract import Contract
-from serinus.model import Answer, Vectorizer
+from serinus.model import Answer, FieldError, Vectorizer
 from serinus.model.answers import Answers
+from serving.scorer import binary
+from serving.scorer.framing import Framed
 from serving.scorer.identity import Identity
+from serving.scorer.plain import encode_plain
 from serving.scorer.refusal import Refusal, bad, decode_json
 from serving.scorer.rows import Parsed, Value, by_entity, checked_id, encode_cells, encode_named
 
@@ -37,7 +41,7 @@ class Input(msgspec.Struct, frozen=True):
     name: str
     shape: list[int]
     datatype: str
-    data: list[Value | list[Value]]
+    data: list[Value | list[Value]] = []
     parameters: dict[str, Any] | None = None
 
 
@@ -61,13 +65,64 @@ _request = msgspec.json.Decoder(Request)
 _encode = msgspec.json.Encoder().encode
 
 
+class _Matrix(msgspec.Struct, frozen=True, gc=False):
+    name: str
+    shape: list[int]
+    datatype: Literal["FP64", "FP32"]
+    data: list[float | None]
+    parameters: msgspec.Raw = msgspec.Raw()
+
+
+class _Plain(msgspec.Struct, frozen=True, gc=False):
+    """One matrix of numbers, which is the cheapest request; any other goes the long way."""
+
+    inputs: list[_Matrix]
+    id: str | None = None
+    parameters: msgspec.Raw = msgspec.Raw()
+    outputs: list[Output] | None = None
+
+
+_plain = msgspec.json.Decoder(_Plain)
+
+
 def decode(body: bytes, vectorizer: Vectorizer) -> Parsed:
     """Rows of an inference request: one tensor [n, F], or one tensor [n] or [n, 1] per feature.
+
+    The tensors' values stand in the JSON or, in a ``Framed`` body, behind it.
 
     Raises:
         Refusal: 400, naming the field.
     """
-    return read(decode_json(_request.decode, body), vectorizer)
+    if type(body) is Framed:
+        request = decode_json(_request.decode, body.json)
+        return read(msgspec.structs.replace(request, inputs=binary.unpacked(request, body)), vectorizer)
+    try:
+        return _read_plain(_plain.decode(body), vectorizer)
+    except (msgspec.MsgspecError, FieldError, ValueError, OverflowError, RecursionError):
+        # What is wrong with it, if anything is, is found and named here.
+        return read(decode_json(_request.decode, body), vectorizer)
+
+
+def _read_plain(request: _Plain, vectorizer: Vectorizer) -> Parsed:
+    (tensor,) = request.inputs
+    width = len(vectorizer.names)
+    count, columns = tensor.shape
+    values = tensor.data
+    if (
+        columns != width
+        or count * columns != len(values)
+        or count < 1
+        or tensor.parameters
+        or request.parameters
+        or tensor.name in vectorizer.names
+    ):
+        raise ValueError("not plain")
+    rows = [values] if count == 1 else [values[i : i + width] for i in range(0, len(values), width)]
+    encoded, _ = encode_plain(vectorizer, rows)
+    request_id = checked_id(request.id, "id") if request.id else None
+    if not request.outputs:
+        return Parsed(encoded, (), request_id)
+    return Parsed(encoded, (), request_id, *_outputs(request.outputs, None))
 
 
 def read(request: Request, vectorizer: Vectorizer) -> Parsed:
@@ -80,8 +135,22 @@ def read(request: Request, vectorizer: Vectorizer) -> Parsed:
         else _columns(request, vectorizer)
     )
     request_id = checked_id(request.id, "id") if request.id else None
-    outputs = wanted(output.name for output in request.outputs or ())
-    return msgspec.structs.replace(parsed, request_id=request_id, outputs=outputs)
+    outputs, packed = _outputs(request.outputs or (), request.parameters)
+    return msgspec.structs.replace(parsed, request_id=request_id, outputs=outputs, packed=packed)
+
+
+def _outputs(
+    outputs: Sequence[Output], parameters: Mapping[str, Any] | None
+) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The outputs asked for, and which of them in binary."""
+    names = wanted(output.name for output in outputs)
+    default = flag(parameters, "binary_data_output", "parameters")
+    packed = {
+        output.name
+        for k, output in enumerate(outputs)
+        if flag(output.parameters, "binary_data", f"outputs[{k}].parameters", default)
+    }
+    return names, frozenset(packed if outputs else OUTPUTS if default else ())
 
 
 def wanted(names: Iterable[str]) -> tuple[str, ...]:
@@ -147,10 +216,19 @@ def _columns(request: Request, vectorizer: Vectorizer) -> Parsed:
 
 def _wants_records(request: Request) -> bool:
     """Whether the tensors are columns of events, to be enriched by entity, and not features."""
-    wanted = (request.parameters or {}).get("records", False)
-    if not isinstance(wanted, bool):
-        raise bad("parameters.records", f"is {wanted!r}; expected true or false")
-    return wanted
+    return flag(request.parameters, "records", "parameters")
+
+
+def flag(parameters: Mapping[str, Any] | None, name: str, where: str, default: bool = False) -> bool:
+    """A parameter that is true or false. Raises ``Refusal`` 400 where it is neither."""
+    value = default if parameters is None else parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise bad(f"{where}.{name}", f"is {_short(value)}; expected true or false")
+    return value
+
+
+def _short(value: object) -> str:
+    return repr(value)[:40] if isinstance(value, str | float) else f"a {type(value).__name__}"
 
 
 def _flat(tensor: Input, k: int) -> list[Value]:
@@ -180,34 +258,49 @@ def _flat(tensor: Input, k: int) -> list[Value]:
 
 def encode(answers: Sequence[Answer] | Answers, parsed: Parsed, request_id: str, identity: Identity) -> bytes:
     """The answer; ``reasons`` is one JSON list per row, since tensors cannot nest."""
-    made = {
-        "probability": ("FP64", lambda: [answer.probability for answer in answers]),
-        "score": ("FP64", lambda: [answer.score for answer in answers]),
-        "decision": ("BYTES", lambda: [answer.decision for answer in answers]),
-        "reasons": ("BYTES", lambda: [_encode(answer.reasons).decode() for answer in answers]),
-    }
-    return _encode(
-        {
-            "model_name": identity.model,
-            "model_version": str(identity.version),
-            "id": parsed.request_id or request_id,
-            "parameters": {
-                "digest": identity.digest,
-                "predictor": identity.predictor,
-                "puid": request_id,
-                **parsed.notes,
-            },
-            "outputs": [
-                {
-                    "name": output,
-                    "datatype": made[output][0],
-                    "shape": [len(answers)],
-                    "data": made[output][1](),
-                }
-                for output in parsed.outputs or OUTPUTS
-            ],
-        }
+    outputs: list[bytes] = []
+    behind: list[bytes] = []
+    for name in parsed.outputs or OUTPUTS:
+        if name in parsed.packed:
+            data = binary.packed(_column(name, answers))
+            behind.append(data)
+            content = b'"parameters":{"binary_data_size":%d}' % len(data)
+        else:
+            content = b'"data":%b' % _encode(_column(name, answers))
+        outputs.append(
+            b'{"name":"%b","datatype":"%b","shape":[%d],%b}'
+            % (name.encode(), _DATATYPES[name], len(answers), content)
+        )
+    head, parameters = _identified(identity)
+    notes = b"," + _encode(parsed.notes)[1:-1] if parsed.notes else b""
+    document = b'{%b,"id":%b,"parameters":{%b,"puid":%b%b},"outputs":[%b]}' % (
+        head,
+        _encode(parsed.request_id or request_id),
+        parameters,
+        _encode(request_id),
+        notes,
+        b",".join(outputs),
     )
+    return Framed.of(document + b"".join(behind), len(document)) if behind else document
+
+
+_DATATYPES = {"probability": b"FP64", "score": b"FP64", "decision": b"BYTES", "reasons": b"BYTES"}
+
+
+def _column(name: str, answers: Sequence[Answer] | Answers) -> list[Any]:
+    if name == "reasons":
+        return [_encode(answer.reasons).decode() if answer.reasons else "[]" for answer in answers]
+    if isinstance(answers, Answers):
+        column: Any = getattr(answers, name)
+        return column if name == "decision" else column.tolist()
+    return [getattr(answer, name) for answer in answers]
+
+
+@lru_cache(maxsize=8)
+def _identified(identity: Identity) -> tuple[bytes, bytes]:
+    """What no request changes: the answer's beginning and its parameters."""
+    head = _encode({"model_name": identity.model, "model_version": str(identity.version)})
+    return head[1:-1], _encode({"digest": identity.digest, "predictor": identity.predictor})[1:-1]
 
 
 def encode_error(status: int, message: str) -> bytes:
@@ -221,14 +314,15 @@ def metadata(identity: Identity, contract: Contract) -> bytes:
         {"name": f.name, "datatype": "BYTES" if contract.is_categorical(f) else "FP64", "shape": [-1]}
         for f in contract.features
     ]
-    kinds = {"probability": "FP64", "score": "FP64", "decision": "BYTES", "reasons": "BYTES"}
     return _encode(
         {
             "name": identity.model,
             "versions": [str(identity.version)],
             "platform": "serinus_lightgbm",
             "inputs": inputs,
-            "outputs": [{"name": output, "datatype": kinds[output], "shape": [-1]} for output in OUTPUTS],
+            "outputs": [
+                {"name": output, "datatype": _DATATYPES[output].decode(), "shape": [-1]} for output in OUTPUTS
+            ],
         }
     )
 
@@ -244,8 +338,8 @@ def known_model(requested: str, version: str | None, identity: Identity) -> None
 
 
 def payload(body: bytes) -> bytes:
-    """A message as the drift monitor reads it: as it is."""
-    return body
+    """A message as the drift monitor reads it: JSON, also where its tensors stood behind it."""
+    return binary.as_json(body) if type(body) is Framed else body
 
 
 def size(body: bytes) -> int:
