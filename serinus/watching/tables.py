@@ -16,8 +16,8 @@ from .effects import Yardsticks
 from .laws import binomial_bounds, chi_square_isf, normal_isf
 from .types import Plan
 
-LEARNING = 0.5  # weight of the bets that learn from the past; the rest is on the fixed alternatives
-EXCESSES = (0.004, 0.02, 0.1, 0.5)  # bets on a share: risen by this much of what is left
+LEARNING = 0.3  # weight of the bets that learn from the past; the rest is on the fixed alternatives
+EXCESSES = (0.003, 0.01, 0.04, 0.2)  # bets on a share: risen by this much of what is left
 _LEAST = 200  # reference values below which a column (in a stratum) is not judged
 Kind = Literal["missing", "unknown", "outside", "refused"]
 
@@ -73,10 +73,11 @@ class Columns:
         self.weights = np.zeros((len(columns), len(bets.MEMORIES) + most))
         self.weights[:, : len(bets.MEMORIES)] = LEARNING / len(bets.MEMORIES)
         for s, row in enumerate(made):
-            for i, (payoffs, weights) in enumerate(row):
-                size, cells = payoffs.shape
+            for i, (laws, weights) in enumerate(row):
+                size, cells = laws.shape
                 centre = self.centre_grouped[s, i, :cells]
                 reach = np.full(size, radius[s, i])
+                payoffs = ball.shrunk(laws - centre, centre, reach, np.zeros(size))
                 self.fixed[s, i, :size, :cells] = ball.log_payoff(payoffs, centre, reach)
                 at = len(bets.MEMORIES)
                 self.weights[i, at : at + size] = (1 - LEARNING) * weights

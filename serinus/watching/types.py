@@ -43,15 +43,15 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     budget: str = "90d"
     look: str = "5m"
-    tolerance: float = 0.01
+    tolerance: float = 0.005
     tolerances: dict[str, float] = {}
     dependence: float = 1.0
     most_rows: float = 1000.0
     min_rows: int = 50
-    reference_error: Share = 0.01
+    reference_error: Share = 0.05
     min_psi: float = 0.1
     min_excess: float = 0.005
-    excess_tolerance: float = 0.001
+    excess_tolerance: float = 0.0005
     min_effect_rows: int = 200
 
     def __post_init__(self) -> None:
