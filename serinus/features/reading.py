@@ -14,7 +14,15 @@ from serinus.contract import Contract, Feature
 from serinus.errors import SerinusError
 from serinus.features.history import History, aggregate
 from serinus.features.plan import NIGHT_ENDS, Frame, Windowed, plan, to_micros
-from serinus.features.values import MISSING_WORDS, from_micros, identifier, label_value, micros, number, present
+from serinus.features.values import (
+    MISSING_WORDS,
+    from_micros,
+    identifier,
+    label_value,
+    micros,
+    number,
+    present,
+)
 
 _NAN = float("nan")
 

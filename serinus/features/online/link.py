@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
@@ -197,7 +197,7 @@ class Link:
                 if future.done():
                     continue
                 if isinstance(answer, Exception):
-                    future.set_exception(answer)
+                    _fail(future, answer)
                 else:
                     future.set_result(answer)
         except (RedisError, OSError, IndexError) as error:
@@ -218,7 +218,7 @@ class Link:
         self._fell(ConnectionError(str(cause) or "the server is silent"))
         for future in waiting:
             if not future.done():
-                future.set_exception(ConnectionError(str(self._cause)))
+                _fail(future, ConnectionError(str(self._cause)))
         if reading is not None:
             reading.cancel()
         if connection is not None:
@@ -246,6 +246,11 @@ class Link:
         )
 
 
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+    future.set_exception(error)
+    future.exception()  # whoever gave up waiting need not hear of it
+
+
 def redacted(url: str) -> str:
     """The URL without its password and options, as it may be logged."""
     try:
@@ -255,7 +260,7 @@ def redacted(url: str) -> str:
     except ValueError:
         return "redis://…"
     user = f"{parts.username}@" if parts.username else ""
-    return urlunsplit((parts.scheme, f"{user}{host}{port}", parts.path, "", ""))
+    return f"{parts.scheme}://{user}{host}{port}{parts.path}"
 
 
 def password_from(environment: Mapping[str, str]) -> str | None:

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import random
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from tests.unit.features.test_equality import (
 Rows = dict[int, dict[str, object]]
 
 
-async def now[T](value: T | Awaitable[T]) -> T:
+async def now(value: Any) -> Any:
     return await value if isawaitable(value) else value
 
 
