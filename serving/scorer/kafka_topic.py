@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from serinus.errors import SerinusError
 from serving.scorer.kafka_address import Address
@@ -109,10 +109,15 @@ class Reader:
     def bounds(self, partition: int) -> tuple[int, int]:
         """First offset kept, and the one after the last."""
         place = TopicPartition(self._topic, partition)
-        try:
-            return self._consumer.get_watermark_offsets(place, timeout=self._timeout)
-        except KafkaException as error:
-            raise self._late(str(error.args[0])) from error
+        until = time.monotonic() + self._timeout
+        while True:
+            try:
+                return self._consumer.get_watermark_offsets(place, timeout=self._timeout)
+            except KafkaException as error:
+                # A topic just made, or a broker just back, has no leader for a moment.
+                if not _passes(error) or time.monotonic() > until:
+                    raise self._late(str(error.args[0])) from error
+                time.sleep(0.1)
 
     def between(self, partition: int, start: int, end: int) -> Iterator[Message]:
         """Messages of a partition from ``start`` up to ``end``."""
@@ -132,3 +137,11 @@ class Reader:
             start = max(start, place.offset)
             if time.monotonic() > until:
                 raise self._late("the topic cannot be read")
+
+
+def _passes(error: KafkaException) -> bool:
+    return error.args[0].code() in (
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    )
