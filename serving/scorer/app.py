@@ -98,7 +98,7 @@ class App:
         found |= dict.fromkeys(_LIVE, _get(lambda: Reply(200, _encode({"live": True}))))
         found |= dict.fromkeys(_READY, _get(self._is_ready))
         found |= dict.fromkeys(_STATUS, _get(self._status))
-        found |= dict.fromkeys(_METRICS, _get(self._metrics))
+        found |= dict.fromkeys(_METRICS, _get(self.metrics))
         found |= dict.fromkeys(_METADATA, _get(self._metadata))
         found |= dict.fromkeys(("/v2", "/v2/"), _get(_server_metadata))
         found["/health/ping"] = _get(lambda: Reply(200, b"pong", headers=_TEXT))
@@ -205,7 +205,8 @@ class App:
             raise Refusal(503, "", "draining, or the decision log cannot be written")
         return Reply(200, _encode({"strData": "ok", "meta": {"tags": self._service.identity.tags}}))
 
-    def _metrics(self) -> Reply:
+    def metrics(self) -> Reply:
+        """Prometheus' text, for whichever port it is asked on."""
         self._service.metrics.pending(self._service.recorder.pending)
         text = self._service.metrics.exposition()
         return Reply(200, text, headers=b"content-type: %b\r\n" % metrics.CONTENT_TYPE)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from serinus.durations import parse_duration
+from serving.scorer import pod
 from serving.scorer.entity_flags import EntitySettings, add_flags
 
 
@@ -21,6 +22,8 @@ class Settings(EntitySettings, frozen=True, kw_only=True):
     host: str
     port: int
     grpc_port: int | None
+    metrics_port: int | None
+    metrics_path: str
     predictor: str
     model: str | None
     deployment: str
@@ -61,18 +64,31 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
-    add("--bundle", type=Path, required=True, help="directory of the bundle to serve")
+    actions: list[argparse.Action] = []
+
+    def add(*names: str, **options: Any) -> None:
+        actions.append(parser.add_argument(*names, **options))
+
+    fetched = get("MLSERVER_MODEL_URI")  # the operator's, where a storage initialiser has fetched the model
+    add(
+        "--bundle",
+        type=Path,
+        default=fetched,
+        required=fetched is None,
+        help="directory of the bundle to serve (default: $MLSERVER_MODEL_URI)",
+    )
     add(
         "--home", type=Path, help="installation: trusted keys and logs (default: $SERINUS_HOME or ./.serinus)"
     )
     add(
-        "--host", default="127.0.0.1", help="address to listen on (a pod needs 0.0.0.0; default: %(default)s)"
+        "--host",
+        default="0.0.0.0" if "KUBERNETES_SERVICE_HOST" in environment else "127.0.0.1",
+        help="address to listen on (default: 127.0.0.1, in a pod 0.0.0.0)",
     )
     add(
         "--port",
         type=_port,
-        default=get("PREDICTIVE_UNIT_HTTP_SERVICE_PORT", "9000"),
+        default=get("PREDICTIVE_UNIT_HTTP_SERVICE_PORT") or get("PREDICTIVE_UNIT_SERVICE_PORT") or "9000",
         help="port to listen on; 0 asks the kernel (default: $PREDICTIVE_UNIT_HTTP_SERVICE_PORT or 9000)",
     )
     add(
@@ -80,6 +96,19 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         type=_port_or_off,
         default=get("PREDICTIVE_UNIT_GRPC_SERVICE_PORT", "off"),
         help='port for gRPC, 0 to ask the kernel, or "off" (default: $PREDICTIVE_UNIT_GRPC_SERVICE_PORT or off)',
+    )
+    add(
+        "--metrics-port",
+        type=_port_or_off,
+        default=get("PREDICTIVE_UNIT_METRICS_SERVICE_PORT", "off"),
+        help="port for the metrics alone, which --port has too, 0 to ask the kernel, or "
+        '"off" (default: $PREDICTIVE_UNIT_METRICS_SERVICE_PORT or off)',
+    )
+    add(
+        "--metrics-path",
+        type=_path,
+        default=get("PREDICTIVE_UNIT_METRICS_ENDPOINT", "/prometheus"),
+        help="where that port has them (default: $PREDICTIVE_UNIT_METRICS_ENDPOINT or /prometheus)",
     )
     add(
         "--predictor",
@@ -90,8 +119,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     add(
         "--model",
         type=_name,
-        default=get("PREDICTIVE_UNIT_ID"),
-        help="the model's name in URLs and metrics (default: $PREDICTIVE_UNIT_ID or the bundle's)",
+        default=get("PREDICTIVE_UNIT_ID") or get("MLSERVER_MODEL_NAME"),
+        help="the model's name in URLs and metrics "
+        "(default: $PREDICTIVE_UNIT_ID, $MLSERVER_MODEL_NAME or the bundle's)",
     )
     add(
         "--deployment",
@@ -153,7 +183,11 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         default=0.3,
         help="seconds kept-alive connections are still answered after SIGTERM, each closed with its answer",
     )
-    return msgspec.convert(vars(parser.parse_args(arguments)), Settings)
+    try:
+        given = [*pod.flags(environment, actions), *arguments]
+    except ValueError as error:
+        parser.error(str(error))
+    return msgspec.convert(vars(parser.parse_args(given)), Settings)
 
 
 def _add_log(add: Callable[..., object], get: Callable[..., str | None]) -> None:
@@ -228,6 +262,12 @@ def _port(text: str) -> int:
 
 def _port_or_off(text: str) -> int | None:
     return None if text == "off" else _port(text)
+
+
+def _path(text: str) -> str:
+    if not (text.startswith("/") and text.isascii() and text.isprintable() and " " not in text):
+        raise argparse.ArgumentTypeError(f'"{text}" is not a path such as /prometheus')
+    return text
 
 
 def _positive(text: str) -> int:

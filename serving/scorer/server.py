@@ -28,6 +28,7 @@ from serving.scorer.identity import Identity
 from serving.scorer.intake import Intake
 from serving.scorer.listener import Limits, Listener
 from serving.scorer.metrics import Metrics
+from serving.scorer.metrics_port import MetricsApp
 from serving.scorer.payloads import NoPayloads, PayloadPoster
 from serving.scorer.recording import Recording
 from serving.scorer.service import Service
@@ -163,10 +164,15 @@ async def _run(
         grace=settings.drain_grace,
         timeout=settings.drain_timeout,
     )
-    _settle()
     ports = {"port": port} if rpc is None else {"port": port, "grpc_port": rpc.port}
+    scraped = None
+    if settings.metrics_port is not None:
+        scraped, ports["metrics_port"] = await _listen_for_scrapes(settings, settings.metrics_port, app)
+    _settle()
     say(ready=True, **ports, pid=os.getpid(), **identity.tags)
     await drain.wait()
+    if scraped is not None:
+        await scraped.drain(0, 0)
     workers.close()
 
     for task in tasks[:1]:
@@ -185,6 +191,17 @@ async def _run(
         await poster.flush(min(2.0, settings.drain_timeout))
         await _cancel(tasks[1])
     return 0
+
+
+async def _listen_for_scrapes(settings: Settings, port: int, app: App) -> tuple[Listener, int]:
+    bound = _bind(settings.host, port)
+    made = Listener(MetricsApp(app.metrics, settings.metrics_path, app.stamp), Limits(connections=16))
+    port = int(bound.getsockname()[1])
+    try:
+        await made.start(bound, 16)
+    except OSError as error:
+        raise _cannot_listen(settings.host, port, error) from error
+    return made, port
 
 
 async def _listen_for_grpc(settings: Settings, service: Service, app: App) -> GrpcServer | None:
