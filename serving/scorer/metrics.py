@@ -8,6 +8,7 @@ histogram's several of them: more than it costs to score.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -83,8 +84,8 @@ class Metrics(Collector):
             self._unknown[feature] += 1
 
     def _batch(self, answers: Answers) -> None:
-        for decision in self._decisions:
-            self._decisions[decision] += answers.decision.count(decision)
+        for decision, count in Counter(answers.decision).items():
+            self._decisions[decision] += count
         places = np.searchsorted(_SCORE, answers.probability, side="left")
         for place, count in enumerate(np.bincount(places, minlength=len(self._score)).tolist()):
             self._score[place] += count
