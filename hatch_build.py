@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent
 SOURCES = Path("serinus/model/native")
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
 TARGET = Path("serinus/model") / f"_native{SUFFIX}"
-FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wno-psabi")
+FLAGS = ("-O3", "-g0", "-std=gnu11", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wno-psabi")
 
 
 def compiler() -> list[str] | None:

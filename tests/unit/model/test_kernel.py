@@ -40,6 +40,10 @@ def margins(made: Any, rows: Floats) -> Floats:
     return out
 
 
+def by_lightgbm(text: str, rows: Floats, **options: Any) -> Floats:
+    return np.asarray(lightgbm.Booster(model_str=text).predict(rows, num_threads=1, **options))
+
+
 def no_warning(warning: SerinusError) -> None:
     raise AssertionError(str(warning))
 
@@ -82,15 +86,14 @@ def test_the_kernel_answers_as_lightgbm_does(
     )
     rows = random_rows(seed, 20, features, categories=min(2, features))
     model = parse_lightgbm(text)
-    booster = lightgbm.Booster(model_str=text)
     assert model.sigmoid == sigmoid
     made = forest(model.trees)
-    np.testing.assert_array_equal(margins(made, rows), booster.predict(rows, raw_score=True, num_threads=1))
+    np.testing.assert_array_equal(margins(made, rows), by_lightgbm(text, rows, raw_score=True))
     np.testing.assert_allclose(
-        contributions(made, rows), booster.predict(rows, pred_contrib=True, num_threads=1), rtol=0, atol=1e-9
+        contributions(made, rows), by_lightgbm(text, rows, pred_contrib=True), rtol=0, atol=1e-9
     )
     ensemble = load_ensemble(text, features=features, warn=no_warning)
-    np.testing.assert_array_equal(ensemble.probability(rows), booster.predict(rows, num_threads=1))
+    np.testing.assert_array_equal(ensemble.probability(rows), by_lightgbm(text, rows))
 
 
 @settings(max_examples=40, deadline=None)
@@ -167,8 +170,7 @@ def test_paths_through_many_features_are_explained(features: int) -> None:
     np.testing.assert_allclose(found[:, :-1], _chain_by_leaf(ensemble, rows), rtol=0, atol=1e-12)
     np.testing.assert_allclose(found.sum(axis=1), margins(made, rows), rtol=0, atol=1e-12)
     if features <= 40:  # beyond, LightGBM's own recursion loses its digits (off by 1,000 at 128)
-        booster = lightgbm.Booster(model_str=lightgbm_text(ensemble))
-        wanted = booster.predict(rows, pred_contrib=True, num_threads=1)
+        wanted = by_lightgbm(lightgbm_text(ensemble), rows, pred_contrib=True)
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
 
 
@@ -214,12 +216,11 @@ def test_trained_models_are_answered_alike(case: str) -> None:
     parameters = {"objective": "binary", "verbosity": -1, "num_threads": 1, "seed": 1, "min_data_in_leaf": 20}
     data = lightgbm.Dataset(rows, outcome, categorical_feature=options.pop("categorical", []))
     text = lightgbm.train({**parameters, **options}, data, 30).model_to_string()
-    booster = lightgbm.Booster(model_str=text)
     made = load_ensemble(text, features=rows.shape[1], warn=no_warning)
     assert made.backend == "native"
-    np.testing.assert_array_equal(made.probability(rows), booster.predict(rows, num_threads=1))
+    np.testing.assert_array_equal(made.probability(rows), by_lightgbm(text, rows))
     sample = rows[:100]
-    wanted = np.asarray(booster.predict(sample, pred_contrib=True, num_threads=1))
+    wanted = by_lightgbm(text, sample, pred_contrib=True)
     np.testing.assert_allclose(made.contributions(sample), wanted, rtol=0, atol=1e-9)
     assert [made.probability_of(row) for row in sample] == made.probability(sample).tolist()
     assert [made.contributions_of(row) for row in sample] == made.contributions(sample).tolist()
