@@ -258,6 +258,21 @@ def _flat(tensor: Input, k: int) -> list[Value]:
 
 def encode(answers: Sequence[Answer] | Answers, parsed: Parsed, request_id: str, identity: Identity) -> bytes:
     """The answer; ``reasons`` is one JSON list per row, since tensors cannot nest."""
+    head, parameters = _identified(identity)
+    puid = _encode(request_id)
+    asked_id = puid if parsed.request_id is None else _encode(parsed.request_id)
+    if len(answers) == 1 and not (parsed.outputs or parsed.packed or parsed.notes):
+        answer = answers[0]
+        return _ONE % (
+            head,
+            asked_id,
+            parameters,
+            puid,
+            _encode(answer.probability),
+            _encode(answer.score),
+            answer.decision.encode(),
+            _encode(_encode(answer.reasons).decode()) if answer.reasons else b'"[]"',
+        )
     outputs: list[bytes] = []
     behind: list[bytes] = []
     for name in parsed.outputs or OUTPUTS:
@@ -271,19 +286,26 @@ def encode(answers: Sequence[Answer] | Answers, parsed: Parsed, request_id: str,
             b'{"name":"%b","datatype":"%b","shape":[%d],%b}'
             % (name.encode(), _DATATYPES[name], len(answers), content)
         )
-    head, parameters = _identified(identity)
     notes = b"," + _encode(parsed.notes)[1:-1] if parsed.notes else b""
     document = b'{%b,"id":%b,"parameters":{%b,"puid":%b%b},"outputs":[%b]}' % (
         head,
-        _encode(parsed.request_id or request_id),
+        asked_id,
         parameters,
-        _encode(request_id),
+        puid,
         notes,
         b",".join(outputs),
     )
     return Framed.of(document + b"".join(behind), len(document)) if behind else document
 
 
+# An answer to one row, all outputs in JSON: what nearly every request gets.
+_ONE = (
+    b'{%b,"id":%b,"parameters":{%b,"puid":%b},"outputs":['
+    b'{"name":"probability","datatype":"FP64","shape":[1],"data":[%b]},'
+    b'{"name":"score","datatype":"FP64","shape":[1],"data":[%b]},'
+    b'{"name":"decision","datatype":"BYTES","shape":[1],"data":["%b"]},'
+    b'{"name":"reasons","datatype":"BYTES","shape":[1],"data":[%b]}]}'
+)
 _DATATYPES = {"probability": b"FP64", "score": b"FP64", "decision": b"BYTES", "reasons": b"BYTES"}
 
 
