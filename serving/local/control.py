@@ -114,6 +114,7 @@ class ControlServer:
                 for name in platform.predictors.processes()
             },
             "processes": platform.processes(),
+            "metrics": f"http://{platform.page.address}/metrics",
             "sidecars": {name: {"url": s.url, "ready": s.ready} for name, s in sidecars.items()},
             "rollout": _brief(rollout) if rollout else None,
         }

@@ -29,6 +29,7 @@ from serving.rollout.status import Routes
 from . import rollouts
 from .desk import Notice, RolloutDesk
 from .guardian import VARIABLE, sweep
+from .page import Page
 from .predictors import LocalPredictors, Scorer, Target
 from .proxy import Proxy
 from .sidecars import Sidecar
@@ -73,6 +74,7 @@ class Platform(RolloutDesk):
         self.drift: Sidecar | None = None
         self.retrain: Sidecar | None = None
         self.outcomes: Sidecar | None = None
+        self.page = Page(home)
         self.started_at = 0.0
         self._mark = {VARIABLE: self.id}
         self._lock: int | None = None
@@ -130,6 +132,7 @@ class Platform(RolloutDesk):
         self.champion = target
         (self.directory / "envoy").mkdir(parents=True, exist_ok=True)
         await self._start_guardian()
+        await self.page.start()
         await self._start_sidecars(target)
         if self.drift:
             scorer = msgspec.structs.replace(self.predictors.scorer, payload_url=f"{self.drift.url}/")
@@ -165,6 +168,7 @@ class Platform(RolloutDesk):
             await self._proxy.child.stop(grace=5.0)
             self._proxy = None
         await self.predictors.close()
+        await self.page.stop()
         for sidecar in self.sidecars():
             await sidecar.stop()
         await self.traffic.close()

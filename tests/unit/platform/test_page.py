@@ -1,0 +1,115 @@
+"""The platform's page: what Prometheus sees of rollouts and of the audit log."""
+
+import asyncio
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from serinus.audit import AuditLog
+from serinus.home import Home
+from serving.local.page import Page
+from serving.local.rollouts import rollout_directory
+from serving.rollout.exposition import RolloutCollector
+from serving.rollout.status import Phase, RolloutStatus, Routes, encode
+from tests.unit.rollout.cases import NOW, SPLIT, status_in
+
+
+class Shown:
+    """A page, asked by name and labels; None where there is no such series."""
+
+    def __init__(self, text: str) -> None:
+        self.rows = [row for family in text_string_to_metric_families(text) for row in family.samples]
+
+    def __call__(self, name: str, **labels: str) -> float | None:
+        found = [r.value for r in self.rows if r.name == name and labels.items() <= r.labels.items()]
+        assert len(found) <= 1, f"{name} {labels} names several series"
+        return found[0] if found else None
+
+
+def page_of(*statuses: RolloutStatus, ended: dict[tuple[str, str], int] | None = None) -> Shown:
+    registry = CollectorRegistry()
+    registry.register(RolloutCollector(lambda: statuses, lambda: ended or {}))  # type: ignore[arg-type]
+    return Shown(generate_latest(registry).decode())
+
+
+def test_a_running_rollout_shows_its_phase_and_who_has_the_traffic() -> None:
+    status = status_in(Phase.PROGRESSING, desired=SPLIT)
+    page = page_of(status)
+    at = {"model": status.model, "rollout": "r"}
+    assert page("serinus_rollout_phase", phase="Progressing", **at) == 1
+    assert page("serinus_rollout_weight_ratio", predictor="v2", role="candidate", **at) == pytest.approx(0.1)
+    assert page("serinus_rollout_weight_ratio", predictor="v1", role="champion", **at) == pytest.approx(0.9)
+    assert page("serinus_rollout_last_look_timestamp_seconds", **at) == NOW - 1
+
+
+def test_without_a_verdict_there_is_no_evidence_rather_than_none_of_it() -> None:
+    page = page_of(status_in(Phase.PROGRESSING, verdict=None))
+    assert not [row for row in page.rows if "evidence" in row.name]
+
+
+def test_every_ending_stands_from_the_first_rollout_on() -> None:
+    page = page_of(status_in(Phase.PROGRESSING), ended={("cards", "rolled_back"): 2})
+    told = [row.value for row in page.rows if row.name == "serinus_rollouts_ended_total"]
+    assert sorted(told) == [0, 0, 0, 0, 0, 0, 0, 2]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def fetch(page: Page, path: str = "/metrics") -> tuple[int, str]:
+    def ask() -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://{page.address}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, ""
+
+    return await asyncio.to_thread(ask)
+
+
+@pytest.mark.anyio
+async def test_the_page_shows_each_models_latest_rollout_and_counts_all(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for name, started, phase in (("a", 1.0, Phase.ROLLED_BACK), ("b", 2.0, Phase.PROMOTED)):
+        status = status_in(phase, id=name, started_at=started, desired=Routes(stable="v1"), old_stopped=True)
+        (rollout_directory(home, name) / "status.json").write_bytes(encode(status))
+    (rollout_directory(home, "torn") / "status.json").write_bytes(b"{")
+    page = Page(home)
+    await page.start()
+    try:
+        code, text = await fetch(page)
+        missing, _ = await fetch(page, "/")
+    finally:
+        await page.stop()
+    assert (code, missing) == (200, 404)
+    shown = Shown(text)
+    assert shown("serinus_rollout_phase") == 1
+    assert shown("serinus_rollout_phase", rollout="b", phase="Promoted") == 1
+    assert shown("serinus_rollouts_ended_total", result="rolled_back") == 1
+    assert shown("serinus_rollouts_ended_total", result="promoted") == 1
+
+
+@pytest.mark.parametrize("harm", [False, True])
+def test_a_broken_audit_log_is_shown_as_broken(tmp_path: Path, harm: bool) -> None:
+    home = Home(tmp_path)
+    audit = AuditLog(home.audit)
+    for subject in ("one", "two"):
+        audit.append(actor="ann", action="test", subject=subject)
+    if harm:
+        path = next(home.audit.glob("*.jsonl"))
+        path.write_bytes(path.read_bytes().replace(b"one", b"eno"))
+    page = Page(home)
+    page._audit.verify(audit, NOW)
+    text = generate_latest(page._registry).decode()
+    assert f"serinus_audit_broken {float(harm)}" in text
+    assert ("serinus_audit_entries 2.0" in text) is not harm
+
+
+def test_before_the_first_verification_nothing_is_claimed(tmp_path: Path) -> None:
+    assert "serinus_audit_broken" not in generate_latest(Page(Home(tmp_path))._registry).decode()
