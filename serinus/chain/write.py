@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -35,10 +36,6 @@ class ChainWriter:
         rotate_every: age in seconds, from its first entry, at which it is closed.
         clock: seconds since the epoch.
 
-    Attributes:
-        seq: number of the last entry written, 0 before the first.
-        head: its hash.
-
     Raises:
         SerinusError: ``SRN-AUDIT-001`` another process writes this log;
             ``-002`` the log cannot be opened or written (disk full, permission);
@@ -58,13 +55,18 @@ class ChainWriter:
         self._rotate_every = rotate_every
         self._clock = clock
         self._file: BinaryIO | None = None
-        self._end = 0  # of what is acknowledged; what stands behind it is cut before the next write
+        # Size, number and hash of what is acknowledged: in one, so that ``sync`` sees them agree.
+        # What stands behind it is cut before the next write.
+        self._at: tuple[int, int, str] = (0, 0, GENESIS)
         self._dirty = False
         self._born: float | None = None
+        self._syncing = threading.Lock()
+        self._unsynced: OSError | None = None  # a sync that failed, until what it lost is cut
         self._lock = _locked(path)
         try:
             self._segments = segments(path)[-1][0] if segments(path) else 0
-            self.seq, self.head = self._resume()
+            self._at = self._resume()
+            self._safe = self._at
         except BaseException:
             self.close()
             raise
@@ -79,16 +81,16 @@ class ChainWriter:
                 self._file = self.path.open("a+b", buffering=0)
                 if new:
                     fsync_directory(self.path.parent)
-                self._end = os.fstat(self._file.fileno()).st_size
+                self._at = (os.fstat(self._file.fileno()).st_size, *self._at[1:])
             except OSError as error:
                 raise _unwritable(self.path, error) from error
             self._born, self._dirty = None, False
         return self._file
 
-    def _resume(self) -> tuple[int, str]:
+    def _resume(self) -> tuple[int, int, str]:
         file = self._open()
         try:
-            last = self._cut_torn_tail(file)
+            end, last = self._cut_torn_tail(file)
             if not last and self._segments:
                 last = _last_line(segment_path(self.path, self._segments))
             elif last and self._rotate_every is not None:
@@ -97,22 +99,23 @@ class ChainWriter:
         except OSError as error:
             raise _unwritable(self.path, error) from error
         if not last:
-            return 0, GENESIS
+            return end, 0, GENESIS
         try:
             entry = decode_entry(last)
         except NotAnEntry as error:
             raise _broken(self.path, "the last line is not an entry") from error
         if entry_hash(entry.prev.encode(), entry.seq, bytes(entry.body)) != entry.hash.encode():
             raise _broken(self.path, "the last entry was changed")
-        return entry.seq, entry.hash
+        return end, entry.seq, entry.hash
 
-    def _cut_torn_tail(self, file: BinaryIO) -> bytes:
-        """Cut what follows the last whole line, and pages a power cut left empty; return that line."""
-        start, tail = self._end, b""
+    def _cut_torn_tail(self, file: BinaryIO) -> tuple[int, bytes]:
+        """Cut what follows the last whole line, and pages a power cut left empty; the size then, and that line."""
+        end = start = self._at[0]
+        tail = b""
         while start > 0:
             start = max(0, start - _STEP)
             file.seek(start)
-            tail = file.read(self._end - start)
+            tail = file.read(end - start)
             lines = tail.split(b"\0", 1)[0].count(b"\n")
             # Two line ends: one closes the last line, the other the one before it.
             if lines >= 2:
@@ -120,9 +123,9 @@ class ChainWriter:
         sound = tail.split(b"\0", 1)[0]
         sound = sound[: sound.rfind(b"\n") + 1]
         if len(sound) < len(tail):
-            self._end = start + len(sound)
-            os.ftruncate(file.fileno(), self._end)
-        return sound.rstrip(b"\n").rsplit(b"\n", 1)[-1]
+            end = start + len(sound)
+            os.ftruncate(file.fileno(), end)
+        return end, sound.rstrip(b"\n").rsplit(b"\n", 1)[-1]
 
     # --- writing -----------------------------------------------------------
 
@@ -141,10 +144,15 @@ class ChainWriter:
 
         Raises:
             ValueError: the lines do not follow the last one written.
-            SerinusError: as ``append``.
+            SerinusError: as ``append``; also where a ``sync`` failed since: ``seq``
+                and ``head`` are then back at what is safe, and the rest must come again.
         """
+        if self._unsynced is not None:
+            raise self._back_to_safety(self._unsynced)
         if seq - len(lines) != self.seq:
             raise ValueError(f"lines up to {seq:,} do not follow entry {self.seq:,}")
+        if not lines:
+            return
         payload = b"".join(lines)
         try:
             file = self._open()
@@ -160,24 +168,65 @@ class ChainWriter:
             if durable:
                 os.fsync(file.fileno())
         except OSError as error:
+            if durable and self._safe != self._at:
+                self._unsynced = error
             # A device that cannot be cut either must not hide why the write failed; it is cut before the next.
             with contextlib.suppress(OSError):
                 if self._file is not None:
                     self._mend(self._file)
             raise _unwritable(self.path, error) from error
         self._dirty = False
-        self._end += len(payload)
-        self.seq, self.head = seq, head
+        self._at = (self._at[0] + len(payload), seq, head)
+        if durable:
+            self._safe = self._at
+
+    @property
+    def seq(self) -> int:
+        """Number of the last entry written, 0 before the first."""
+        return self._at[1]
+
+    @property
+    def head(self) -> str:
+        """Its hash."""
+        return self._at[2]
+
+    @property
+    def safe(self) -> int:
+        """Number of the last entry that is on the disk."""
+        return self._safe[1]
+
+    def sync(self) -> None:
+        """Bring what was written without ``durable`` to the disk; another thread may write meanwhile.
+
+        Raises:
+            SerinusError: ``SRN-AUDIT-002`` it cannot; see ``write``.
+        """
+        with self._syncing:
+            reached = self._at
+            if self._file is None or self._unsynced is not None or reached == self._safe:
+                return
+            try:
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                self._unsynced = error
+                raise _unwritable(self.path, error) from error
+            self._safe = reached
+
+    def _back_to_safety(self, error: OSError) -> SerinusError:
+        """After a failed sync pages may be lost that a next sync would not speak of: cut and write anew."""
+        self._at = self._safe
+        self._dirty, self._unsynced = True, None
+        return _unwritable(self.path, error)
 
     def _mend(self, file: BinaryIO) -> None:
         if self._dirty:
-            os.ftruncate(file.fileno(), self._end)
+            os.ftruncate(file.fileno(), self._at[0])
             self._dirty = False
 
     def _due(self, coming: int) -> bool:
-        if self._end == 0:
+        if self._at[0] == 0:
             return False
-        if self._rotate_bytes is not None and self._end + coming > self._rotate_bytes:
+        if self._rotate_bytes is not None and self._at[0] + coming > self._rotate_bytes:
             return True
         every, born = self._rotate_every, self._born
         return every is not None and born is not None and self._clock() - born >= every
@@ -188,16 +237,20 @@ class ChainWriter:
         A crash between any two steps leaves either the old live file, or a
         segment and no live file, or a segment and an empty one; each resumes.
         """
-        os.fsync(file.fileno())
-        target = segment_path(self.path, self._segments + 1)
-        if target.exists():
-            raise _broken(target, "a segment of this name exists already")
-        os.rename(self.path, target)
-        self._segments += 1
-        file.close()
-        self._file = None
-        fsync_directory(self.path.parent)
-        return self._open()
+        with self._syncing:
+            if self._unsynced is not None:
+                raise self._unsynced
+            os.fsync(file.fileno())
+            target = segment_path(self.path, self._segments + 1)
+            if target.exists():
+                raise _broken(target, "a segment of this name exists already")
+            os.rename(self.path, target)
+            self._segments += 1
+            file.close()
+            self._file = None
+            self._safe = (0, self.seq, self.head)
+            fsync_directory(self.path.parent)
+            return self._open()
 
     def probe(self) -> None:
         """See whether the disk takes writes again, without touching the log. Raises ``SRN-AUDIT-002``."""

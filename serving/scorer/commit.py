@@ -63,7 +63,7 @@ class GroupCommit[T]:
         group: list[tuple[T, asyncio.Future[None]]],
         written: asyncio.Future[None],
     ) -> None:
-        error = _error_of(written)
+        error = error_of(written)
         self._done(len(group), error)
         for _, future in group:
             if future.done():  # whoever waited has gone
@@ -78,7 +78,8 @@ class GroupCommit[T]:
             self._writing = False
 
 
-def _error_of(written: asyncio.Future[None]) -> SerinusError | None:
+def error_of(written: asyncio.Future[None]) -> SerinusError | None:
+    """What went wrong with a write, as an error to report."""
     if written.cancelled():
         return unwritten("the process is ending")
     error = written.exception()

@@ -1,8 +1,10 @@
 """The decision log's way from the answer to the disk.
 
-``relaxed``: an answer never waits. Decisions gather and are written and synced
-every ``interval``; what is pending is bounded: when the disk fails or falls
-behind so far that ``limit`` decisions wait, scoring stops (503).
+``relaxed``: an answer never waits. Every ``interval`` what has gathered is handed
+to the operating system, from where a killed process cannot take it, and then
+synced to the disk, while the next writes go on. What is pending is bounded:
+when the disk fails or falls behind so far that ``limit`` decisions wait,
+scoring stops (503).
 
 ``strict``: an answer leaves when its decision is on the disk. One sync serves
 all who wait. When it fails they get 503, and so does everybody until the disk
@@ -31,7 +33,7 @@ from serinus.errors import SerinusError
 from serinus.events import DecisionEncoder
 from serinus.model import Answer
 from serinus.model.answers import Answers
-from serving.scorer.commit import GroupCommit, unwritten
+from serving.scorer.commit import GroupCommit, error_of, unwritten
 from serving.scorer.identity import Identity
 from serving.scorer.sinks import DecisionSink
 
@@ -84,12 +86,15 @@ class Recorder:
             predictor=identity.predictor,
         )
         self._waiting: deque[_Item] = deque()
-        # Chained, not yet written: lines, with the number and hash of the last.
+        # Chained, not yet safe: lines, with the number and hash of the last.
         self._linked: list[tuple[list[bytes], int, str]] = []
         self._linker = Linker(sink.seq, sink.head)
         self._taken = self._settled = 0
         self._writing = threading.Lock()
+        self._settling = threading.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decision-log")
+        self._sync_thread = ThreadPoolExecutor(1, thread_name_prefix="decision-sync")
+        self._syncing: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sliced = False
         self._failing = False
@@ -147,7 +152,7 @@ class Recorder:
                         await self._write_behind(self._loop)
                     elif self._failing:
                         await self._loop.run_in_executor(self._thread, self._sink.probe)
-                    self._failing = False
+                        self._failing = False
                 except SerinusError as error:
                     self._failed(error)
                 except Exception as error:
@@ -161,6 +166,9 @@ class Recorder:
             await asyncio.sleep(0)
         if self._linked:
             await loop.run_in_executor(self._thread, self._write_linked)
+            if self._syncing is None:
+                self._syncing = loop.run_in_executor(self._sync_thread, self._sync)
+                self._syncing.add_done_callback(self._synced)
 
     def write(self) -> int:
         """Store what waits, at the end; returns how many. ``run`` must have been cancelled.
@@ -174,6 +182,7 @@ class Recorder:
         while self._waiting:
             self._link()
         self._write_linked()
+        self._sync()
         return self._settled - before
 
     # --- relaxed -----------------------------------------------------------
@@ -197,14 +206,29 @@ class Recorder:
             self._linked.append((lines, self._linker.seq, self._linker.head))
 
     def _write_linked(self) -> None:
+        """Hand lines to the operating system: from there a killed process cannot take them."""
         with self._writing:
-            ready = self._linked[:]
-            if ready:
-                lines = [line for part, _, _ in ready for line in part]
-                self._sink.write(lines, *ready[-1][1:])
-                # Only now: a failed write leaves them for the next one.
-                del self._linked[: len(ready)]
+            stands = self._sink.seq
+            ready = [part for part in self._linked[:] if part[1] > stands]
+            seq, head = ready[-1][1:] if ready else (stands, self._sink.head)
+            # With no lines too: that is how a sync that failed meanwhile is learned of.
+            self._sink.write([line for part in ready for line in part[0]], seq, head, durable=False)
+
+    def _sync(self) -> None:
+        """Bring them to the disk. Only then are they let go of: a failed sync has them written again."""
+        with self._settling:
+            self._sink.sync()
+            while self._linked and self._linked[0][1] <= self._sink.safe:
+                lines, _, _ = self._linked.pop(0)
                 self._settled += len(lines)
+
+    def _synced(self, done: asyncio.Future[None]) -> None:
+        self._syncing = None
+        error = error_of(done)
+        if error is None:
+            self._failing = False
+        else:
+            self._failed(error)
 
     # --- strict ------------------------------------------------------------
 

@@ -97,9 +97,17 @@ class KafkaLog:
         """Its hash."""
         return self._head.hash
 
+    @property
+    def safe(self) -> int:
+        """What is delivered is safe: ``acks=all``."""
+        return self._head.seq
+
     # --- writing -----------------------------------------------------------
 
-    def write(self, lines: Sequence[bytes], seq: int, head: str) -> None:
+    def sync(self) -> None:
+        """Nothing to do."""
+
+    def write(self, lines: Sequence[bytes], seq: int, head: str, *, durable: bool = True) -> None:
         """Deliver lines; those of them that an earlier, failed call delivered after all are not sent again.
 
         Raises:

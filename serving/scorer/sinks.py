@@ -24,12 +24,26 @@ class DecisionSink(Protocol):
         """Its hash."""
         ...
 
-    def write(self, lines: Sequence[bytes], seq: int, head: str) -> None:
-        """Store chained lines that follow ``head``, durably and all or none.
+    @property
+    def safe(self) -> int:
+        """Number of the last entry that no crash can take away."""
+        ...
+
+    def write(self, lines: Sequence[bytes], seq: int, head: str, *, durable: bool = True) -> None:
+        """Store chained lines that follow ``head``, all or none; safely, if ``durable``.
 
         Raises:
-            SerinusError: it cannot. The caller may come again with the same
-                lines, or drop them and go on from ``seq`` and ``head``.
+            SerinusError: it cannot. ``seq`` and ``head`` tell what stands; the caller
+                may come again with what follows them, or with something else.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Make safe what was written without ``durable``; another thread may write meanwhile.
+
+        Raises:
+            SerinusError: it cannot; the next ``write`` fails too, and after it ``seq``
+                is back at ``safe``.
         """
         ...
 
@@ -49,7 +63,15 @@ class MemorySink:
         self.events: list[DecisionEvent] = []
         self.seq, self.head = 0, GENESIS
 
-    def write(self, lines: Sequence[bytes], seq: int, head: str) -> None:
+    @property
+    def safe(self) -> int:
+        """All of it."""
+        return self.seq
+
+    def sync(self) -> None:
+        """Nothing to do."""
+
+    def write(self, lines: Sequence[bytes], seq: int, head: str, *, durable: bool = True) -> None:
         """Keep the events; refuses lines that do not follow."""
         if seq - len(lines) != self.seq:
             raise ValueError(f"lines up to {seq} do not follow {self.seq}")

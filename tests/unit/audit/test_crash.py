@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serinus.chain import ChainWriter, read_chain, segments, verify_chain
+from serinus.chain import ChainWriter, Linker, read_chain, segments, verify_chain
 from serinus.errors import SerinusError
 from tests.unit.audit.support import Killed, abandon, kill_at, write
 
@@ -99,6 +99,37 @@ def test_a_rotation_that_fails_halfway_is_finished_later(
         writer.append([b"3"])
     assert bodies(log) == [b"1", b"2", b"3"]
     assert [number for number, _ in segments(log)] == [1, 2]
+
+
+@pytest.mark.parametrize("rotate_bytes", [None, 1])
+def test_what_a_failed_sync_may_have_lost_is_cut_and_comes_again(
+    rotate_bytes: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel that failed to write pages back forgets them, and a second sync would say that all is well."""
+    log = write(tmp_path / "log.jsonl", 2)
+    with ChainWriter(log, rotate_bytes=rotate_bytes) as writer:
+        linker = Linker(writer.seq, writer.head)
+        lines = linker.link([b"2", b"3"])
+        writer.write(lines, linker.seq, linker.head, durable=False)
+        assert (writer.seq, writer.safe) == (4, 2)
+        with monkeypatch.context() as patch:
+
+            def broken(_: int) -> None:
+                raise OSError(errno.EIO, "Input/output error")
+
+            patch.setattr(os, "fsync", broken)
+            with pytest.raises(SerinusError, match="SRN-AUDIT-002"):
+                writer.sync()
+        writer.sync()  # not believed
+        assert writer.safe == 2
+        more = linker.link([b"4"])
+        with pytest.raises(SerinusError, match="SRN-AUDIT-002"):
+            writer.write(more, linker.seq, linker.head, durable=False)
+        assert (writer.seq, writer.safe) == (2, 2)
+        writer.write(lines + more, linker.seq, linker.head, durable=False)
+        writer.sync()
+        assert (writer.seq, writer.safe) == (5, 5)
+    assert bodies(log) == [b'{"n":0}', b'{"n":1}', b"2", b"3", b"4"]
 
 
 @pytest.mark.parametrize("pages", [1, 3])

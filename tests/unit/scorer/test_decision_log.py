@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,7 +41,7 @@ class Disk(MemorySink):
         self.writes: list[int] = []
         self.tries = 0
 
-    def write(self, lines: Sequence[bytes], seq: int, head: str) -> None:
+    def write(self, lines: Sequence[bytes], seq: int, head: str, *, durable: bool = True) -> None:
         self.tries += 1
         assert self.go.wait(10)
         self.probe()
@@ -226,6 +228,39 @@ def test_a_sink_with_a_fault_stops_scoring_instead_of_going_on_unrecorded() -> N
 
     asyncio.run(story())
     assert (reports[0].code, made.full) == ("SRN-SCORER-003", True)
+
+
+def test_a_write_does_not_wait_for_the_sync_before_it_and_a_failed_sync_has_it_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The longer a sync takes the less a killed process should lose."""
+    path, reports = tmp_path / "log.jsonl", list[SerinusError]()
+    log = DecisionLog(path)
+    made = Recorder(log, IDENTITY, now=lambda: NOW, interval=0.001, report=reports.append)
+    go, real, faults = threading.Event(), os.fsync, [OSError(errno.EIO, "Input/output error")]
+
+    def slow(descriptor: int) -> None:
+        assert go.wait(10)
+        if faults:
+            raise faults.pop()
+        real(descriptor)
+
+    async def story() -> None:
+        task = asyncio.create_task(made.run())
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", slow)
+            for i in range(3):
+                made.record(f"r{i}", ROW, [ANSWER])
+                await until(lambda i=i: log.seq == i + 1)
+            assert (made.pending, log.safe) == (3, 0)
+            go.set()
+            await until(lambda: made.pending == 0)
+        task.cancel()
+
+    asyncio.run(story())
+    assert [error.code for error in reports] == ["SRN-AUDIT-002"]
+    assert [event.id for event in read_decisions(path)] == ["r0", "r1", "r2"]
+    log.close()
 
 
 # --- strict ------------------------------------------------------------------
