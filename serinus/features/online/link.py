@@ -2,7 +2,7 @@
 return in the same order.
 
 The library's pool would give each command a connection of its own for its
-time and costs four times the CPU (docs/decisions/0007). Its ``Connection`` still
+time and costs four times the CPU (docs/decisions/scorer-online-store.md). Its ``Connection`` still
 does what is hard: URLs, TLS, authentication, the protocol.
 """
 
