@@ -2,6 +2,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <math.h>
+
 #include "module.h"
 
 enum { REQUIRED = 1, LEVELS = 2, REFUSE_UNKNOWN = 4 };
@@ -51,7 +53,7 @@ static int encode_value(const Encoder *e, Py_ssize_t i, PyObject *value, double 
     if (x != x) {
         if (e->flags[i] & REQUIRED)
             return -1;
-    } else if (!(x >= e->low[i] && x <= e->high[i]))
+    } else if (!isfinite(x) || x < e->low[i] || x > e->high[i])
         return -1;
     *out = x;
     return 0;

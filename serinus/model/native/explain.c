@@ -120,7 +120,7 @@ static void portable(const Forest *forest, const double *x, const Scratch *scrat
     all_trees(forest, x, scratch);
 }
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(PORTABLE)
 __attribute__((target("avx2,fma"))) static void avx2(const Forest *forest, const double *x, const Scratch *scratch)
 {
     all_trees(forest, x, scratch);
