@@ -1,0 +1,1 @@
+"""Drift monitors on the same traffic: false alarms, delay to detect, blindness and cost."""
