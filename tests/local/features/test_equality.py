@@ -7,6 +7,7 @@ import heapq
 import random
 import tempfile
 from collections.abc import Callable
+from datetime import timedelta
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from tests.unit.features.test_equality import (
 )
 
 Rows = dict[int, dict[str, object]]
+ON_TIME = [0]
 
 
 async def now(value: Any) -> Any:
@@ -48,10 +50,13 @@ def redis_store(server: RedisServer, wanted: Contract) -> RedisStore:
     return RedisStore(wanted, Link(server.url, deadline=20))
 
 
-async def replay(records: list[dict[str, Any]], stores: list[OnlineStore], seed: int = 0) -> Rows:
+async def replay(
+    records: list[dict[str, Any]], stores: list[OnlineStore], seed: int = 0, lags: list[int] = ON_TIME
+) -> Rows:
     """Score and add each event when it arrives, deliver each label when it is known: each
-    through one of the replicas, and now and then through two of them."""
-    chance = random.Random(seed)
+    through one of the replicas, and now and then through two of them. ``lags`` are the hours after the
+    label delay from which one is chosen."""
+    chance, later = random.Random(seed), random.Random(seed)
     order = sorted(range(len(records)), key=lambda row: (records[row]["seen"], records[row]["at"], row))
     labels: list[tuple[Any, int]] = []
     rows: Rows = {}
@@ -73,18 +78,25 @@ async def replay(records: list[dict[str, Any]], stores: list[OnlineStore], seed:
             (found,) = assemble(store.reader, [unlabelled], [event], look, remember=True)
             rows[row] = dict(zip(store.reader.names, found.values, strict=True))
             assert await now(store.add([event])) == ["added"]
-            heapq.heappush(labels, (sent["at"] + LABEL_DELAY, row))
+            lag = timedelta(hours=later.choice(lags))
+            heapq.heappush(labels, (sent["at"] + LABEL_DELAY + lag, row))
         if chance.random() < 0.3 or row not in rows:
             assert await now(chance.choice(stores).add([event])) == ["duplicate"]
     return rows
 
 
-def in_redis(server: RedisServer, records: list[dict[str, Any]], lateness: str, seed: int = 0) -> Rows:
+def in_redis(
+    server: RedisServer,
+    records: list[dict[str, Any]],
+    lateness: str,
+    seed: int = 0,
+    lags: list[int] = ON_TIME,
+) -> Rows:
     async def run() -> Rows:
         await emptied(server)
         stores = [redis_store(server, contract(lateness=lateness)) for _ in range(2)]
         try:
-            return await replay(records, list(stores), seed)
+            return await replay(records, list(stores), seed, lags)
         finally:
             for store in stores:
                 await store.close()
@@ -92,8 +104,14 @@ def in_redis(server: RedisServer, records: list[dict[str, Any]], lateness: str, 
     return asyncio.run(run())
 
 
-def in_memory(server: RedisServer, records: list[dict[str, Any]], lateness: str, seed: int = 0) -> Rows:
-    return asyncio.run(replay(records, [MemoryStore(contract(lateness=lateness))], seed))
+def in_memory(
+    server: RedisServer,
+    records: list[dict[str, Any]],
+    lateness: str,
+    seed: int = 0,
+    lags: list[int] = ON_TIME,
+) -> Rows:
+    return asyncio.run(replay(records, [MemoryStore(contract(lateness=lateness))], seed, lags))
 
 
 @pytest.mark.parametrize("kept", [in_memory, in_redis])
@@ -117,3 +135,11 @@ def test_batch_memory_and_two_replicas_on_redis_agree_on_late_duplicate_and_tied
         expected = batch(records, Path(directory))
     assert_same(in_memory(redis, records, "1d", seed), expected)
     assert_same(in_redis(redis, records, "1d", seed), expected)
+
+
+def test_labels_that_come_after_their_delay_are_read_alike(redis: RedisServer) -> None:
+    records = random_records(400, seed=12)
+    lags = [0, 0, 1, 2, 7]
+    on_time, late = in_memory(redis, records, "2d"), in_memory(redis, records, "2d", 0, lags)
+    assert late != on_time
+    assert_same(in_redis(redis, records, "2d", 0, lags), late)
