@@ -188,7 +188,13 @@ def _scan_file(
             # A writer may be in the middle of this line: it has half a second to end it.
             if waited == 50:
                 place.line += 1
-                raise Broken(_at(place, place.seq + 1, "is torn: cut by a crash, or by hand"))
+                raise Broken(
+                    _at(
+                        place,
+                        place.seq + 1,
+                        "is torn: by a crash, after which the writer cuts it off when it starts again, or by hand",
+                    )
+                )
             waited += 1
             time.sleep(0.01)
             continue

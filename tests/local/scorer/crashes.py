@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serinus.bundle import Bundle
-from serinus.events import read_decisions
+from serinus.events import DecisionLog, read_decisions
 from serinus.home import Home
 from tests.local.scorer.load import Load
 from tests.local.scorer.process import ScorerProcess
@@ -47,7 +47,10 @@ def crash(bundle: Bundle, home: Home, after: float, name: str, *flags: str) -> R
         load.join()
         scorer.wait()
     assert load.refused == []
-    logged = {event.id for event in read_decisions(home.decisions / "small-champion.jsonl")}
+    log = home.decisions / "small-champion.jsonl"
+    # The next start: it cuts the line that the kill tore.
+    DecisionLog(log).close()
+    logged = {event.id for event in read_decisions(log)}
     missing = [at for puid, at in load.answered if puid not in logged]
     mine = sum(puid.startswith(f"{name}-") for puid in logged)
     return Round(len(load.answered), mine, len(missing), max((killed - at for at in missing), default=0.0))

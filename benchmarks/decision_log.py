@@ -1,0 +1,123 @@
+"""CPU that one logged decision costs, by step: ``python -m benchmarks.decision_log [decisions]``.
+
+30 features (a third with two decimals, a third whole, a third of full
+precision), no reasons, one row a request. Process CPU time, all threads, the
+least of five runs; wall time would count the disk's. Then how fast the log
+verifies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from serinus.chain import Linker, verify_log
+from serinus.events import DecisionEncoder, DecisionLog
+from serinus.model import Answer
+from serving.scorer.decisions import Recorder
+from serving.scorer.identity import Identity
+
+FEATURES = 30
+RUNS = 5
+
+
+def rows_of(count: int) -> list[np.ndarray]:
+    """Vectors as requests bring them, shape (1, 30) each."""
+    made = np.random.default_rng(1).lognormal(0, 2, (count, FEATURES))
+    made[:, ::3] = np.round(made[:, ::3], 2)
+    made[:, 1::3] = np.round(made[:, 1::3])
+    return [row[np.newaxis].copy() for row in made]
+
+
+def least(work: Callable[[], object], count: int) -> float:
+    """CPU microseconds per decision."""
+    spent: list[float] = []
+    for _ in range(RUNS):
+        before = time.process_time()
+        work()
+        spent.append(time.process_time() - before)
+    return min(spent) / count * 1e6
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
+    identity = Identity(model="fraud", version=3, digest="sha256:" + "a" * 64, predictor="champion")
+    rows = rows_of(count)
+    answers = (Answer(score=0.123456789012, probability=0.01234567890123, decision="approve"),)
+    names = [f"{i:032x}" for i in range(count)]
+    encode = DecisionEncoder(
+        model=identity.model, version=identity.version, digest=identity.digest, predictor=identity.predictor
+    )
+    a = answers[0]
+
+    def bodies() -> list[bytes]:
+        at = time.time()
+        return [
+            encode(name, at, a.score, a.probability, a.decision, a.reasons, row[0].tolist())
+            for name, row in zip(names, rows, strict=True)
+        ]
+
+    encoded = bodies()
+    lines = Linker().link(encoded)
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory)
+
+        def write() -> None:
+            path = place / "write.jsonl"
+            with DecisionLog(path) as log:
+                for i in range(0, count, 500):
+                    part = lines[i : i + 500]
+                    log.write(part, i + len(part), "0" * 64, durable=False)
+                log.sync()
+            path.unlink()
+
+        def whole() -> None:
+            path = place / "whole.jsonl"
+            with DecisionLog(path) as log:
+                asyncio.run(served(Recorder(log, identity, now=time.time)))
+            path.unlink()
+
+        async def served(recorder: Recorder) -> None:
+            # 500 decisions every 50 ms would be 10,000 a second; here as fast as it goes.
+            task = asyncio.create_task(recorder.run())
+            for i, (name, row) in enumerate(zip(names, rows, strict=True)):
+                recorder.record(name, row, answers)
+                if i % 8 == 7:
+                    await asyncio.sleep(0)
+                while recorder.pending > 15_000:
+                    await asyncio.sleep(0.001)
+            while recorder.pending:
+                await asyncio.sleep(0.001)
+            task.cancel()
+
+        def record() -> None:
+            with DecisionLog(place / "record.jsonl") as log:
+                recorder = Recorder(log, identity, now=time.time)
+                for name, row in zip(names, rows, strict=True):
+                    recorder.record(name, row, answers)
+
+        log = place / "verify.jsonl"
+        with DecisionLog(log) as writer:
+            for i in range(0, count, 1000):
+                writer.append(encoded[i : i + 1000], durable=False)
+        print(f"bytes a line: {len(lines[-1])}")
+        for name, work in (
+            ("noted in the request", record),
+            ("encoded", bodies),
+            ("chained (SHA-256)", lambda: Linker().link(encoded)),
+            ("written, synced", write),
+            ("all of it, by the recorder", whole),
+        ):
+            print(f"| {name} | {least(work, count):.2f} |")
+        spent = least(lambda: verify_log(log), count)
+        print(f"verified: {1e6 / spent:,.0f} entries a second of CPU")
+
+
+if __name__ == "__main__":
+    main()
