@@ -59,7 +59,7 @@ class Codec(Protocol):
         """A request or an answer as the JSON that the drift monitor reads."""
         ...
 
-    def size(self, body: Any) -> int:
+    def size(self, body: Any, /) -> int:
         """Bytes of a body; large ones are answered in a thread."""
         ...
 
@@ -132,9 +132,9 @@ class Service:
         self._clock = clock
         self._policy: Explain | None = None if explain == "sampled" else explain
         self._sampled_below = round(sample * 2**32)
-        self._log_requests = payload_mode in ("all", "request")
-        self._monitored = self._log_requests and not isinstance(payloads, NoPayloads)
-        self._log_responses = payload_mode in ("all", "response")
+        watched = not isinstance(payloads, NoPayloads)
+        self._log_requests = watched and payload_mode in ("all", "request")
+        self._log_responses = watched and payload_mode in ("all", "response")
         self._enricher = enricher
         self._intake = intake
         self._labelling: set[asyncio.Future[None]] = set()
@@ -210,7 +210,7 @@ class Service:
         return self._done(codec, body, reply, started, skip_payload)
 
     def _done(self, codec: Codec, body: Any, reply: Reply, started: float, skip_payload: bool) -> Reply:
-        if not skip_payload:
+        if (self._log_requests or self._log_responses) and not skip_payload:
             if self._log_requests and codec.size(body) and reply.monitored != b"":
                 if reply.monitored is None:
                     self._payloads.offer(REQUEST, reply.request_id, codec.PROTOCOL, codec.payload(body))
@@ -325,7 +325,7 @@ class Service:
     def _answered(self, codec: Codec, parsed: Parsed, request_id: str) -> Reply | Awaitable[Reply]:
         """Score enriched rows; the monitor reads them, and not the ids in the body."""
         reply, parsed, answers = self._scored(codec, parsed, request_id)
-        if self._monitored:
+        if self._log_requests:
             seen = monitored(self.scorer.vectorizer, parsed)
             reply = msgspec.structs.replace(reply, monitored=seen)
         return _remembered(parsed, self._recorded(reply, parsed, answers))

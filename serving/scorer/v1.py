@@ -183,6 +183,4 @@ def payload(body: bytes) -> bytes:
     return body
 
 
-def size(body: bytes) -> int:
-    """Bytes of a message."""
-    return len(body)
+size = len

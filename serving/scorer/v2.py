@@ -364,6 +364,4 @@ def payload(body: bytes) -> bytes:
     return binary.as_json(body) if type(body) is Framed else body
 
 
-def size(body: bytes) -> int:
-    """Bytes of a message."""
-    return len(body)
+size = len
