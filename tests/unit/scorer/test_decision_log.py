@@ -22,7 +22,7 @@ from serinus.model.answers import Answers
 from serving.scorer.decisions import NoRecorder, Recorder
 from serving.scorer.identity import Identity
 from serving.scorer.sinks import MemorySink
-from tests.unit.scorer.support import NOW
+from tests.unit.scorer.support import GOOD, NOW, rig, v1, v2
 
 IDENTITY = Identity(model="small", version=1, digest="sha256:0", predictor="canary")
 ANSWER = Answer(score=0.1, probability=0.2, decision="approve")
@@ -334,3 +334,22 @@ def test_without_a_log_nothing_is_kept_and_nothing_waits() -> None:
     made = NoRecorder()
     made.record("a", ROW, [ANSWER])
     assert (made.full, made.pending, made.write()) == (False, 0, 0)
+
+
+@pytest.mark.parametrize("path", ["/predict", "/v2/models/small/infer"])
+def test_no_answer_leaves_that_is_not_stored_and_none_is_counted_as_given(path: str) -> None:
+    made, sink = rig(), Disk()
+    made.service.recorder = recorder(sink, durability="strict")
+    document = v2(GOOD) if path.startswith("/v2") else v1(GOOD)
+    answer = made.predict(document, path, seldon_puid="kept")
+    assert (answer.status, sink.writes) == (200, [1])
+    sink.broken = True
+    answer = made.predict(document, path, seldon_puid="lost")
+    assert answer.status == 503
+    assert b"SRN-AUDIT-002" in answer.body
+    assert b"probability" not in answer.body
+    assert made.predict(document, path).status == 503
+    assert sink.tries == 2  # the third was refused before it was scored
+    assert made.metric('serinus_decisions_total{decision="approve",model="small",predictor="canary"}') == 1
+    assert [event.id for event in sink.events] == ["kept"]
+    assert made.call("GET", "/v2/health/ready").status == 503
