@@ -31,8 +31,8 @@ _WANTED = (
     b"inference-header-content-length",
 )
 _LENGTH, _EXPECT, _CONNECTION, _PASSED = b"content-length", b"expect", b"connection", b""
-_TYPE = b"content-type"
-_KNOWN = {name: name for name in (*_WANTED, _LENGTH, _EXPECT, _CONNECTION, _TYPE)}
+_TYPE, _CHUNKED = b"content-type", b"transfer-encoding"
+_KNOWN = {name: name for name in (*_WANTED, _LENGTH, _EXPECT, _CONNECTION, _TYPE, _CHUNKED)}
 
 
 class _Names(dict[bytes, bytes]):
@@ -111,6 +111,7 @@ class Connection(asyncio.Protocol):
         "_fed",
         "_feed",
         "_headers",
+        "_length",
         "_parser",
         "_pieces",
         "_request",
@@ -130,6 +131,7 @@ class Connection(asyncio.Protocol):
         self._pieces: bytearray | None = None
         self._headers = 0
         self._fed = 0
+        self._length = b"0"
         self._task: asyncio.Task[None] | None = None
         self._backlog: deque[Request] = deque()
         self._eof = False
@@ -160,22 +162,36 @@ class Connection(asyncio.Protocol):
             if self._fed > 4 * self._server.max_body:
                 self._transport.abort()
             return
-        before = self._state
+        before, rest = self._state, data
         try:
-            self._feed(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            # Another protocol was offered, not demanded: HTTP/1.1 goes on (RFC 9110, section 7.8).
-            self._parser = httptools.HttpRequestParser(self)
-            self._feed = self._parser.feed_data
-            rest = data[upgrade.args[0] :]
-            if rest:
-                self.data_received(rest)
+            while rest:
+                try:
+                    self._feed(rest)
+                    break
+                except httptools.HttpParserUpgrade as upgrade:
+                    self._stay()
+                    rest = rest[upgrade.args[0] :]
         except httptools.HttpParserError as error:
             self._give_up(400, f"this is not HTTP/1.1 ({error.__context__ or error})")
         if self._state == _HEAD and before == _HEAD:
             self._fed += len(data)
             if self._fed > self._server.max_head:
                 self._give_up(431, f"the head is larger than {self._server.max_head:,} bytes")
+
+    def _stay(self) -> None:
+        """Go on in HTTP/1.1: another protocol was offered, not demanded (RFC 9110, section 7.8).
+
+        The parser stops before the body of such a request; a new one reads it, behind a
+        head that says only how long it is.
+        """
+        self._parser = httptools.HttpRequestParser(self)
+        self._feed = self._parser.feed_data
+        if self._state == _BODY:
+            request = self._request
+            framing = b"content-length: %b" % self._length
+            if _CHUNKED in request.headers:
+                framing = b"transfer-encoding: %b" % request.headers[_CHUNKED]
+            self._feed(b"%b / HTTP/1.1\r\n%b\r\n\r\n" % (request.method, framing))
 
     def eof_received(self) -> bool:
         """The client has sent all it will; what it asked is still answered."""
@@ -201,6 +217,7 @@ class Connection(asyncio.Protocol):
         if self._state == _IDLE:
             self._state = _HEAD
             self._fed = self._headers = 0
+            self._length = b"0"
             self.since = self._server.tick
             self._request.url = url
         elif self._state == _HEAD:
@@ -216,6 +233,7 @@ class Connection(asyncio.Protocol):
             if self._headers > self._server.max_headers and self._state == _HEAD:
                 self._give_up(431, f"there are more than {self._server.max_headers} headers")
         elif known is _LENGTH:
+            self._length = value
             if int(value) > self._server.max_body:
                 self._too_large()
         elif known is _CONNECTION:
@@ -253,6 +271,8 @@ class Connection(asyncio.Protocol):
         if self._pieces is not None:
             request.body, self._pieces = bytes(self._pieces), None
         request.method = self._parser.get_method()
+        if request.asked and self._parser.should_upgrade():
+            return  # the body is still to come: see _stay
         request.keep_alive = self._parser.should_keep_alive()
         self._state = _IDLE
         self.since = self._server.tick
