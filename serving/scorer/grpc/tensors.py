@@ -31,18 +31,21 @@ CONTENTS = {
 }
 # Raw values are little-endian and row-major.
 _RAW = {
-    "BOOL": "?",
-    "INT8": "<i1",
-    "INT16": "<i2",
-    "INT32": "<i4",
-    "INT64": "<i8",
-    "UINT8": "<u1",
-    "UINT16": "<u2",
-    "UINT32": "<u4",
-    "UINT64": "<u8",
-    "FP16": "<f2",
-    "FP32": "<f4",
-    "FP64": "<f8",
+    name: np.dtype(kind)
+    for name, kind in {
+        "BOOL": "?",
+        "INT8": "<i1",
+        "INT16": "<i2",
+        "INT32": "<i4",
+        "INT64": "<i8",
+        "UINT8": "<u1",
+        "UINT16": "<u2",
+        "UINT32": "<u4",
+        "UINT64": "<u8",
+        "FP16": "<f2",
+        "FP32": "<f4",
+        "FP64": "<f8",
+    }.items()
 }
 _LENGTH = struct.Struct("<I")
 
@@ -67,11 +70,11 @@ def typed(tensor: Message, k: int) -> Any:
 
 def raw_array(tensor: Message, raw: bytes, k: int) -> NDArray[Any]:
     """The raw values of a numeric tensor, flat. Raises Refusal 400 if they do not fit its shape."""
-    kind = _RAW.get(tensor.datatype)
-    if kind is None:
+    dtype = _RAW.get(tensor.datatype)
+    if dtype is None:
         known = ", ".join(sorted((*_RAW, "BYTES")))
         raise bad(f"inputs[{k}].datatype", f'"{tensor.datatype}" is not supported; use {known}')
-    dtype, shape = np.dtype(kind), list(tensor.shape)
+    shape = list(tensor.shape)
     wanted = prod(shape) * dtype.itemsize
     if min(shape, default=0) < 1 or len(raw) != wanted:
         raise bad(

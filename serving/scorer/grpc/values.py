@@ -31,7 +31,10 @@ def plain(value: Message) -> Any:
 
 def plain_list(values: Message) -> list[Any]:
     """A ``ListValue`` as a list."""
-    return [plain(value) for value in values.values]
+    return [
+        (int(number) if number.is_integer() else number) if (number := value.number_value) else plain(value)
+        for value in values.values
+    ]
 
 
 def plain_struct(struct: Message) -> dict[str, Any]:
