@@ -16,7 +16,7 @@ from serinus.errors import SerinusError
 from serinus.model.answers import Answers
 from serinus.model.booster import LibraryEnsemble
 from serinus.model.decision import Answer, ReasonCode, Reasons, Verdict
-from serinus.model.ensemble import Backend, Ensemble, Warn, load_ensemble, slower
+from serinus.model.ensemble import BUDGET, Backend, Ensemble, Warn, load_ensemble, slower
 from serinus.model.vector import Vectorizer
 
 Floats = NDArray[np.float64]
@@ -36,9 +36,11 @@ class Scorer:
     Args:
         bundle: an opened, hence verified, bundle.
         warn: told, once, why the compiled kernel does not serve this model, if it does not.
+        budget: bytes that the compiled kernel may take for the trees; LightGBM itself serves
+            a model that needs more.
     """
 
-    def __init__(self, bundle: Bundle, *, warn: Warn = to_stderr) -> None:
+    def __init__(self, bundle: Bundle, *, warn: Warn = to_stderr, budget: int = BUDGET) -> None:
         self.bundle = bundle
         self.contract = bundle.contract
         self.digest = bundle.digest
@@ -55,7 +57,11 @@ class Scorer:
         self._where = str(bundle.path / "model.txt")
         self._use(
             load_ensemble(
-                bundle.model_text, features=len(bundle.contract.features), where=self._where, warn=warn
+                bundle.model_text,
+                features=len(bundle.contract.features),
+                where=self._where,
+                warn=warn,
+                budget=budget,
             )
         )
 

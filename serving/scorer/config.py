@@ -39,6 +39,7 @@ class Settings(EntitySettings, frozen=True, kw_only=True):
     payload_url: str | None
     payload_mode: Literal["all", "request", "response"]
     untrusted: bool
+    model_memory: int
     max_body: int
     max_connections: int
     max_wait: float
@@ -149,6 +150,13 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     add("--payload-mode", choices=("all", "request", "response"), default="all", help="which of them it gets")
     add_flags(add, get)
     add("--untrusted", action="store_true", help="serve a bundle whose signature is not checked (tests only)")
+    add(
+        "--model-memory",
+        type=_memory,
+        default=get("SERINUS_MODEL_MEMORY", "64MiB"),
+        help="what the trees may take of it; LightGBM itself, many times slower, serves a model that needs "
+        "more (default: $SERINUS_MODEL_MEMORY or 64MiB)",
+    )
     add("--max-body", type=_positive, default=4 << 20, help="largest body in bytes (default: %(default)s)")
     add(
         "--max-connections",
@@ -244,8 +252,10 @@ def _every(text: str) -> float | None:
 
 
 def _bytes(text: str) -> int | None:
-    if text == "never":
-        return None
+    return None if text == "never" else _memory(text)
+
+
+def _memory(text: str) -> int:
     number = text.rstrip("KMGiB")
     unit = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}.get(text[len(number) :])
     if unit is None or not number.isdecimal() or int(number) == 0:

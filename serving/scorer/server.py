@@ -92,7 +92,7 @@ def _cannot_listen(host: str, port: int, error: OSError) -> SerinusError:
 
 def _load(settings: Settings, home: Home) -> Scorer:
     trusted = None if settings.untrusted else Keyring.load(home.keys)
-    scorer = Scorer(open_bundle(settings.bundle, trusted=trusted))
+    scorer = Scorer(open_bundle(settings.bundle, trusted=trusted), budget=settings.model_memory)
     scorer.self_test()
     scorer.score(
         scorer.bundle.golden_rows[:1], "always"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import shlex
+import sys
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -33,6 +35,9 @@ BUILDER, APPROVER = "alice", "bob"
 # Dated records need enough of the later weeks to learn a new pattern from; undated ones are few and mixed.
 LIVE_SHARE = {True: 0.4, False: 0.25}
 FEWEST_RECORDS = 400
+SCORER = (sys.executable, "-m", "serving.scorer")
+# Room for some 50,000 nodes, more than twice what the default training grows; both predictors have it.
+MODEL_MEMORY = "4MiB"
 RETRAINING = 10  # times the champion's training
 
 
@@ -246,9 +251,6 @@ class Demo:
         return rows, shifted
 
     def _settings(self) -> Settings:
-        import shlex
-        import sys
-
         command = [
             "nice", "-n", "15", sys.executable, "-m", "pipelines", "run",
             "--contract", str(self.case.contract.absolute()),
@@ -258,6 +260,7 @@ class Demo:
         ]  # fmt: skip
         return Settings(
             explain="always",
+            scorer_command=(*SCORER, "--model-memory", MODEL_MEMORY),
             interval=0.5,
             drift=True,
             drift_window=400,

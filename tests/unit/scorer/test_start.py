@@ -97,6 +97,19 @@ def test_flags_default_to_the_environment_of_a_seldon_pod() -> None:
     assert (made.port, made.model, made.predictor, made.explain) == (9000, None, "default", "adverse")
 
 
+@pytest.mark.parametrize(
+    ("flags", "environment", "wanted"),
+    [
+        ([], {}, 64 << 20),
+        (["--model-memory", "4MiB"], {}, 4 << 20),
+        ([], {"SERINUS_MODEL_MEMORY": "512KiB"}, 512 << 10),
+        (["--model-memory", "1GiB"], {"SERINUS_MODEL_MEMORY": "512KiB"}, 1 << 30),
+    ],
+)
+def test_the_memory_for_trees_is_a_flag(flags: list[str], environment: dict[str, str], wanted: int) -> None:
+    assert parse(["--bundle", "b", *flags], environment).model_memory == wanted
+
+
 WRONG = [
     "--port 70000",
     "--port x",
@@ -104,6 +117,8 @@ WRONG = [
     "--model a/b",
     "--explain some",
     "--max-body 0",
+    "--model-memory 0",
+    "--model-memory never",
     "--colour red",
 ]
 
