@@ -22,7 +22,7 @@ BEFORE = 20  # clean looks that ours has seen by then
 LONG = 5  # looks that the longer windows of the batch tests hold
 RAMP = 40  # looks until a ramp is at its height
 OURS = "ours"
-RIVALS = (
+RIVALS: tuple[str, ...] = (
     "KSDrift, 500 rows",
     "KSDrift, 2500 rows",
     "ChiSquareDrift, 500 rows",

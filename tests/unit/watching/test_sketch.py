@@ -127,7 +127,7 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(SerinusError, match="SRN-WATCHING-001"):
         build_baseline(["a"], np.zeros((3, 2)))
     with pytest.raises(SerinusError, match="SRN-WATCHING-002"):
-        empty(BASE) + empty(_other())
+        _ = empty(BASE) + empty(_other())
     with pytest.raises(SerinusError, match="SRN-WATCHING-003"):
         decode(b'{"rows": 1}')
 
