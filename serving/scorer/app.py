@@ -239,10 +239,19 @@ def _codec(url: bytes) -> Codec:
 
 def _refused(codec: Codec, refusal: Refusal) -> Reply:
     body = codec.encode_error(refusal.status, str(refusal))
-    return Reply(refusal.status, body, new_id(), refusal.retry_after)
+    headers = b""
+    if isinstance(refusal, _NotAllowed):
+        headers = b"content-type: application/json\r\nallow: %b\r\n" % refusal.allowed.encode()
+    return Reply(refusal.status, body, new_id(), refusal.retry_after, headers)
+
+
+class _NotAllowed(Refusal):
+    def __init__(self, method: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(405, "", f"{method} is not allowed here; use {allowed[0]}")
+        self.allowed = ", ".join(allowed)
 
 
 def _method(request: Request, *allowed: str) -> None:
     method = request.method.decode("latin-1")
     if method not in allowed:
-        raise Refusal(405, "", f"{method} is not allowed here; use {allowed[0]}")
+        raise _NotAllowed(method, allowed)

@@ -70,6 +70,7 @@ def test_a_wrong_path_or_method_is_refused_in_the_protocols_shape(
     answer = rig().call(method, path)
     assert answer.status == status
     assert list(answer.json) == (["error"] if path.startswith("/v2") else ["status"])
+    assert ("allow" in answer.headers) == (status == 405)
 
 
 def test_a_body_beyond_the_limit_is_refused_whether_it_states_its_length_or_not() -> None:
