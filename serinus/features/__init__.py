@@ -1,25 +1,26 @@
-"""Features: declared in the contract, executed by a batch and a stream engine.
-
-The batch engine comes when it is asked for: DuckDB is 60 MB that a scorer, which
-reads only values and histories from here, need not load.
-"""
+"""Features: declared in the contract, executed by a batch and a stream engine."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from serinus.features.stream import FeatureStream
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from serinus.features.batch import META, FeatureTable, compute_features
     from serinus.features.records import iter_records, read_columns
+    from serinus.features.stream import FeatureStream
 
 __all__ = ["META", "FeatureStream", "FeatureTable", "compute_features", "iter_records", "read_columns"]
 
+# A scorer reads histories and no files: it need not load DuckDB.
+_WHERE = {
+    **dict.fromkeys(("META", "FeatureTable", "compute_features"), "serinus.features.batch"),
+    **dict.fromkeys(("iter_records", "read_columns"), "serinus.features.records"),
+    "FeatureStream": "serinus.features.stream",
+}
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
+
+def __getattr__(name: str) -> object:
+    if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from serinus.features import batch, records
-
-    return getattr(batch if hasattr(batch, name) else records, name)
+    return getattr(import_module(_WHERE[name]), name)

@@ -6,18 +6,18 @@ both read windows here, so that they cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from serinus.contract import Contract, Feature
+from serinus.contract.types import Aggregate, TimePart
 from serinus.errors import SerinusError
 from serinus.features.history import History, aggregate
-from serinus.features.plan import NIGHT_ENDS, Frame, Windowed, plan, to_micros
+from serinus.features.plan import MICROS, NIGHT_ENDS, Frame, Windowed, plan, to_micros
 from serinus.features.values import (
-    MISSING_WORDS,
-    from_micros,
     identifier,
+    is_missing,
     label_value,
     micros,
     number,
@@ -25,6 +25,16 @@ from serinus.features.values import (
 )
 
 _NAN = float("nan")
+_HOUR = 3600 * MICROS
+_DAY = 24 * _HOUR
+_Item = tuple[int, Aggregate, int | None, bool, float | None]
+# Of microseconds since a Thursday, 1970-01-01; in whole numbers, which also hold before it.
+_PARTS: dict[TimePart, Callable[[int], float]] = {
+    "hour": lambda time: float(time % _DAY // _HOUR),
+    "weekday": lambda time: float((time // _DAY + 3) % 7),
+    "is_weekend": lambda time: float((time // _DAY + 3) % 7 >= 5),
+    "is_night": lambda time: float(time % _DAY < NIGHT_ENDS * _HOUR),
+}
 
 
 class FeatureEvent(msgspec.Struct, frozen=True, array_like=True):
@@ -57,7 +67,8 @@ class Reader:
         self.plan = plan(contract)
         self.lateness = to_micros(contract.event.lateness if lateness is None else lateness)
         self.names = contract.feature_names
-        self.columns = tuple(contract.entity(name).column for name in self.plan.entities)
+        self.entities = self.plan.entities
+        self.columns = tuple(contract.entity(name).column for name in self.entities)
         self.label = (
             self.plan.values.index(contract.label.column)
             if contract.label.column in self.plan.values
@@ -65,26 +76,31 @@ class Reader:
         )
         self.labelled = tuple(
             any(item.column == contract.label.column for item in self.plan.of(entity))
-            for entity in self.plan.entities
+            for entity in self.entities
         )
-        self.reach = tuple(self.plan.reach(entity) for entity in self.plan.entities)
+        self.reach = tuple(self.plan.reach(entity) for entity in self.entities)
         self.retain = tuple(reach + self.lateness for reach in self.reach)
         self.horizon = max(self.reach, default=0) + self.lateness
         self._place = {name: index for index, name in enumerate(self.names)}
         position = {column: index for index, column in enumerate(self.plan.values)}
         self._windows = tuple(
             tuple(
-                (
-                    frame,
-                    tuple(
-                        (self._place[item.name], item, None if item.column is None else position[item.column])
-                        for item in items
-                    ),
-                )
+                (frame.reach, frame.delay, tuple(self._item(item, position) for item in items))
                 for frame, items in _group(self.plan.of(entity))
             )
-            for entity in self.plan.entities
+            for entity in self.entities
         )
+        # The parts of the event's own time, which is parsed anyhow.
+        self._parts = tuple(
+            (self._place[f.name], _PARTS[f.part or "hour"], f.column == contract.event.time, f.column)
+            for f in self.plan.parts
+        )
+
+    def _item(self, item: Windowed, position: dict[str, int]) -> _Item:
+        """An aggregate as ``row`` reads it."""
+        column = None if item.column is None else position[item.column]
+        empty = 0.0 if item.aggregate in ("count", "sum") else None
+        return self._place[item.name], item.aggregate, column, column == self.label, empty
 
     # ---- records
 
@@ -137,35 +153,41 @@ class Reader:
         Args:
             histories: of each of the event's entities; None for one without any past.
         """
-        found = self.own(record)
         now = event.time
+        found = self.own(record, now if self.entities else None)
         for windows, history in zip(self._windows, histories, strict=True):
-            for frame, items in windows:
+            for reach, delay, items in windows:
                 if history is None:
-                    for place, item, _ in items:
-                        found[place] = 0.0 if item.aggregate in ("count", "sum") else None
+                    for place, _, _, _, empty in items:
+                        found[place] = empty
                     continue
-                low, high = history.span(now - frame.reach, now - frame.delay)
-                for place, item, column in items:
+                low, high = history.span(now - reach, now - delay)
+                for place, kind, column, label, empty in items:
                     if column is None:
                         found[place] = history.count(low, high, now)
+                    elif low == high:
+                        found[place] = empty
                     else:
-                        values = history.values(column, low, high, now, column == self.label)
-                        found[place] = aggregate(item.aggregate, values)
+                        found[place] = aggregate(kind, history.values(column, low, high, now, label))
         return found
 
-    def own(self, record: Mapping[str, object]) -> list[object]:
-        """As ``row``, with every windowed feature absent: what the record says by itself."""
+    def own(self, record: Mapping[str, object], time: int | None = None) -> list[object]:
+        """As ``row``, with every windowed feature absent: what the record says by itself.
+
+        Args:
+            time: the record's event time, where it was read before.
+        """
         found: list[object] = [None] * len(self.names)
         for feature in self.plan.direct:
             found[self._place[feature.name]] = self._direct(feature, record)
-        for feature in self.plan.parts:
-            found[self._place[feature.name]] = _part(feature, record)
+        for place, part, of_event, column in self._parts:
+            moment = time if of_event and time is not None else _moment_or_none(record, column)
+            found[place] = None if moment is None else part(moment)
         return found
 
     def _direct(self, feature: Feature, record: Mapping[str, object]) -> object:
         value = present(record, feature.column)
-        if value is None or (isinstance(value, str) and value.strip().lower() in MISSING_WORDS):
+        if value is None or (isinstance(value, str) and is_missing(value)):
             return None
         if self.contract.is_categorical(feature):
             return str(value)
@@ -188,23 +210,11 @@ def _group(items: tuple[Windowed, ...]) -> tuple[tuple[Frame, tuple[Windowed, ..
     return tuple((frame, tuple(item for item in items if item.frame == frame)) for frame in frames)
 
 
-def _part(feature: Feature, record: Mapping[str, object]) -> float | None:
+def _moment_or_none(record: Mapping[str, object], column: str | None) -> int | None:
     try:
-        time = micros(present(record, feature.column))
+        return micros(present(record, column))
     except ValueError:
         return None
-    if time is None:
-        return None
-    moment = from_micros(time)
-    match feature.part:
-        case "hour":
-            return float(moment.hour)
-        case "weekday":
-            return float(moment.weekday())
-        case "is_weekend":
-            return float(moment.weekday() >= 5)
-        case _:
-            return float(moment.hour < NIGHT_ENDS)
 
 
 def _moment(record: Mapping[str, object], column: str | None) -> int | None:

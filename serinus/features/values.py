@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from serinus.contract import Label
 
@@ -22,6 +23,15 @@ _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
 _WHOLE = re.compile(r"^(-?\d+)\.0+$")
 _WORDS = {**dict.fromkeys(TRUE_WORDS, "1"), **dict.fromkeys(FALSE_WORDS, "0")}
+
+
+def is_missing(text: str) -> bool:
+    """Whether a text means an absent value."""
+    # Every such text is empty or begins with n, which most others do not.
+    first = text[:1]
+    if first not in ("", "n", "N") and not first.isspace():
+        return False
+    return text.strip().lower() in MISSING_WORDS
 
 
 def quote(identifier: str) -> str:
@@ -87,9 +97,7 @@ def micros(value: object) -> int | None:
     if value is None:
         return None
     if isinstance(value, str):
-        if value.strip().lower() in MISSING_WORDS:
-            return None
-        value = datetime.fromisoformat(value.strip())
+        return _micros_of_text(value)
     if not isinstance(value, datetime):
         raise ValueError(f"{value!r} is not a timestamp")
     if value.tzinfo is not None:
@@ -98,6 +106,12 @@ def micros(value: object) -> int | None:
         except OverflowError as error:  # the first or last day of the calendar, in a zone that leaves it
             raise ValueError(f"{value!r} is not a timestamp") from error
     return (value - _EPOCH) // _MICROSECOND
+
+
+@lru_cache(maxsize=256)
+def _micros_of_text(text: str) -> int | None:
+    # A record's time is read by its check, its windows and each part of it: once is enough.
+    return None if is_missing(text) else micros(datetime.fromisoformat(text.strip()))
 
 
 def from_micros(time: int) -> datetime:
@@ -110,9 +124,9 @@ def identifier(value: object) -> str | None:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     text = str(value).strip()
-    if text.lower() in MISSING_WORDS:
+    if is_missing(text):
         return None
-    whole = _WHOLE.match(text)
+    whole = _WHOLE.match(text) if "." in text else None
     return whole[1] if whole else text
 
 

@@ -100,7 +100,7 @@ class StoreEnricher:
         events = self.events(records, place, self._check)
         started = time.perf_counter()
         look = self.store.look(events)
-        if not isawaitable(look) and len(records) <= _CHUNK:
+        if isinstance(look, Look) and len(records) <= _CHUNK:
             self.metrics.took("look", time.perf_counter() - started)
             return self._parsed(records, events, self._vectors(records, events, look, place))
         return self._later(records, events, look, place, started)
@@ -259,10 +259,10 @@ class StoreEnricher:
         if len(chosen) < len(events):
             events, names = [events[i] for i in chosen], [names[i] for i in chosen]
         found = self.store.add(events, names)
-        if isawaitable(found):
-            return self._remembered_later(found)
-        self._added(found)
-        return None
+        if isinstance(found, list):
+            self._added(found)
+            return None
+        return self._remembered_later(found)
 
     async def _remembered_later(self, found: Awaitable[list[Outcome]]) -> None:
         started = time.perf_counter()

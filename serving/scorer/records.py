@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from serinus.contract import Column, Contract
-from serinus.features.values import FALSE_WORDS, MISSING_WORDS, TRUE_WORDS, micros, number
+from serinus.features.values import FALSE_WORDS, TRUE_WORDS, is_missing, micros, number
 from serinus.model import FieldError
 
 _LONGEST_ID = 200
@@ -47,14 +47,17 @@ class RecordCheck:
     def __call__(self, record: Mapping[str, object]) -> None:
         """Raises ``FieldError`` with the column at fault."""
         checks = self._checks
+        without: list[str] = []
         for name, value in record.items():
             check = checks.get(name)
             if check is None:
                 raise self._not_a_column(name)
-            if not absent(value):
+            if absent(value):
+                without.append(name)
+            else:
                 check(value)
         for name in self._needed:
-            if absent(record.get(name)):
+            if name not in record or name in without:
                 raise FieldError(name, "is missing, and the contract refuses a missing value")
 
     def _not_a_column(self, name: str) -> FieldError:
@@ -72,9 +75,9 @@ class RecordCheck:
 
 def absent(value: object) -> bool:
     """Whether a value says nothing: null, NaN, or a text such as ``NA``."""
-    if value is None or value != value:
-        return True
-    return isinstance(value, str) and value.strip().lower() in MISSING_WORDS
+    if isinstance(value, str):
+        return is_missing(value)
+    return value is None or value != value
 
 
 def _used(contract: Contract) -> list[str]:

@@ -47,7 +47,7 @@ def assemble(
 
     So if scored events are to be remembered, a record sees the ones before it; else none does.
     """
-    names = reader.plan.entities
+    names = reader.entities
     chained = _repeated(events) if remember and len(events) > 1 else frozenset[Key]()
     histories = look.histories
     now, seen = look.now, set(look.seen)
