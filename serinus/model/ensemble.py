@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from serinus.errors import SerinusError
 from serinus.model.booster import LibraryEnsemble
 from serinus.model.lightgbm_text import TextModel, parse_lightgbm
+from serinus.model.linear import LinearEnsemble
+from serinus.model.plain import PlainTrees
+from serinus.model.portable import PortableLinear, damaged, is_portable, parse_portable
 
 try:
     from serinus.model import _native
@@ -22,6 +25,8 @@ Backend = Literal["native", "library"]
 Warn = Callable[[SerinusError], None]
 BUDGET = 64 << 20
 """Bytes that a forest may take. The kernel needs about 80 a node, so it is some 800,000 nodes."""
+FOREST_BUDGET = 512 << 20
+"""The same for a forest of another library: grown deep, it has millions of nodes, and no library to fall back to."""
 
 
 class UnsupportedError(Exception):
@@ -106,7 +111,7 @@ class NativeEnsemble:
 def load_ensemble(
     text: str, *, features: int, warn: Warn, where: str = "model.txt", budget: int = BUDGET
 ) -> Ensemble:
-    """The model in LightGBM's text format, in the kernel if it can hold it, else in the library.
+    """The model in LightGBM's text format or our own, in the kernel if it can hold it, else in the library.
 
     Args:
         features: how many the contract declares.
@@ -118,19 +123,70 @@ def load_ensemble(
             it reads another number of features; ``-001`` LightGBM, where it is needed, cannot
             be imported or cannot read it.
     """
+    if is_portable(text):
+        return _load_portable(text, features=features, warn=warn, where=where, budget=budget)
     model = parse_lightgbm(text, where=where)
-    if model.trees.features != features:
-        raise SerinusError(
-            "SRN-MODEL-002",
-            f"the model reads {model.trees.features} features and the contract declares {features}",
-            where=where,
-            hint="Build the bundle again from one contract; model and contract must agree.",
-        )
+    _agree(model.trees.features, features, where)
     try:
         return NativeEnsemble(model, budget=budget)
     except UnsupportedError as reason:
         warn(slower(str(reason), where))
         return LibraryEnsemble(text, where=where)
+
+
+def _load_portable(text: str, *, features: int, warn: Warn, where: str, budget: int) -> Ensemble:
+    model = parse_portable(text, where=where)
+    if isinstance(model, PortableLinear):
+        _agree(len(model.terms), features, where)
+        return LinearEnsemble(model, where=where)
+    _agree(model.features, features, where)
+    try:
+        trees = model.trees()
+    except ValueError as error:
+        raise damaged(str(error), where) from error
+    try:
+        kernel = NativeEnsemble(TextModel(trees, 1.0), budget=max(budget, FOREST_BUDGET))
+    except UnsupportedError as reason:
+        warn(
+            SerinusError(
+                "SRN-MODEL-004",
+                f"numpy scores and explains, many times slower than the kernel: {reason}",
+                where=where,
+                hint="Answers are the same; docs/scorer.md says under 'The kernel' what it can hold.",
+            )
+        )
+        return PlainTrees(trees, model.link)
+    return kernel if model.link == "logistic" else AveragedEnsemble(kernel)
+
+
+class AveragedEnsemble:
+    """A forest in the kernel: its leaves sum to the probability itself, and so do its contributions."""
+
+    backend: Backend = "native"
+
+    def __init__(self, kernel: NativeEnsemble) -> None:
+        self._kernel = kernel
+        self.trees = kernel.trees
+        self.probability_of = kernel.forest.margin
+        self.contributions_of = kernel.contributions_of
+        self.contributions = kernel.contributions
+
+    def probability(self, rows: Floats) -> Floats:
+        """As ``Ensemble``."""
+        rows = np.ascontiguousarray(rows, dtype=np.float64)
+        out = np.empty(rows.shape[0])
+        self._kernel.forest.margins(rows, out)
+        return out
+
+
+def _agree(reads: int, declared: int, where: str) -> None:
+    if reads != declared:
+        raise SerinusError(
+            "SRN-MODEL-002",
+            f"the model reads {reads} features and the contract declares {declared}",
+            where=where,
+            hint="Build the bundle again from one contract; model and contract must agree.",
+        )
 
 
 def slower(reason: str, where: str) -> SerinusError:
