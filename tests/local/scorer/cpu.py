@@ -3,8 +3,9 @@
     python -m tests.local.scorer.cpu [requests connections [scorer flags...]]
 
 CPU time of all the server's threads, as the scheduler counts it, so the decision
-log's writing counts too. Kept-alive connections, rows that differ, closed loop: a figure for the processor, not for latency. The two servers take turns on
-the same requests, so that what the neighbours do to the caches hits both.
+log's writing counts too. Kept-alive connections, rows that differ, closed loop: a
+figure for the processor, not for latency. The two servers take turns on the same
+requests, so that what the neighbours do to the caches hits both.
 """
 
 from __future__ import annotations
