@@ -53,8 +53,8 @@ def main() -> None:
         install.install(work, args.uv, {s.key.split("-")[0] for s in chosen}, _say)
     if args.part == "run":
         scale = args.scale
-        plan = Plan(1.0 * scale, 1.0 * scale, 1.5 * scale, 9.0 * scale, spin=not args.wait) if quick else Plan(
-            1.5 * scale, 1.5 * scale, 3.0 * scale, 26.0 * scale, spin=not args.wait
+        plan = Plan(0.7 * scale, 1.0 * scale, 1.2 * scale, 7.0 * scale, spin=not args.wait) if quick else Plan(
+            1.0 * scale, 1.2 * scale, 2.5 * scale, 18.0 * scale, spin=not args.wait
         )  # fmt: skip
         what = Run(
             chosen, plan, rounds=args.rounds or (1 if quick else 3), minutes=args.minutes or (3 if quick else 24),

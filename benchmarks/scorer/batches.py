@@ -27,6 +27,8 @@ SYSTEMS = ("ours-never-off", "ours-never")
 def run(systems: Sequence[System], files: Files, plan: Plan, work: Path, venvs: Path) -> dict[str, Any]:
     """Interleaved rounds; each entry's list holds rows/s by round."""
     chosen = [s for s in systems if s.key in SYSTEMS and not s.missing(files, venvs)]
+    if not chosen:
+        return {"failed": "no row of ours to compare was chosen"}
     out: dict[str, list[float]] = {}
     errors: dict[str, int] = {}
     for round_ in range(ROUNDS):

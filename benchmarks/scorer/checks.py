@@ -15,7 +15,7 @@ from .data import NAMES, Floats
 from .grpc_wire import call
 from .models import Files
 from .process import ask
-from .systems import Place, System
+from .systems import Place, System, messages
 from .wire import decisions
 
 SAMPLE = 48
@@ -36,8 +36,8 @@ def check(system: System, place: Place) -> dict[str, Any]:
     x = np.load(place.files.rows)[:SAMPLE]
     expected = np.load(place.files.scores(system.model))[:SAMPLE]
     worst, reasons, answer = 0.0, 0.0, b""
-    for i in range(SAMPLE):
-        status, headers, answer = asked(system, place.port, system.wire.message(x[i : i + 1]))
+    for i, message in enumerate(messages(system, place.files, SAMPLE)):
+        status, headers, answer = asked(system, place.port, message)
         if status != 200:
             raise Wrong(f"row {i}: status {status}: {answer[:200]!r}")
         if place.nonce not in headers and place.nonce.encode() not in answer:

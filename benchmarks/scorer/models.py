@@ -1,4 +1,4 @@
-"""The two models, trained once from a seed and kept as files that every server reads.
+"""The models, trained once from a seed and kept as files that every server reads.
 
 The forest is bounded as a fraud team would bound it, so that a leaf is evidence and the file fits in memory:
 depth 10, at least 20 rows in a leaf.
@@ -6,7 +6,7 @@ depth 10, at least 20 rows in a leaf.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
 from serinus.bundle import BundleParts, SigningKey, build_reference, write_bundle
+from serinus.contract import Contract
 from serinus.home import Home
-from serinus.model import fit_isotonic
+from serinus.model import Calibrator, fit_isotonic
 
+from . import entity
 from .data import SEED, Floats, contract, outcomes, rows
 
 TREES, DEPTH = 300, 6
@@ -74,7 +76,9 @@ def prepare(root: Path) -> Files:
         if not files.scores(model).exists():
             (root / model).mkdir(exist_ok=True)
             np.save(files.scores(model), train(files, requests))
+    entity.prepare(root / "entity", TREES, DEPTH)
     _bundle_lightgbm(files)
+    _bundle_entity(files)
     return files
 
 
@@ -106,12 +110,22 @@ def _forest(files: Files, requests: Floats) -> Floats:
 def _bundle_lightgbm(files: Files) -> None:
     x, y, fitted = _training()
     x, y = x[~fitted][:4000], y[~fitted][:4000]
-    booster: Any = lightgbm.Booster(model_file=str(files.booster))
+    calibrated = _calibrated(files.booster, x, y)
+    review, decline = (float(q) for q in np.quantile(calibrated[1], [0.95, 0.98]))
+    _bundle(files, "lightgbm", contract("bench-lightgbm", review, decline), x, *calibrated)
+
+
+def _bundle_entity(files: Files) -> None:
+    folder = files.root / "entity"
+    x, y = np.load(folder / "x.npy"), np.load(folder / "y.npy")
+    _bundle(files, "entity", entity.contract(), x, *_calibrated(folder / "model.bst", x, y))
+
+
+def _calibrated(booster_path: Path, x: Floats, y: Floats) -> tuple[Any, Floats, Calibrator]:
+    booster: Any = lightgbm.Booster(model_file=str(booster_path))
     raw = np.asarray(booster.predict(x, num_threads=1), dtype=np.float64)
-    parts: dict[str, Any] = {"model_text": files.booster.read_text()}
-    if "golden_contributions" in {f.name for f in fields(BundleParts)}:
-        parts["golden_contributions"] = booster.predict(x[:16], pred_contrib=True, num_threads=1)
-    _bundle(files, "lightgbm", x, y, raw, **parts)
+    calibrator = fit_isotonic(raw, y)
+    return booster, calibrator.apply(raw), calibrator
 
 
 def _training() -> tuple[Floats, Floats, Any]:
@@ -119,16 +133,15 @@ def _training() -> tuple[Floats, Floats, Any]:
     return x, outcomes(x), np.arange(TRAINING) < TRAINING * 0.8
 
 
-def _bundle(files: Files, model: str, x: Floats, y: Floats, raw: Floats, **parts: Any) -> None:
-    """A signed bundle that declines 2 % of the rows and refers another 3 % to a person."""
-    calibrator = fit_isotonic(raw, y)
-    scores = calibrator.apply(raw)
-    review, decline = (float(q) for q in np.quantile(scores, [0.95, 0.98]))
-    spec = contract(f"bench-{model}", review, decline)
-    made = BundleParts(
+def _bundle(
+    files: Files, model: str, spec: Contract, x: Floats, booster: Any, scores: Floats, calibrator: Calibrator
+) -> None:
+    """A signed bundle of a booster, and where it is."""
+    parts = BundleParts(
         name=spec.name,
         version=1,
         contract=spec,
+        model_text=booster.model_to_string(),
         levels={},
         calibrator=calibrator,
         reference=build_reference(spec, {}, x, scores),
@@ -136,8 +149,8 @@ def _bundle(files: Files, model: str, x: Floats, y: Floats, raw: Floats, **parts
         reference_scores=scores[:2000],
         golden_rows=x[:16],
         golden_scores=scores[:16],
+        golden_contributions=np.asarray(booster.predict(x[:16], pred_contrib=True, num_threads=1)),
         provenance={"seed": SEED},
-        **parts,
     )
-    bundle = write_bundle(files.home.bundles, made, SigningKey.load_or_create(files.home.keys))
+    bundle = write_bundle(files.home.bundles, parts, SigningKey.load_or_create(files.home.keys))
     (files.root / model / "bundle.txt").write_text(str(bundle.path))

@@ -59,7 +59,7 @@ class Server:
             NotStarted: if that takes longer than ``seconds``, or the process ends.
         """
         deadline = self.began + seconds
-        said = ""
+        said, refused = "", 0
         while time.perf_counter() < deadline:
             if self._process.poll() is not None:
                 raise NotStarted(f"ended with {self._process.returncode}: {self.last_words()}")
@@ -71,6 +71,9 @@ class Server:
                 if status == 200:
                     return time.perf_counter() - self.began
                 said = f"status {status}: {body[:300]!r}"
+                refused += 1 if status in (400, 404, 415, 422) else 0
+                if refused > 200:  # it listens, and never takes this
+                    raise NotStarted(said)
             except (OSError, http.client.HTTPException) as error:
                 said = said or repr(error)
             time.sleep(0.02)

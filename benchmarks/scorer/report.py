@@ -33,6 +33,10 @@ def write(out: Path) -> list[str]:
         _rows("LightGBM, 300 trees of depth 6, 30 features", [r for r in rows if r.model == "lightgbm"]),
         "![Highest rates](rates.png)\n\n![p99 by offered rate](latency.png)\n\n![CPU per request](cpu.png)",
         _rows("scikit-learn forest, 200 trees of depth 10", [r for r in rows if r.model == "sklearn"]),
+        _rows(
+            "By entity: the fraud contract, 15 features from histories",
+            [r for r in rows if r.model == "entity"],
+        ),
         _batches(results),
         _crosscheck(results),
         _validity(results, rows),

@@ -62,6 +62,7 @@ def run(what: Run, say: Callable[[str], None]) -> dict[str, Any]:
         return time.monotonic() - began < what.minutes * 60
 
     blocks: list[dict[str, Any]] = []
+    extras: dict[str, Any] = {}
     for round_ in range(what.rounds):
         order = [s for s in what.systems if round_ == 0 or s.headline]
         random.Random(what.seed + round_).shuffle(order)
@@ -77,13 +78,15 @@ def run(what: Run, say: Callable[[str], None]) -> dict[str, Any]:
                 partial(_visit, what, files, system, round_, known),
             )
             blocks.append({"key": system.key, "round": round_, **block})
-    extras = {
-        "batches": _block(what, "batches", say, in_time, lambda: batches.run(what.systems, files, what.plan,
-                                                                            what.work, what.venvs)),
-        "crosscheck": _block(what, "crosscheck", say, in_time,
-                             lambda: crosscheck.run(what.systems, blocks, files, what.plan, what.work, what.venvs)),
-        "additivity": _block(what, "additivity", say, lambda: True, lambda: _additivity(files)),
-    }  # fmt: skip
+        if round_ == 0:
+            plan = (what.plan, what.work, what.venvs)
+            extras["batches"] = _block(
+                what, "batches", say, in_time, partial(batches.run, what.systems, files, *plan)
+            )
+            extras["crosscheck"] = _block(
+                what, "crosscheck", say, in_time, partial(crosscheck.run, what.systems, blocks, files, *plan)
+            )
+    extras["additivity"] = _block(what, "additivity", say, lambda: True, partial(_additivity, files))
     return {
         "machine": machine.description(),
         "quiet_before": machine.as_json(quiet),

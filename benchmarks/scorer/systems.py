@@ -12,8 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from . import entity
 from .models import Files
-from .wire import Wire, grpc, v1, v2, v2_binary
+from .wire import Wire, grpc, listed, v1, v2, v2_binary
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -109,7 +112,8 @@ def _ours() -> list[System]:
             log = [] if "--log" in flags else ["--log", str(place.directory / "decisions.jsonl")]
             return [
                 sys.executable, "-m", "serving.scorer", "--bundle", str(bundle), "--home",
-                str(place.files.home.root), "--predictor", place.nonce, *ports, *log, *flags,
+                str(place.files.home.root), "--predictor", place.nonce, *ports, *log,
+                *(flag.format(entity=place.files.root / "entity") for flag in flags),
             ]  # fmt: skip
 
         return command
@@ -150,6 +154,20 @@ def _ours() -> list[System]:
             missing=missing("lightgbm", "--grpc-port", *RELAXED),
         )
     )  # fmt: skip
+    warm = ("--features-warm", "{entity}/past.jsonl")
+    out.append(
+        System(
+            "ours-entity", "serinus", "by entity, memory store, log relaxed", "entity", v1(),
+            start("entity", "--explain", "never", *RELAXED, *warm), env, missing=missing("entity", *RELAXED, *warm),
+        )
+    )  # fmt: skip
+    warm = ("--features-warm", "{entity}/past.jsonl")
+    out.append(
+        System(
+            "ours-entity", "serinus", "by entity, memory store, log relaxed", "entity", v1(),
+            start("entity", "--explain", "never", *RELAXED, *warm), env, missing=missing("entity", *RELAXED, *warm),
+        )
+    )  # fmt: skip
     forest: list[tuple[str, str, Reasons, tuple[str, ...]]] = [
         ("never", "score + decision, log relaxed", "none", ("--explain", "never", *RELAXED)),
         ("always", "reasons on every request, log relaxed", "every", ("--explain", "always", *RELAXED)),
@@ -174,9 +192,17 @@ def _peer(name: str) -> tuple[Callable[[Files, Path], str], Callable[[Place], Pa
     return missing, lambda place: place.venvs / name / "bin"
 
 
+def messages(system: System, files: Files, count: int | None = None) -> list[bytes]:
+    """The row's requests, the first ``count`` or all."""
+    if system.model == "entity":
+        return [system.wire.wrap(body) for body in entity.bodies(files.root / "entity")[:count]]
+    x = np.load(files.rows)[:count]
+    return [system.wire.message(x[i : i + 1]) for i in range(len(x))]
+
+
 def environment(system: System, place: Place) -> dict[str, str]:
     """The row's environment, with what only the place knows."""
-    path = place.files.booster if system.model == "lightgbm" else place.files.forest
+    path = place.files.forest if system.model == "sklearn" else place.files.booster
     common = {"BENCH_NONCE": place.nonce, "BENCH_MODEL": str(path.resolve()), "OMP_NUM_THREADS": "1"}
     paths = [str(PEERS / "common"), *(str(p) for p in PEERS.iterdir() if p.is_dir())]
     return {**common, "PYTHONPATH": os.pathsep.join(paths), "HOME": str(place.directory), **system.env}
@@ -271,8 +297,11 @@ def _bentoml() -> list[System]:
         ("forest", "1 worker, async endpoint", "sklearn", {}, "none", False),
     ]
     return [
-        System(f"bentoml-{key}", "BentoML 1.4.39", setting, model, v1("/predict"), command, {**quiet, **env},
-               reasons, headline=headline, quick=headline, missing=missing)
+        System(
+            f"bentoml-{key}", "BentoML 1.4.39", setting, model,
+            listed("/predict") if key == "batching" else v1("/predict"), command, {**quiet, **env}, reasons,
+            headline=headline, quick=headline, missing=missing,
+        )
         for key, setting, model, env, reasons, headline in rows
     ]  # fmt: skip
 

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .checks import check
 from .load import Load
 from .models import Files
 from .process import Server, free_port
 from .search import Verdict, highest
-from .systems import Place, System, environment
+from .systems import Place, System, environment, messages
 from .wire import write_requests
 
 LIMIT_MS = 5.0
@@ -37,7 +35,7 @@ class Plan:
     probe: float = 1.5
     tail: float = 3.0
     search: float = 26.0
-    start: float = 60.0
+    start: float = 90.0
     spin: bool = True
 
 
@@ -57,19 +55,16 @@ def visit(
     place = Place(
         free_port(), (free_port(), free_port()), work / "starts" / system.key, f"n{seed:08x}", files, venvs
     )
-    requests = (
-        work / "requests" / f"{system.wire.name}-{system.wire.path}".replace("/", "_").replace(" ", "_")
-    )
-    x = np.load(files.rows)
+    name = f"{system.wire.name}-{system.wire.path}-{system.key.split('-')[0]}-{system.model}"
+    requests = work / "requests" / name.replace("/", "_").replace(" ", "_")
     if not requests.exists():
-        write_requests(requests, [system.wire.message(x[i : i + 1]) for i in range(len(x))])
+        write_requests(requests, messages(system, files))
+    first = messages(system, files, 1)[0]
     place.directory.mkdir(parents=True, exist_ok=True)
     server = Server(system.command(place), environment(system, place), place.directory)
     load = None
     try:
-        ready = server.wait_ready(
-            place.port, system.wire.message(x[:1]), plan.start, grpc=system.kind == "grpc"
-        )
+        ready = server.wait_ready(place.port, first, plan.start, grpc=system.kind == "grpc")
         proof = check(system, place)
         load = Load(place.port, system.kind, requests, spin=plan.spin)
         measured = _measure(server, load, plan, seed, known, null_rates)

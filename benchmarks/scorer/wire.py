@@ -68,6 +68,18 @@ def _v1_scores(body: bytes) -> list[float]:
     return [float(np.ravel(row)[-1]) for row in rows]
 
 
+def listed(path: str) -> Wire:
+    """The V1 body in a list of one, as BentoML's batchable endpoints want it."""
+
+    def body(x: Floats) -> bytes:
+        return json.dumps({"data": [{"ndarray": x.tolist()}]}, separators=(",", ":")).encode()
+
+    def scores(answer: bytes) -> list[float]:
+        return [float(row[0]) for one in json.loads(answer) for row in one["data"]["ndarray"]]
+
+    return Wire("V1 JSON", path, body, scores, b'{"data":[["a"')
+
+
 def _v2(x: Floats) -> bytes:
     tensor = {"name": "x", "shape": list(x.shape), "datatype": "FP64", "data": x.ravel().tolist()}
     return json.dumps({"inputs": [tensor]}, separators=(",", ":")).encode()
@@ -96,7 +108,8 @@ def _v2_binary(x: Floats) -> bytes:
 
 
 def _binary_headers(body: bytes) -> str:
-    length = body.index(b"}}") + 2
+    end = b'"binary_data_output":false}}'
+    length = body.index(end) + len(end)
     return f"Content-Type: application/octet-stream\r\nInference-Header-Content-Length: {length}\r\n"
 
 
@@ -114,7 +127,15 @@ def v2(model: str, *, forest_of_mlserver: bool = False) -> Wire:
 def v2_binary(model: str) -> Wire:
     """Open Inference V2 with the binary tensor extension; the answer is JSON."""
     path = f"/v2/models/{model}/infer"
-    return Wire("V2 binary", path, _v2_binary, _v2_scores, b'{"inputs":[{"x":{}}]}', _binary_headers)
+    return Wire(
+        "V2 binary",
+        path,
+        _v2_binary,
+        _v2_scores,
+    malformed = b'{"inputs":[{}],"parameters":{"binary_data_output":false}}'
+    return Wire("V2 binary", path, _v2_binary, _v2_scores, malformed, _binary_headers)
+        _binary_headers,
+    )
 
 
 def grpc(model: str) -> Wire:
