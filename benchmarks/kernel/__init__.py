@@ -1,0 +1,1 @@
+"""The native kernel beside the libraries it replaces, on one core."""
