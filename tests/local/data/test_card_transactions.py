@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +15,7 @@ from serinus.features.stream import FeatureStream
 from serving.local.demo import records
 
 ROOT = Path(__file__).parents[3]
-SOURCE = ROOT.parent / "shared" / "data" / "card_transactions_2018.csv.gz"
 STREAMED = 60_000
-
-
-@pytest.fixture(scope="module")
-def source() -> Path:
-    """The file, which the project does not contain."""
-    if not SOURCE.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{SOURCE} is absent, and in CI it must not be")
-        pytest.skip(f"{SOURCE} is absent; the project does not contain it")
-    return SOURCE
 
 
 @pytest.mark.slow
