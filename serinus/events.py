@@ -67,7 +67,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
     truth: list[list[float | int | str | bool | None]] | None = None
 
 
-class _Scored(msgspec.Struct):
+class _Scored(msgspec.Struct, gc=False):
     """The part of ``Decision`` that differs from one to the next, in its order."""
 
     score: float
