@@ -127,15 +127,8 @@ def v2(model: str, *, forest_of_mlserver: bool = False) -> Wire:
 def v2_binary(model: str) -> Wire:
     """Open Inference V2 with the binary tensor extension; the answer is JSON."""
     path = f"/v2/models/{model}/infer"
-    return Wire(
-        "V2 binary",
-        path,
-        _v2_binary,
-        _v2_scores,
     malformed = b'{"inputs":[{}],"parameters":{"binary_data_output":false}}'
     return Wire("V2 binary", path, _v2_binary, _v2_scores, malformed, _binary_headers)
-        _binary_headers,
-    )
 
 
 def grpc(model: str) -> Wire:
