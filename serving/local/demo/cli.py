@@ -14,7 +14,7 @@ import typer
 from serinus.home import find_home
 from serving.local.demo.cases import check_files, find_case
 from serving.local.demo.place import own_place
-from serving.local.demo.run import Demo, Options
+from serving.local.demo.run import RATE, Demo, Options
 from serving.local.demo.screen import Screen
 
 app = typer.Typer(add_completion=False)
@@ -45,7 +45,7 @@ def demo(
         bool, typer.Option(help="Leave the platform up afterwards (serinus down ends it).")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the generated data and of undated splits.")] = 7,
-    rate: Annotated[float, typer.Option(min=10, help="Live requests per second.")] = 150.0,
+    rate: Annotated[float, typer.Option(min=10, help="Live requests per second.")] = RATE,
 ) -> None:
     """The main job, end to end, on this machine.
 

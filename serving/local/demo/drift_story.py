@@ -78,7 +78,7 @@ async def drift_story(
         data=Path(),
     )
     # It is meant to score differently, so scores and decisions are watched and reported but do not count.
-    spec = spec_for(model, version.version, observe=("scores", "decisions"))
+    spec = spec_for(model, version.version, timeout=timeout, observe=("scores", "decisions"))
     recording = await play(
         platform, screen, traffic, recipe, spec, builder=builder, approver=approver, timeout=timeout
     )

@@ -35,6 +35,7 @@ BUILDER, APPROVER = "alice", "bob"
 # Dated records need enough of the later weeks to learn a new pattern from; undated ones are few and mixed.
 LIVE_SHARE = {True: 0.4, False: 0.25}
 FEWEST_RECORDS = 400
+RATE = 150.0  # requests per second, unless told otherwise
 SCORER = (sys.executable, "-m", "serving.scorer")
 # Room for some 50,000 nodes, more than twice what the default training grows; both predictors have it.
 MODEL_MEMORY = "4MiB"
@@ -44,17 +45,23 @@ RETRAINING = 10  # times the champion's training
 @dataclass(frozen=True)
 class Options:
     """How the demo is played. ``rate`` is requests per second, ``live_rows`` how many
-    different ones are prepared, ``factor`` by how much the stream is inflated."""
+    different ones are prepared, ``factor`` by how much the stream is inflated. ``timeout``
+    is seconds for one story at the usual rate; evidence takes longer with fewer requests."""
 
     case: Case
     home: Home
     shared: Home
     seed: int = 7
-    rate: float = 150.0
+    rate: float = RATE
     quick: bool = False
     live_rows: int = 12_000
     factor: float = 2.5
     timeout: float = 150.0
+
+    @property
+    def time_for_a_story(self) -> float:
+        """Seconds after which a story is given up."""
+        return self.timeout * max(1.0, RATE / self.rate)
 
 
 class Demo:
@@ -114,7 +121,7 @@ class Demo:
                                 factor=self.options.factor,
                                 builder=BUILDER,
                                 approver=APPROVER,
-                                timeout=self.options.timeout,
+                                timeout=self.options.time_for_a_story,
                                 patience=self._patience(champion),
                             )
         finally:
@@ -129,7 +136,7 @@ class Demo:
         """Seconds that retraining may take: it reads more than the champion's training did,
         and stands back for live traffic, on a machine that may be busy."""
         took = float(champion.get("seconds", {}).get("total", 0.0))
-        return max(self.options.timeout, RETRAINING * took)
+        return max(self.options.time_for_a_story, RETRAINING * took)
 
     # --- 1. data ------------------------------------------------------------------
 
@@ -315,10 +322,10 @@ class Demo:
             self.screen,
             traffic,
             recipe,
-            spec_for(self.contract.name, int(made["version"])),
+            spec_for(self.contract.name, int(made["version"]), timeout=self.options.time_for_a_story),
             builder=BUILDER,
             approver=APPROVER,
-            timeout=self.options.timeout,
+            timeout=self.options.time_for_a_story,
         )
         tell_ending(self.screen, recording)
         self.closing.story(recording)

@@ -24,7 +24,11 @@ ENDS = (Phase.PROMOTED, Phase.ROLLED_BACK, Phase.ABORTED, Phase.FAILED)
 
 
 def spec_for(
-    model: str, version: int, *, observe: tuple[str, ...] = (), last_approval: bool = True
+    model: str,
+    version: int,
+    *,
+    timeout: float,
+    observe: tuple[str, ...] = (),
 ) -> RolloutSpec:
     """The demo's rollout: 5, 25, 50 %, then 100 % after a second person's approval.
 
@@ -32,6 +36,7 @@ def spec_for(
     bound α and the margins are the product's defaults.
 
     Args:
+        timeout: seconds after which the story is given up; the rollout itself judges a little longer.
         observe: guards that are computed and reported but move nothing. A model
             retrained because the data changed is *meant* to score differently.
     """
@@ -45,10 +50,10 @@ def spec_for(
             Step(weight=5, min_requests=40, min_seconds=3),
             Step(weight=25, min_requests=150, min_seconds=3),
             Step(weight=50, min_requests=400, min_seconds=3, analysis="clear"),
-            Step(weight=100, min_seconds=2, approval=Approval() if last_approval else None),
+            Step(weight=100, min_seconds=2, approval=Approval()),
         ),
         guards=guards,
-        limits=Limits(max_duration="3m", no_data_timeout="30s", ready_timeout="60s"),
+        limits=Limits(max_duration=f"{timeout + 30:.0f}s", no_data_timeout="30s", ready_timeout="2m"),
     )
 
 
