@@ -37,6 +37,9 @@ def main() -> None:
     parser.add_argument(
         "--wait", action="store_true", help="the generator sleeps between events, and does not spin"
     )
+    parser.add_argument(
+        "--limit-ms", type=float, default=5.0, help="p99 that a rate has to hold (default: 5)"
+    )
     args = parser.parse_args()
     from . import install, report
     from .run import Run, choose, run
@@ -53,8 +56,8 @@ def main() -> None:
         install.install(work, args.uv, {s.key.split("-")[0] for s in chosen}, _say)
     if args.part == "run":
         scale = args.scale
-        plan = Plan(0.7 * scale, 1.0 * scale, 1.2 * scale, 7.0 * scale, spin=not args.wait) if quick else Plan(
-            1.0 * scale, 1.2 * scale, 2.5 * scale, 18.0 * scale, spin=not args.wait
+        plan = Plan(0.7 * scale, 1.0 * scale, 1.2 * scale, 7.0 * scale, spin=not args.wait, limit_ms=args.limit_ms) if quick else Plan(
+            1.0 * scale, 1.2 * scale, 2.5 * scale, 18.0 * scale, spin=not args.wait, limit_ms=args.limit_ms
         )  # fmt: skip
         what = Run(
             chosen, plan, rounds=args.rounds or (1 if quick else 3), minutes=args.minutes or (3 if quick else 24),

@@ -92,7 +92,7 @@ def run(what: Run, say: Callable[[str], None]) -> dict[str, Any]:
         "quiet_before": machine.as_json(quiet),
         "forced": what.force and not quiet.fit,
         "minutes": round((time.monotonic() - began) / 60, 1),
-        "plan": {k: getattr(what.plan, k) for k in ("warm", "probe", "tail", "search", "spin")},
+        "plan": {k: getattr(what.plan, k) for k in ("warm", "probe", "tail", "search", "spin", "limit_ms")},
         "rounds": what.rounds,
         "seed": what.seed,
         "rows": [

@@ -37,6 +37,7 @@ class Plan:
     search: float = 26.0
     start: float = 90.0
     spin: bool = True
+    limit_ms: float = LIMIT_MS
 
 
 def visit(
@@ -83,7 +84,7 @@ def _measure(
         deadline = time.monotonic() + 4
         while time.monotonic() < deadline:
             calm = load.run(server, seconds=0.1, connections=1)
-            if calm["answered"] and calm["p99"] < 4 * max(LIMIT_MS, quick["p50"]):
+            if calm["answered"] and calm["p99"] < 4 * max(plan.limit_ms, quick["p50"]):
                 return
 
     load.run(server, seconds=plan.warm, connections=8)
@@ -110,8 +111,8 @@ def _measure(
     deadline = time.monotonic() + plan.search
     start = known or 0.75 * throughput
     found = highest(
-        probe(LIMIT_MS), start, factor=1.12 if known else 1.3, may_go_on=lambda: time.monotonic() < deadline
-    ) if quick["p50"] is not None and quick["p50"] < 3 * LIMIT_MS else None  # fmt: skip
+        probe(plan.limit_ms), start, factor=1.12 if known else 1.3, may_go_on=lambda: time.monotonic() < deadline
+    ) if quick["p50"] is not None and quick["p50"] < 3 * plan.limit_ms else None  # fmt: skip
     rate = found.rate if found is not None else 0.0
     settle()
     stretches: dict[str, dict[str, Any]] = {}

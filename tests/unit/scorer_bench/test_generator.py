@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import pytest
@@ -19,7 +19,7 @@ Answer = Callable[[int], bytes | None]
 
 
 @contextmanager
-def server(answer: Answer) -> Iterator[int]:
+def server(answer: Answer) -> Generator[int]:
     """Answers request number n of all with ``answer(n)``; None closes the connection. A response with
     ``connection: close`` does so too."""
     listener = socket.create_server(("127.0.0.1", 0))
