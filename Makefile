@@ -60,6 +60,10 @@ bench-scorer: $(STAMP) | uv ## The scorer beside its peers: 25 minutes on a quie
 	@$(RUN)/python -m benchmarks.scorer run --set $(or $(SET),default) --uv "$(UV)" --systems "$(SYSTEMS)" \
 	  $(if $(FORCE),--force) $(if $(RESUME),--resume) --out $(or $(OUT),docs/benchmarks/scorer)
 
+.PHONY: bench-drift
+bench-drift: $(STAMP) ## Drift monitors on the same traffic (SET=cost on a quiet machine, SET=alarms|delays|blind|report)
+	@$(RUN)/python -m benchmarks.drift $(or $(SET),default) --out docs/benchmarks/drift
+
 ##@ House-keeping
 .PHONY: setup
 setup: $(STAMP) ## Only set up: uv and the locked environment
