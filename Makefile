@@ -25,6 +25,10 @@ help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
 	  /^[a-z][a-zA-Z_-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+.PHONY: clients
+clients: $(STAMP) clients-env ## Ask the scorer with other people's clients, in environments of their own
+	@$(RUN)/python -m pytest tests/clients $(ARGS)
+
 ##@ While working
 .PHONY: unit
 unit: $(STAMP) ## Only the fast tests

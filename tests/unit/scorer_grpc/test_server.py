@@ -13,6 +13,7 @@ import pytest
 from serinus.errors import SerinusError
 from serving.scorer.grpc import messages as pb
 from serving.scorer.grpc.server import GrpcServer
+from serving.scorer.service import Reply
 from tests.unit.scorer.support import GOOD, Rig, rig
 from tests.unit.scorer_grpc.support import ask, call, columns, infer, listening, predict, seldon_rows
 
@@ -146,8 +147,10 @@ def test_answers_go_on_during_the_grace_and_open_calls_are_finished_after_it() -
         await stopping
         return during, finished, after
 
-    codes = asyncio.run(listening(made, work))
-    assert codes == (grpc.StatusCode.OK, grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE)
+    during, finished, after = asyncio.run(listening(made, work))
+    assert (during, finished) == (grpc.StatusCode.OK, grpc.StatusCode.OK)
+    # CANCELLED where it came in the moment of the GOAWAY.
+    assert after in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
 def test_a_port_that_is_taken_is_an_error_that_says_so() -> None:
@@ -169,3 +172,26 @@ def test_tritonclients_messages_of_the_same_names_live_beside_ours() -> None:
     ours = pb.ModelInferRequest.FromString(theirs.SerializeToString())
     assert (ours.model_name, ours.id) == ("small", "x")
     assert type(ours) is not type(theirs)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (429, grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (503, grpc.StatusCode.UNAVAILABLE),
+        (413, grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (418, grpc.StatusCode.UNKNOWN),
+    ],
+)
+def test_a_refusal_of_the_service_keeps_its_meaning_and_its_advice(
+    status: int, code: grpc.StatusCode
+) -> None:
+    made = rig()
+    made.service.predict = lambda *_, **__: Reply(status, "why", "q-1", retry_after=7)
+    answer = predict(made, seldon_rows(GOOD))
+    assert (answer.code, answer.details) == (code, "why")
+    assert (answer.trailing["grpc-retry-pushback-ms"], answer.trailing["seldon-puid"]) == ("7000", "q-1")
+
+
+def test_a_refusal_without_advice_gives_none() -> None:
+    assert "grpc-retry-pushback-ms" not in predict(rig(), seldon_rows()).trailing
