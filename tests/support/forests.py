@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from serinus.model.trees import CATEGORICAL, DEFAULT_LEFT, MISSING_NAN, MISSING_ZERO, Trees
 
 Floats = NDArray[np.float64]
+FEW = np.array([2, 6, 2**31], dtype=np.uint32)
 LEVELS = 70  # of a categorical feature: more than two words of a set
 
 
@@ -45,7 +46,10 @@ def _tree(random: np.random.Generator, features: int, depth: int, kinds: str, ca
         threshold = float(random.choice([0.0, -0.5, 1.0, random.normal()]))
         if feature < categories:
             flags, threshold = CATEGORICAL, float(len(sets))
-            sets.append(random.integers(0, 2**32, int(random.integers(1, 4)), dtype=np.uint32))
+            drawn = random.integers(0, 2**32, int(random.integers(1, 4)), dtype=np.uint32)
+            # Often one of a few: equal sets of unlike length, and the same set of two features.
+            few = np.append(random.choice(FEW), np.zeros(int(random.integers(3)), np.uint32))
+            sets.append(drawn if random.random() < 0.5 else few)
         left = int(random.integers(1, cover))
         node |= {"feature": feature, "flags": flags, "threshold": threshold, "value": 0.0}
         node |= {"left": grow(level + 1, left), "right": grow(level + 1, cover - left)}

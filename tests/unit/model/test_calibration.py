@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serinus.model import Calibrator, fit_isotonic, fit_logistic
@@ -20,6 +20,7 @@ def drawn(n: int, seed: int, slope: float = 1.0, intercept: float = 0.0) -> tupl
     return 1 / (1 + np.exp(-margin)), (rng.uniform(size=n) < truth).astype(float)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=200))
 def test_it_is_monotone_and_a_probability_whatever_it_is_fitted_on(rows: list[tuple[float, bool]]) -> None:
     calibrator = fit_logistic(np.array([p for p, _ in rows]), np.array([float(bad) for _, bad in rows]))

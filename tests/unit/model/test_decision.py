@@ -7,7 +7,7 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serinus.bundle import Bundle
@@ -90,6 +90,7 @@ def test_no_decision_rests_on_a_probability_that_is_not_a_number(tmp_path: Path)
         Scorer(bundle).score(bundle.golden_rows[:1])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=2, max_size=200))
 def test_calibration_is_monotone_and_stays_a_probability(rows: list[tuple[float, bool]]) -> None:
     raw = np.array([p for p, _ in rows])

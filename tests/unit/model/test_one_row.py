@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serinus.contract import Contract
@@ -51,6 +51,7 @@ CALIBRATORS = [
 
 
 @pytest.mark.parametrize("calibrator", CALIBRATORS)
+@settings(deadline=None)
 @given(raw=probabilities)
 def test_one_probability_is_calibrated_as_in_an_array(calibrator: Calibrator, raw: float) -> None:
     assert calibrator.one()(raw) == pytest.approx(
@@ -76,6 +77,7 @@ def _by_definition(contract: Contract, contributions: list[float]) -> tuple[Reas
     )
 
 
+@settings(deadline=None)
 @given(
     texts=st.lists(st.sampled_from("abcde"), min_size=5, max_size=5),
     contributions=st.lists(st.integers(-3, 3).map(float), min_size=6, max_size=6),
