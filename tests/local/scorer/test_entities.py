@@ -77,9 +77,9 @@ def write_lines(path: Path, items: list[dict[str, Any]]) -> Path:
     return path
 
 
-def feed(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+def feed(*arguments: str, timeout: float = 60, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "serving.scorer.feed", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, **options)
 
 
 def labelled(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
