@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from serinus.chain.link import GENESIS, Linker, NotAnEntry, decode_entry, entry_hash
 from serinus.chain.segments import segment_path, segments
@@ -270,7 +270,7 @@ class ChainWriter:
             self._file.close()
         self._lock.close()
 
-    def __enter__(self) -> ChainWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
