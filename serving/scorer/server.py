@@ -32,6 +32,7 @@ from serving.scorer.metrics_port import MetricsApp
 from serving.scorer.payloads import NoPayloads, PayloadPoster
 from serving.scorer.recording import Recording
 from serving.scorer.service import Service
+from serving.scorer.warm import warm
 from serving.scorer.workers import Workers
 
 if TYPE_CHECKING:
@@ -94,9 +95,6 @@ def _load(settings: Settings, home: Home) -> Scorer:
     trusted = None if settings.untrusted else Keyring.load(home.keys)
     scorer = Scorer(open_bundle(settings.bundle, trusted=trusted), budget=settings.model_memory)
     scorer.self_test()
-    scorer.score(
-        scorer.bundle.golden_rows[:1], "always"
-    )  # the first explanation is slow; nobody should wait for it
     return scorer
 
 
@@ -168,6 +166,7 @@ async def _run(
     scraped = None
     if settings.metrics_port is not None:
         scraped, ports["metrics_port"] = await _listen_for_scrapes(settings, settings.metrics_port, app)
+    warm(scorer, identity)
     _settle()
     say(ready=True, **ports, pid=os.getpid(), **identity.tags)
     await drain.wait()

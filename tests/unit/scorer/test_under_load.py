@@ -12,6 +12,7 @@ import pytest
 
 from serving.scorer.refusal import Refusal
 from serving.scorer.service import V1, Reply
+from serving.scorer.warm import warm
 from serving.scorer.workers import Workers
 from tests.unit.scorer.support import BAD, GOOD, rig, v1
 
@@ -138,3 +139,10 @@ def test_a_sample_of_none_or_all_is_exactly_that(sample: float, explained: int) 
     made = rig(explain="sampled", sample=sample)
     answers = [made.predict(v1(APPROVED), seldon_puid=f"r{i}").json for i in range(50)]
     assert sum(bool(a["meta"]["tags"]["decisions"][0]["reasons"]) for a in answers) == explained
+
+
+def test_warming_up_takes_the_golden_rows_of_any_model_through_both_protocols() -> None:
+    made = rig()
+    warm(made.service.scorer, made.service.identity, times=16)
+    assert made.service.recorder.pending == 0
+    assert made.metric(f"serinus_score_count{{{LABELS}}}") == 0
