@@ -1,4 +1,4 @@
-"""``python -m benchmarks.drift default|alarms|delays|blind|evidently|cost|report --out docs/benchmarks/drift``.
+"""``python -m benchmarks.drift default|alarms|rivals|delays|blind|evidently|cost|report --out docs/benchmarks/drift``.
 
 ``default`` is everything but ``cost``, which wants a quiet machine, and ``evidently``, which wants an environment of
 its own (``docs/benchmarks/drift/method.md``).
@@ -18,7 +18,7 @@ def main() -> None:
     """Runs one part and writes its files into the output directory."""
     parser = argparse.ArgumentParser(prog="benchmarks.drift", description=__doc__)
     parser.add_argument(
-        "part", choices=["default", "alarms", "delays", "blind", "evidently", "cost", "report"]
+        "part", choices=["default", "alarms", "rivals", "delays", "blind", "evidently", "cost", "report"]
     )
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks/drift"))
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies replicas, looks and runs")
@@ -45,12 +45,13 @@ def main() -> None:
             delays.write(args.out / "delays.csv", table)
             if entry.monitor == delays.RIVALS[-1]:
                 say(entry.scenario)
-    if args.part in ("default", "alarms"):
-        rows: list[alarms.Row] = []
-        for found in alarms.run(args.scale):
-            rows.append(found)
-            alarms.write(args.out / "alarms.csv", rows)
-            say(f"{found.stream}: {found.monitor}")
+    for part, runner in (("alarms", alarms.run), ("rivals", alarms.run_rivals)):
+        if args.part in ("default", part):
+            rows: list[alarms.Row] = []
+            for found in runner(args.scale):
+                rows.append(found)
+                alarms.write(args.out / f"{part}.csv", rows)
+                say(f"{found.stream}: {found.monitor}")
     if args.part == "evidently":
         evidently.run(args.out, args.python, max(5, round(40 * args.scale)))
         say("evidently")

@@ -188,7 +188,7 @@ def on_cards(data: cards.Cards) -> Iterator[Row]:
 
 
 def run(scale: float) -> Iterator[Row]:
-    """All streams and monitors."""
+    """Ours on all streams, and everyone on the cards."""
     replicas, looks = max(2, round(12 * scale)), max(50, round(1000 * scale))
     for world in worlds.WORLDS:
         plans = {"A = 100": plan(100), "a week": plan(WEEK)}
@@ -202,7 +202,11 @@ def run(scale: float) -> Iterator[Row]:
             yield from ours(world, 2, looks, plans, hourly=True)
     if (data := cards.load()) is not None:
         yield from on_cards(data)
-    yield from binned(max(50, round(2000 * scale)), 24)
+    yield from binned(max(50, round(2000 * scale)), 56)
+
+
+def run_rivals(scale: float) -> Iterator[Row]:
+    """The rivals on the simulated streams."""
     for world in worlds.WORLDS:
         yield from peers(world, max(50, round(300 * scale)))
     for world in worlds.WORLDS:
@@ -218,4 +222,4 @@ def write(path: Path, table: list[Row]) -> None:
             writer.writerow([f"{v:.6g}" if isinstance(v, float) else v for v in asdict(entry).values()])
 
 
-__all__ = ["SCORE", "Row", "plan", "row", "run", "write"]
+__all__ = ["SCORE", "Row", "plan", "row", "run", "run_rivals", "write"]
