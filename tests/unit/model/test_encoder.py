@@ -66,6 +66,7 @@ values = (
     | st.integers(-2, 3)
     | st.floats()
     | st.floats(-1, 2.5)
+    | st.sampled_from([math.inf, -math.inf, math.nan])
     | st.sampled_from(["a", "b", "7", "", "x", 10**400, -(10**400), np.float64(1.0), np.int64(1), Odd(9)])
     | st.sampled_from([[1], {}, b"a", 1j])
 )
@@ -77,7 +78,8 @@ good = [
     st.sampled_from(["a", "b", "7", None, "unseen"]),
     st.sampled_from(["a", "b"]),
 ]
-rows = st.tuples(*good) | st.tuples(*cells) | st.lists(values, max_size=6).map(tuple)
+one_odd = [st.tuples(*good[:k], values, *good[k + 1 :]) for k in range(len(good))]
+rows = st.one_of(st.tuples(*good), *one_odd, st.tuples(*cells), st.lists(values, max_size=6).map(tuple))
 
 
 @pytest.mark.skipif(vectors._native is None, reason="the kernel is not compiled")
