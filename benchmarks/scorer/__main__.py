@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -56,9 +57,17 @@ def main() -> None:
         install.install(work, args.uv, {s.key.split("-")[0] for s in chosen}, _say)
     if args.part == "run":
         scale = args.scale
-        plan = Plan(0.7 * scale, 1.0 * scale, 1.2 * scale, 7.0 * scale, spin=not args.wait, limit_ms=args.limit_ms) if quick else Plan(
-            1.0 * scale, 1.2 * scale, 2.5 * scale, 18.0 * scale, spin=not args.wait, limit_ms=args.limit_ms
-        )  # fmt: skip
+        warm, probe, tail, search = (0.7, 1.0, 1.2, 7.0) if quick else (1.0, 1.2, 2.5, 18.0)
+        plan = Plan(
+            warm * scale,
+            probe * scale,
+            tail * scale,
+            search * scale,
+            spin=not args.wait,
+            limit_ms=args.limit_ms,
+        )
+        # Stopped from outside, the run still stops the server it has started.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         what = Run(
             chosen, plan, rounds=args.rounds or (1 if quick else 3), minutes=args.minutes or (3 if quick else 24),
             work=work / "work", venvs=work, blocks=work / "blocks" / args.set, seed=args.seed, force=args.force,

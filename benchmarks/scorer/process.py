@@ -39,7 +39,8 @@ class Server:
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
         cwd.mkdir(parents=True, exist_ok=True)
-        self._log = cwd / "server.log"
+        self._cwd, self._log = cwd, cwd / "server.log"
+        self._forget_decisions()
         self.began = time.perf_counter()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -133,6 +134,12 @@ class Server:
             if not self._group_lives():
                 break
         self._process.poll()
+        self._forget_decisions()
+
+    def _forget_decisions(self) -> None:
+        """A decision log of a minute at full speed is some hundred MB."""
+        for path in self._cwd.glob("decisions*"):
+            path.unlink(missing_ok=True)
 
     def _group_lives(self) -> bool:
         try:
