@@ -31,6 +31,7 @@ from serving.scorer.metrics import Metrics
 from serving.scorer.metrics_port import MetricsApp
 from serving.scorer.payloads import NoPayloads, PayloadPoster
 from serving.scorer.recording import Recording
+from serving.scorer.reports import Reports
 from serving.scorer.service import Service
 from serving.scorer.warm import warm
 from serving.scorer.workers import Workers
@@ -237,9 +238,7 @@ def say(**fields: Any) -> None:
     sys.stdout.flush()
 
 
-def _report(error: SerinusError) -> None:
-    sys.stderr.write(msgspec.json.encode({"level": "error", **error.to_dict()}).decode() + "\n")
-    sys.stderr.flush()
+_report = Reports()
 
 
 def _lost(count: int, cause: SerinusError) -> SerinusError:
