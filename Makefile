@@ -65,7 +65,7 @@ bench-scorer: $(STAMP) | uv ## The scorer beside its peers: 25 minutes on a quie
 	  $(if $(FORCE),--force) $(if $(RESUME),--resume) --out $(or $(OUT),docs/benchmarks/scorer)
 
 .PHONY: bench-drift
-bench-drift: $(STAMP) ## Drift monitors on the same traffic (SET=cost on a quiet machine, SET=alarms|delays|blind|report)
+bench-drift: $(STAMP) ## Drift monitors on the same traffic (SET=cost on a quiet machine, SET=alarms|rivals|delays|blind|report)
 	@$(RUN)/python -m benchmarks.drift $(or $(SET),default) --out docs/benchmarks/drift
 
 ##@ House-keeping

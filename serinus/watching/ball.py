@@ -24,8 +24,9 @@ def log_payoff(payoff: Floats, centre: Floats, radius: Floats) -> Floats:
         centre: (..., cells), the reference's shares; 0 where a column has no such cell.
         radius: (...), r.
     """
-    mean = np.sum(centre * payoff, axis=-1)
-    spread = np.sqrt(np.maximum(np.sum(centre * payoff**2, axis=-1) - mean**2, 0.0))
+    weighed = centre * payoff
+    mean = weighed.sum(axis=-1)
+    spread = np.sqrt(np.maximum((weighed * payoff).sum(axis=-1) - mean**2, 0.0))
     return np.log(payoff) - np.log(mean + radius * spread)[..., None]
 
 
@@ -36,8 +37,8 @@ def shrunk(deviation: Floats, centre: Floats, radius: Floats, noise: Floats) -> 
     point of the ball lies that far along the way. ``noise`` is how far a deviation of the sample's size would be
     by chance; it is taken off likewise. 1 everywhere (no bet) where nothing is left.
     """
-    held = centre > 0
-    ratio = np.where(held, deviation / np.where(held, centre, 1.0), 0.0)
-    distance = np.sqrt(np.sum(centre * ratio**2, axis=-1))
-    share = np.clip(1 - (radius + noise) / np.maximum(distance, 1e-12), 0.0, 1.0)
+    # No reference holds a share as small as the bound: it only stands for cells that a column does not have.
+    ratio = np.where(centre > 0, deviation, 0.0) / np.maximum(centre, 1e-15)
+    distance = np.sqrt((centre * ratio * ratio).sum(axis=-1))
+    share = np.maximum(1 - (radius + noise) / np.maximum(distance, 1e-12), 0.0)
     return np.maximum(1 + share[..., None] * ratio, 0.05)

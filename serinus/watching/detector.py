@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from itertools import chain
 
-import msgspec
 import numpy as np
 
 from serinus.errors import SerinusError
@@ -28,6 +27,7 @@ from .tables import EXCESSES, Columns, Shares, digest
 from .types import Evidence, Plan, Report
 
 _KEEP = np.array([0.5 ** (1 / half) for half in MEMORIES])
+_KEEP_BOTH = np.stack([_KEEP, _KEEP**2], axis=-1)[:, None, :]  # of the sum of weights, and of their squares
 
 
 class Detector:
@@ -87,16 +87,18 @@ class Detector:
         if not sketch.rows and not any(map(any, sketch.counts)):
             return evidence
         counts = np.fromiter(chain.from_iterable(sketch.counts), np.int64, int(self.columns.starts[-1]))
-        return msgspec.structs.replace(
-            self._drift(evidence, counts, stratum),
+        read = self._read(evidence)
+        return Evidence(
+            plan=evidence.plan,
             looks=evidence.looks + 1,
             stratum=stratum,
-            **self._quality(evidence, sketch, counts, stratum),
+            **self._drift(read, counts, stratum, carried=evidence.stratum == stratum),
+            **self._quality(read, sketch, counts, stratum),
         )
 
-    def _drift(self, evidence: Evidence, counts: Ints, stratum: int) -> Evidence:
-        c, read = self.columns, self._read(evidence)
-        if evidence.stratum == stratum:
+    def _drift(self, read: Reading, counts: Ints, stratum: int, *, carried: bool) -> dict[str, bytes]:
+        c = self.columns
+        if carried:
             counts = counts + read.waiting
         rows = c.totals(counts)
         ready = (rows >= self.plan.min_rows) & c.watched[stratum]
@@ -108,21 +110,20 @@ class Detector:
         gains = np.empty((len(c.sizes), c.weights.shape[1]))
         gains[:, : len(MEMORIES)] = self._learnt(read, stratum, grouped)
         gains[:, len(MEMORIES) :] = np.einsum("fk,fbk->fb", grouped, c.fixed[stratum])
-        logs = np.clip(read.logs + weight[:, None] * gains, 0.0, c.ceiling)
+        logs = np.minimum(np.maximum(read.logs + weight[:, None] * gains, 0.0), c.ceiling)
         excess = counts - rows[c.owner] * centre
         cells_ready = ready[c.owner]
         recent = np.where(cells_ready, read.recent * _KEEP[:, None] + excess, read.recent)
-        fresh = np.stack([rows, rows], axis=-1).astype(np.float64)
-        keep = np.stack([_KEEP, _KEEP**2], axis=-1)[:, None, :]
-        weights = np.where(ready[:, None], read.weights * keep + fresh, read.weights)
-        return msgspec.structs.replace(
-            evidence,
-            logs=floor32(logs).tobytes(),
-            recent=recent.astype("<f4").tobytes(),
-            weights=weights.astype("<f4").tobytes(),
-            waiting=np.where(cells_ready | ~c.watched[stratum][c.owner], 0, counts).astype("<i8").tobytes(),
-            last=np.where(cells_ready, counts, read.last).astype("<i8").tobytes(),
-        )
+        weights = np.where(ready[:, None], read.weights * _KEEP_BOTH + rows[:, None], read.weights)
+        return {
+            "logs": floor32(logs).tobytes(),
+            "recent": recent.astype("<f4").tobytes(),
+            "weights": weights.astype("<f4").tobytes(),
+            "waiting": np.where(cells_ready | ~c.watched[stratum][c.owner], 0, counts)
+            .astype("<i8")
+            .tobytes(),
+            "last": np.where(cells_ready, counts, read.last).astype("<i8").tobytes(),
+        }
 
     def _learnt(self, read: Reading, stratum: int, grouped: Floats) -> Floats:
         """Log of the learning bets' e-values, (columns, memories); the bets know the looks before this one only."""
@@ -137,8 +138,8 @@ class Detector:
         logs = ball.log_payoff(payoff, centre, c.radius[stratum])
         return np.einsum("fk,mfk->fm", grouped, logs)
 
-    def _quality(self, evidence: Evidence, sketch: Sketch, counts: Ints, stratum: int) -> dict[str, bytes]:
-        s, read = self.shares, self._read(evidence)
+    def _quality(self, read: Reading, sketch: Sketch, counts: Ints, stratum: int) -> dict[str, bytes]:
+        s = self.shares
         present = self.columns.totals(counts)
         absent = np.array([sketch.missing, sketch.unknown])
         hits = np.array([*sketch.missing, *sketch.unknown, *sketch.outside, sketch.refused])[s.hits_at]

@@ -123,11 +123,18 @@ def _share(
         hits, rows = last_hits, last_rows
     share = hits / rows if rows >= plan.min_rows else None
     material = share is not None and share - reference > plan.min_excess
+    reason = "too few rows"
+    if share is not None:
+        reason = (
+            f"{share:.2%} {kind}, {reference:.2%} in the reference"
+            if evidence or material
+            else "as in the reference"
+        )
     return ShareReport(
         column=baseline.columns[i].name if i >= 0 else "",
         kind=kind,
         quality="no_data" if share is None else "bad" if evidence and material else "good",
-        reason="too few rows" if share is None else f"{share:.2%} {kind}, {reference:.2%} in the reference",
+        reason=reason,
         log10_e=log_e / _LOG10,
         threshold_log10=shares.threshold / _LOG10,
         share=share,
