@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from itertools import chain
 
+import msgspec
 import numpy as np
 
 from serinus.errors import SerinusError
@@ -88,8 +89,8 @@ class Detector:
             return evidence
         counts = np.fromiter(chain.from_iterable(sketch.counts), np.int64, int(self.columns.starts[-1]))
         read = self._read(evidence)
-        return Evidence(
-            plan=evidence.plan,
+        return msgspec.structs.replace(
+            evidence,
             looks=evidence.looks + 1,
             stratum=stratum,
             **self._drift(read, counts, stratum, carried=evidence.stratum == stratum),
