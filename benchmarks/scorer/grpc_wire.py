@@ -108,7 +108,7 @@ class Grpc:
             at += 9 + length
             if kind == _DATA:
                 self._got += payload
-            elif kind == _WINDOW and data[at - 8 - length : at - 4 - length] == b"\0\0\0\0":
+            elif kind == _WINDOW and data[at - 4 - length : at - length] == b"\0\0\0\0":
                 self._window += int.from_bytes(payload, "big")
             elif kind in (_SETTINGS, _PING) and not flags & _ACK:
                 self._out += _frame(kind, _ACK, 0, payload if kind == _PING else b"")

@@ -72,6 +72,8 @@ Written by `python -m benchmarks.scorer report`; do not edit. Figures: [`results
 {m["python"]}; {versions}. Load before: {results["quiet_before"]["load"]:.2f}, steal
 {results["quiet_before"]["steal"]:.1%}. **Only ratios within this run mean anything**: the absolute figures are this
 machine's."""
+    if results["plan"]["limit_ms"] != 5:
+        text += f"\n\n**The limit on p99 was {results['plan']['limit_ms']:g} ms and not 5: a trial of the harness.**"
     if results["forced"]:
         text += (
             "\n\n**The machine was not quiet: this run was forced, and its figures are for trying the harness out, not "

@@ -1,0 +1,90 @@
+"""From blocks to the targets' verdicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.scorer.figures import best, figures, targets
+
+QUANTILES = {"p50": 0.1, "p99": 1.0, "p999": 2.0, "lag_p99": 0.01}
+
+
+def block(key: str, rate: float, cpu: float, round_: int = 0, rps: float = 50.0) -> dict[str, Any]:
+    stretch = {**QUANTILES, "cpu_us": cpu, "void": False, "foreign": 0.0, "steal": 0.0, "answered": 5000}
+    return {
+        "key": key, "round": round_, "max_rate": rate, "limited_by_generator": False, "closed_8": {"rps": rps},
+        "half_rate": rate / 2, "half": {"poisson": stretch, "constant": stretch}, "cpu_rate": 1000,
+        "cpu": {"1000": {"cpu_us": cpu}}, "rss": 60.0, "pss": 50.0, "ready_s": 1.0,
+    }  # fmt: skip
+
+
+def results(*blocks: dict[str, Any], batches: dict[str, list[float]] | None = None) -> dict[str, Any]:
+    def row(key: str) -> dict[str, Any]:
+        product = "serinus" if key.startswith("ours") else key
+        every = key.endswith(("shap", "always"))
+        model = "sklearn" if "forest" in key else "lightgbm"
+        return {"key": key, "product": product, "setting": "", "model": model, "protocol": "V1 JSON",
+                "reasons": "every" if every else "none", "headline": True}  # fmt: skip
+
+    keys = dict.fromkeys(b["key"] for b in blocks)
+    return {
+        "rows": [row(k) for k in keys],
+        "blocks": list(blocks),
+        "batches": {"rows_per_s": batches or {}},
+    }
+
+
+def verdicts(found: dict[str, Any]) -> dict[str, bool | None]:
+    return {t.name.split(":")[0].strip(". "): t.met for t in targets(found, figures(found))}
+
+
+def test_nothing_measured_is_neither_reached_nor_missed() -> None:
+    assert set(verdicts(results(block("null", 20000, 10.0))).values()) == {None}
+
+
+def test_the_best_peer_is_the_yardstick_and_reasons_are_compared_apart() -> None:
+    found = results(
+        block("null", 20000, 10.0),
+        block("ours-never", 9500, 40.0),
+        block("ours-always", 3000, 150.0),
+        block("mlserver", 800, 900.0),
+        block("litserve", 1000, 900.0),
+        block("litserve-shap", 300, 3000.0),
+    )
+    rows = figures(found)
+    fastest = best(rows, model="lightgbm", reasons=False)
+    assert fastest is not None
+    assert fastest.key == "litserve"
+    made = verdicts(found)
+    assert made["Score and decision (log relaxed)"] is False  # 9.5x
+    assert made["Exact reasons on every request (log relaxed)"] is True  # 10x
+    assert made["and at least 3x the best peer without reasons"] is True
+    assert made["CPU per request, score and decision"] is True  # 4x
+
+
+def test_a_peer_that_never_holds_the_limit_is_compared_by_its_unlimited_throughput() -> None:
+    found = results(block("ours-never", 900, 40.0), block("mlserver", 0, 900.0, rps=100.0))
+    assert verdicts(found)["Score and decision (log relaxed)"] is False  # 9x of what it does without a limit
+
+
+def test_figures_are_medians_over_the_rounds_with_their_range() -> None:
+    rates = (8000, 9000, 12000)
+    row = figures(results(*(block("ours-never", rate, 40.0, k) for k, rate in enumerate(rates))))[0]
+    assert (row.rate, row.low, row.high, row.rounds) == (9000, 8000, 12000, 3)
+
+
+def test_batches_are_judged_by_their_slowest_protocol() -> None:
+    rates = {
+        "bare/1000": [100.0],
+        "ours-never-off/V1 JSON/1000": [120.0],
+        "ours-never-off/V2 JSON/1000": [79.0],
+    }
+    assert verdicts(results(batches=rates))["Batches of 1,000 rows"] is False
+    rates["ours-never-off/V2 JSON/1000"] = [81.0]
+    assert verdicts(results(batches=rates))["Batches of 1,000 rows"] is True
+
+
+def test_the_log_may_cost_15_percent() -> None:
+    for relaxed, met in ((8500, True), (8400, False)):
+        found = results(block("ours-never", relaxed, 40.0), block("ours-never-off", 10000, 40.0))
+        assert verdicts(found)["Decision log relaxed"] is met
