@@ -73,8 +73,8 @@ def scorer(port: int) -> None:
     """The scorer's listener and connection before a fixed answer."""
     import uvloop
 
-    from serving.scorer.http1 import Request
     from serving.scorer.listener import Listener
+    from serving.scorer.request import Request
     from serving.scorer.service import Reply
 
     class App:

@@ -15,8 +15,8 @@ import msgspec
 
 from serinus import __version__
 from serving.scorer import bodies, metrics, openapi, v1, v2
-from serving.scorer.http1 import Request
 from serving.scorer.refusal import Refusal
+from serving.scorer.request import Request
 from serving.scorer.service import V1, V2, Codec, Reply, Service, new_id
 
 _encode = msgspec.json.Encoder().encode

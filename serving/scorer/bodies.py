@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from urllib.parse import parse_qs
 
 from serving.scorer.framing import Framed
-from serving.scorer.http1 import Request
 from serving.scorer.refusal import Refusal
+from serving.scorer.request import Request
 
 # What is inflated at once, in some 0.2 ms; the rest, if there is more, in a thread.
 _AT_ONCE = 64 << 10

@@ -15,51 +15,12 @@ from typing import Protocol, cast
 
 import httptools
 
+from serving.scorer.request import CHUNKED, CONNECTION, EXPECT, LENGTH, PASSED, TYPE, Request, names
 from serving.scorer.service import Reply
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # Fewer copies beat one write only for bodies like these.
 _SEPARATE = 64 << 10
-
-# Headers that a request may be asked for; every other one is passed over unread.
-_WANTED = (
-    b"seldon-puid",
-    b"seldon-skip-logging",
-    b"x-request-timeout-ms",
-    b"x-envoy-expected-rq-timeout-ms",
-    b"content-encoding",
-    b"inference-header-content-length",
-)
-_LENGTH, _EXPECT, _CONNECTION, _PASSED = b"content-length", b"expect", b"connection", b""
-_TYPE, _CHUNKED = b"content-type", b"transfer-encoding"
-_KNOWN = {name: name for name in (*_WANTED, _LENGTH, _EXPECT, _CONNECTION, _TYPE, _CHUNKED)}
-
-
-class _Names(dict[bytes, bytes]):
-    """Header names as sent to the names looked for, or ``_PASSED``."""
-
-    def __missing__(self, name: bytes) -> bytes:
-        found = _KNOWN.get(name.lower(), _PASSED)
-        if len(self) < 1000:  # senders' spellings are few; a stranger's must not grow it
-            self[name] = found
-        return found
-
-
-_names = _Names()
-
-
-class Request:
-    """One request as far as it is parsed. Only wanted headers are kept."""
-
-    __slots__ = ("asked", "body", "headers", "keep_alive", "method", "url")
-
-    def __init__(self) -> None:
-        self.method = b""
-        self.url = b""
-        self.body: bytes | bytearray = b""
-        self.headers: dict[bytes, bytes] = {}
-        self.keep_alive = True
-        self.asked = False
 
 
 class Server(Protocol):
@@ -189,8 +150,8 @@ class Connection(asyncio.Protocol):
         if self._state == _BODY:
             request = self._request
             framing = b"content-length: %b" % self._length
-            if _CHUNKED in request.headers:
-                framing = b"transfer-encoding: %b" % request.headers[_CHUNKED]
+            if CHUNKED in request.headers:
+                framing = b"transfer-encoding: %b" % request.headers[CHUNKED]
             self._feed(b"%b / HTTP/1.1\r\n%b\r\n\r\n" % (request.method, framing))
 
     def eof_received(self) -> bool:
@@ -228,17 +189,17 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header; a chunked body may end with more, which are passed over."""
         self._headers += 1
-        known = _names[name]
-        if known is _PASSED or self._state != _HEAD:
+        known = names[name]
+        if known is PASSED or self._state != _HEAD:
             if self._headers > self._server.max_headers and self._state == _HEAD:
                 self._give_up(431, f"there are more than {self._server.max_headers} headers")
-        elif known is _LENGTH:
+        elif known is LENGTH:
             self._length = value
             if int(value) > self._server.max_body:
                 self._too_large()
-        elif known is _CONNECTION:
+        elif known is CONNECTION:
             self._request.asked = True
-        elif known is not _TYPE or not value.startswith(b"application/json"):
+        elif known is not TYPE or not value.startswith(b"application/json"):
             self._request.headers[known] = value
 
     def on_headers_complete(self) -> None:
@@ -246,7 +207,7 @@ class Connection(asyncio.Protocol):
         if self._state != _HEAD:
             return
         self._state = _BODY
-        if self._request.headers and _EXPECT in self._request.headers and self._task is None:
+        if self._request.headers and EXPECT in self._request.headers and self._task is None:
             self._write(_CONTINUE)  # the body is of a length we take, or we would have refused it by now
 
     def on_body(self, piece: bytes) -> None:

@@ -12,7 +12,8 @@ from typing import Protocol
 
 import msgspec
 
-from serving.scorer.http1 import Connection, Request
+from serving.scorer.http1 import Connection
+from serving.scorer.request import Request
 from serving.scorer.service import Reply
 
 

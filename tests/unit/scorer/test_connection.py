@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from serving.scorer.http1 import Request
 from serving.scorer.listener import Limits, Listener
+from serving.scorer.request import Request
 from serving.scorer.service import Reply
 from tests.unit.scorer.support import BAD, GOOD, Answered, Wire, rig, v1
 
