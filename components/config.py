@@ -68,8 +68,51 @@ class Lightgbm(_Strict, frozen=True):
     extra_trees: bool = False
 
 
+class Forest(_Strict, frozen=True):
+    """Parameters of ``random_forest`` and ``extra_trees``, by scikit-learn's names.
+
+    Depth is bounded by default: a forest grown to single rows is as large as its data,
+    and reasons take time in proportion.
+    """
+
+    n_estimators: Annotated[int, Meta(ge=1, le=5000)] = 200
+    max_depth: Annotated[int, Meta(ge=1)] | None = 8
+    min_samples_leaf: Annotated[int, Meta(ge=1)] = 20
+    max_features: Annotated[float, Meta(gt=0, le=1)] | Literal["sqrt", "log2"] = "sqrt"
+
+
+class Boosting(_Strict, frozen=True):
+    """Parameters of ``gradient_boosting`` and ``hist_gradient_boosting``, by scikit-learn's names;
+    ``subsample`` is the former's, ``l2_regularization`` the latter's."""
+
+    learning_rate: Annotated[float, Meta(gt=0, le=1)] = 0.1
+    max_depth: Annotated[int, Meta(ge=1)] = 4
+    min_samples_leaf: Annotated[int, Meta(ge=1)] = 20
+    subsample: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    l2_regularization: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class Logistic(_Strict, frozen=True):
+    """``c`` is the inverse of the penalty on scaled weights."""
+
+    c: Annotated[float, Meta(gt=0)] = 1.0
+
+
+Algorithm = Literal[
+    "lightgbm",
+    "random_forest",
+    "extra_trees",
+    "gradient_boosting",
+    "hist_gradient_boosting",
+    "logistic_regression",
+]
+
+
 class Training(_Strict, frozen=True):
     """How the model is fitted.
+
+    ``parameters`` are LightGBM's; ``forest``, ``boosting`` and ``logistic`` those of the
+    algorithms that they name.
 
     ``rounds`` is the most trees; training stops ``early_stopping`` rounds after the
     validation loss was best (0: never). ``calibration`` maps raw to believable
@@ -85,8 +128,11 @@ class Training(_Strict, frozen=True):
     the test part has: calibration and fairness of small groups.
     """
 
-    algorithm: Literal["lightgbm"] = "lightgbm"
+    algorithm: Algorithm = "lightgbm"
     parameters: Lightgbm = Lightgbm()
+    forest: Forest = Forest()
+    boosting: Boosting = Boosting()
+    logistic: Logistic = Logistic()
     seed: Annotated[int, Meta(ge=0)] = 7
     rounds: Annotated[int, Meta(ge=1, le=10000)] = 300
     early_stopping: Annotated[int, Meta(ge=0)] = 30

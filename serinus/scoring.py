@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from serinus.bundle.read import Bundle
 from serinus.errors import SerinusError
 from serinus.model.answers import Answers
-from serinus.model.booster import LibraryEnsemble
 from serinus.model.decision import Answer, ReasonCode, Reasons, Verdict
-from serinus.model.ensemble import BUDGET, Backend, Ensemble, Warn, load_ensemble, slower
+from serinus.model.ensemble import BUDGET, Backend, Ensemble, Warn, load_ensemble, load_library, slower
+from serinus.model.portable import is_portable
 from serinus.model.vector import Vectorizer
 
 Floats = NDArray[np.float64]
@@ -72,7 +72,7 @@ class Scorer:
 
     @property
     def backend(self) -> Backend:
-        """What computes: ``native``, the compiled kernel, or ``library``, LightGBM itself."""
+        """What computes: ``native``, the compiled kernel, or ``library``, LightGBM itself or numpy."""
         return self._ensemble.backend
 
     def probabilities(self, rows: Floats) -> tuple[Floats, Floats]:
@@ -81,7 +81,7 @@ class Scorer:
         return raw, self._calibrator.apply(raw)
 
     def contributions(self, rows: Floats) -> Floats:
-        """Exact TreeSHAP in log-odds, shape (n, F + 1), base value last."""
+        """Exact contributions, shape (n, F + 1), base value last: in log-odds, of a forest in probability."""
         return self._ensemble.contributions(rows)
 
     def one(self, vector: Floats, explain: Explain = "adverse") -> Answer:
@@ -165,7 +165,7 @@ class Scorer:
         except SerinusError as difference:
             if self.backend == "library":
                 raise
-            self._use(LibraryEnsemble(self.bundle.model_text, where=self._where))
+            self._use(load_library(self.bundle.model_text, where=self._where))
             self._compare(tolerance, explained)
             self._warn(slower(difference.what, self._where))
 
@@ -181,9 +181,10 @@ class Scorer:
             )
         expected = self.bundle.golden_contributions
         if expected is None:
-            if self.backend == "library" or find_spec("lightgbm") is None:
+            needs = not is_portable(self.bundle.model_text)
+            if self.backend == "library" or (needs and find_spec("lightgbm") is None):
                 return
-            expected = LibraryEnsemble(self.bundle.model_text, where=self._where).contributions(rows)
+            expected = load_library(self.bundle.model_text, where=self._where).contributions(rows)
         worst = _apart(self.contributions(rows), expected)
         if not worst <= explained:
             raise SerinusError(

@@ -25,7 +25,8 @@ ADDITIVITY = 1e-6
 def explain(contract: Path, features: Path, assignment: Path, model: Path, report: Path) -> Summary:
     """Explain a sample of the test rows, evenly spaced.
 
-    Contributions are exact TreeSHAP in log-odds (LightGBM ``pred_contrib``).
+    Contributions are exact TreeSHAP in log-odds (LightGBM's ``pred_contrib``), for a forest in
+    probability; exact for a linear model.
 
     Args:
         contract, features, assignment, model: as ``components.train`` takes and gives them.
@@ -38,10 +39,9 @@ def explain(contract: Path, features: Path, assignment: Path, model: Path, repor
     tested = np.flatnonzero(codes == TEST)
     chosen = tested[np.linspace(0, tested.size - 1, min(SAMPLE, tested.size)).astype(int)]
     sample = encode(checked, load_levels(model), {name: v[chosen] for name, v in rows.columns.items()})
-    booster = load((model / MODEL).read_text(encoding="utf-8")).booster
-    contributions = np.asarray(booster.predict(sample, pred_contrib=True), dtype=np.float64)
-    margin = np.asarray(booster.predict(sample, raw_score=True), dtype=np.float64)
-    probability = load_calibrator(model).apply(1 / (1 + np.exp(-margin)))
+    fitted = load((model / MODEL).read_text(encoding="utf-8"))
+    contributions, margin = fitted.contributions(sample), fitted.margin(sample)
+    probability = load_calibrator(model).apply(fitted.probability(sample))
     importance = dict(
         sorted(
             zip(checked.feature_names, np.abs(contributions[:, :-1]).mean(axis=0).tolist(), strict=True),

@@ -138,7 +138,7 @@ def build(
         reference_scores=calibrator.apply(fitted.probability(reference_rows)),
         golden_rows=golden_rows,
         golden_scores=calibrator.apply(fitted.probability(golden_rows)),
-        golden_contributions=fitted.contributions(golden_rows),
+        golden_contributions=fitted.yardstick(golden_rows),
         metrics=metrics,
         validation=validation,
         provenance=provenance,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from components.config import Training
 from components.train.lean import import_lightgbm
 from serinus.contract import Contract
+from serinus.model.portable import is_portable
 
 Floats = NDArray[np.float64]
 
@@ -28,13 +29,55 @@ class Fitted:
         """Raw probability of the bad outcome, shape (n,)."""
         return np.asarray(self.booster.predict(rows), dtype=np.float64)
 
+    def margin(self, rows: Floats) -> Floats:
+        """What the contributions of a row sum to: log-odds, shape (n,)."""
+        return np.asarray(self.booster.predict(rows, raw_score=True), dtype=np.float64)
+
     def contributions(self, rows: Floats) -> Floats:
         """Exact TreeSHAP in log-odds, shape (n, F + 1), the base value last."""
         return np.asarray(self.booster.predict(rows, pred_contrib=True), dtype=np.float64)
 
+    def yardstick(self, rows: Floats) -> Floats:
+        """Contributions that the serving kernel had no part in: LightGBM's own."""
+        return self.contributions(rows)
 
-def load(text: str) -> Fitted:
+
+class Model(Protocol):
+    """A trained model, whatever fitted it."""
+
+    @property
+    def text(self) -> str:
+        """As ``serinus.model`` reads it."""
+        ...
+
+    @property
+    def trees(self) -> int:
+        """Number of trees; 0 for a linear model."""
+        ...
+
+    def probability(self, rows: Floats) -> Floats:
+        """Raw probability of the bad outcome, shape (n,)."""
+        ...
+
+    def margin(self, rows: Floats) -> Floats:
+        """What the contributions of a row sum to, shape (n,)."""
+        ...
+
+    def contributions(self, rows: Floats) -> Floats:
+        """Exact contributions, shape (n, F + 1), the base value last."""
+        ...
+
+    def yardstick(self, rows: Floats) -> Floats:
+        """The same, by code that the serving kernel has no part in."""
+        ...
+
+
+def load(text: str) -> Model:
     """A model from its text. Scores with all cores; a row's score does not depend on their number."""
+    if is_portable(text):
+        from components.train.estimators import FittedEstimator
+
+        return FittedEstimator(text)
     booster = import_lightgbm().Booster(model_str=text)
     return Fitted(text, booster.num_trees(), booster)
 
@@ -48,13 +91,17 @@ def fit(
     weight: Floats | None = None,
     validation: tuple[Floats, Floats] | None = None,
     rounds: int | None = None,
-) -> Fitted:
-    """Train on rows (n, F); with ``validation`` stop early, at the lowest log loss.
+) -> Model:
+    """Train on rows (n, F); with ``validation`` stop early, at the lowest log loss (LightGBM).
 
     ``deterministic`` with a fixed histogram layout makes the trees independent of the
     number of threads (LightGBM parameters, ``deterministic``); the number itself is
     left to OpenMP, so that it does not stand in the model's text.
     """
+    if settings.algorithm != "lightgbm":
+        from components.train.estimators import fit_estimator
+
+        return fit_estimator(contract, settings, rows, outcome, weight=weight)
     lightgbm = import_lightgbm()
     names = list(contract.feature_names)
     categorical = [i for i, feature in enumerate(contract.features) if contract.is_categorical(feature)]

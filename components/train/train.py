@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from components.config import Training, parse_config
 from components.step import Summary, read_contract, read_struct, write_json
 from components.table import TEST, TRAIN, UNUSED, VALIDATION, Rows, encode, learn, read_features
-from components.train.booster import Fitted, fit
+from components.train.booster import Model, fit
 from components.train.mitigation import reweigh
 from serinus.contract import Contract
 from serinus.errors import SerinusError
@@ -109,7 +109,7 @@ def _weights(
 
 def _fit(
     contract: Contract, settings: Training, encoded: Floats, rows: Rows, codes: NDArray[Any]
-) -> tuple[Fitted, Any]:
+) -> tuple[Model, Any]:
     inside, check = codes == TRAIN, codes == VALIDATION
     weight, table = _weights(contract, settings, rows, inside)
     fitted = fit(
@@ -124,7 +124,7 @@ def _fit(
 
 
 def _out_of_fold(
-    contract: Contract, settings: Training, encoded: Floats, rows: Rows, codes: NDArray[Any], fitted: Fitted
+    contract: Contract, settings: Training, encoded: Floats, rows: Rows, codes: NDArray[Any], fitted: Model
 ) -> Floats:
     """Raw probabilities by models that have not seen the row: of the test rows by the
     model itself, of the others by one trained without their part, with as many trees."""
@@ -147,7 +147,7 @@ def _out_of_fold(
 
 
 def _calibrate(
-    settings: Training, fitted: Fitted, encoded: Floats, rows: Rows, codes: NDArray[Any], unseen: Floats
+    settings: Training, fitted: Model, encoded: Floats, rows: Rows, codes: NDArray[Any], unseen: Floats
 ) -> tuple[Calibrator, str]:
     """On the validation rows; on all rows but the test's, scored out of fold, where there are those."""
     if settings.calibration == "identity":

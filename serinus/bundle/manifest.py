@@ -26,7 +26,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     schema: Literal["serinus.io/bundle/v1"] = "serinus.io/bundle/v1"
     name: str
     version: int
-    model_kind: Literal["lightgbm"] = "lightgbm"
+    model_kind: Literal["lightgbm", "trees", "linear"] = "lightgbm"
     files: dict[str, FileEntry]
 
     def canonical(self) -> bytes:

@@ -63,7 +63,7 @@ class Bundle:
 
     @cached_property
     def model_text(self) -> str:
-        """The LightGBM model in its text format."""
+        """The model: LightGBM's text format, or ``serinus.model.portable``'s."""
         return (self.path / "model.txt").read_text(encoding="utf-8")
 
     @cached_property

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -22,6 +22,7 @@ from serinus.contract import Contract
 from serinus.home import atomic_write, fsync_directory
 from serinus.model.calibration import Calibrator
 from serinus.model.levels import Levels
+from serinus.model.portable import PortableLinear, is_portable, parse_portable
 
 Floats = NDArray[np.float64]
 
@@ -75,6 +76,7 @@ def write_bundle(parent: Path, parts: BundleParts, key: SigningKey) -> Bundle:
         manifest = Manifest(
             name=parts.name,
             version=parts.version,
+            model_kind=_kind(parts.model_text),
             files={path.name: file_entry(path) for path in sorted(temporary.iterdir())},
         )
         digest = manifest.digest()
@@ -89,6 +91,12 @@ def write_bundle(parent: Path, parts: BundleParts, key: SigningKey) -> Bundle:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return open_bundle(target, trusted=None)
+
+
+def _kind(text: str) -> Literal["lightgbm", "trees", "linear"]:
+    if not is_portable(text):
+        return "lightgbm"
+    return "linear" if isinstance(parse_portable(text, where="model.txt"), PortableLinear) else "trees"
 
 
 def _files(parts: BundleParts) -> dict[str, bytes | str]:

@@ -156,7 +156,26 @@ def _load_portable(text: str, *, features: int, warn: Warn, where: str, budget: 
             )
         )
         return PlainTrees(trees, model.link)
+    except ValueError as error:
+        raise damaged(str(error), where) from error
     return kernel if model.link == "logistic" else AveragedEnsemble(kernel)
+
+
+def load_library(text: str, *, where: str = "model.txt") -> Ensemble:
+    """The model without the kernel: in LightGBM itself, or in numpy where it is no LightGBM model.
+
+    Raises:
+        SerinusError: ``SRN-MODEL-003`` the text is damaged; ``-001`` LightGBM cannot read it.
+    """
+    if not is_portable(text):
+        return LibraryEnsemble(text, where=where)
+    model = parse_portable(text, where=where)
+    if isinstance(model, PortableLinear):
+        return LinearEnsemble(model, where=where)
+    try:
+        return PlainTrees(model.trees(), model.link)
+    except ValueError as error:
+        raise damaged(str(error), where) from error
 
 
 class AveragedEnsemble:
