@@ -173,11 +173,12 @@ class App:
     ) -> Reply:
         """A compressed body that is large: inflated in a thread."""
         try:
-            body = await self._service.in_thread(inflating.finish, len(request.body))
+            whole = await self._service.in_thread(inflating.finish, len(request.body))
+            body = bodies.framed(request, whole, codec is V2)
         except Refusal as refusal:
             self._service.refused(refusal)
             return _refused(codec, refusal)
-        made = predict(bodies.framed(request, body, codec is V2))
+        made = predict(body)
         return made if isinstance(made, Reply) else await made
 
     def _feedback(self, request: Request) -> Answer:

@@ -60,6 +60,24 @@ def test_a_body_that_cannot_be_inflated_is_refused_by_its_header(
     assert made.metric(f'serinus_requests_total{{code="{status}",model="small",predictor="canary"}}') == 1
 
 
+@pytest.mark.parametrize(
+    ("headers", "status", "start"),
+    [
+        ({"inference_header_content_length": "3"}, 415, "Inference-Header-Content-Length"),
+        ({"content_type": "application/x-www-form-urlencoded"}, 400, "json: is missing"),
+    ],
+)
+@pytest.mark.parametrize("size", [9, 99_999], ids=["small", "inflated in a thread"])
+def test_a_compressed_body_whose_other_headers_do_not_fit_is_refused(
+    headers: dict[str, str], status: int, start: str, size: int
+) -> None:
+    made = rig()
+    answer = made.predict(gzip.compress(b"a=" + b"b" * size), content_encoding="gzip", **headers)
+    assert answer.status == status
+    assert answer.json["status"]["info"].startswith(start)
+    assert made.metric(f'serinus_requests_total{{code="{status}",model="small",predictor="canary"}}') == 1
+
+
 def test_a_form_may_hold_the_message_as_seldons_wrapper_takes_it() -> None:
     made = rig()
     form = "application/x-www-form-urlencoded"
