@@ -25,6 +25,14 @@ help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
 	  /^[a-z][a-zA-Z_-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Java and Maven are needed; the broker's 46 MB lie in .tools and nowhere else.
+KAFKA_JARS := .tools/kafka
+.PHONY: test-kafka
+test-kafka: $(STAMP) ## Run the decision log against a real Kafka broker (fetched by Maven)
+	@test -d $(KAFKA_JARS) || mvn -q -B -f tests/local/scorer/kafka/pom.xml dependency:copy-dependencies \
+	  -DincludeScope=runtime -DoutputDirectory="$(CURDIR)/$(KAFKA_JARS)"
+	@SERINUS_KAFKA_JARS="$(CURDIR)/$(KAFKA_JARS)" $(RUN)/python -m pytest tests/local/scorer/kafka $(ARGS)
+
 .PHONY: clients
 clients: $(STAMP) clients-env ## Ask the scorer with other people's clients, in environments of their own
 	@$(RUN)/python -m pytest tests/clients $(ARGS)
@@ -87,7 +95,7 @@ $(CLIENTS)/%/.locked: tests/clients/%.txt | $(STAMP)
 	@$(UV) pip sync --quiet --python $(CLIENTS)/$*/bin/python $<
 	@touch $@
 
-$(STAMP): pyproject.toml uv.lock .python-version | uv
+$(STAMP): pyproject.toml uv.lock .python-version hatch_build.py $(wildcard serinus/model/native/*) | uv
 	@echo "setting up the locked environment in .venv (once; about 1.3 GB)"
 	@$(UV) sync --locked --quiet --extra local --extra credit --extra kafka --group oracles --group clients
 	@touch $@
