@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import lightgbm
 import numpy as np
 
 from serinus.bundle import Keyring, open_bundle
@@ -13,12 +12,11 @@ from serinus.scoring import Scorer
 
 from .data import NAMES, Floats
 from .grpc_wire import call
-from .models import Files
+from .models import SAMPLE, Files
 from .process import ask
 from .systems import Place, System, messages
 from .wire import decisions
 
-SAMPLE = 48
 TOLERANCE = 1e-6
 
 
@@ -33,7 +31,7 @@ def check(system: System, place: Place) -> dict[str, Any]:
         Wrong: for an answer without this start's nonce, a score off by more than 1e-6, or, with reasons,
             contributions that don't agree with the library's or don't sum to the margin.
     """
-    x = np.load(place.files.rows)[:SAMPLE]
+    explained = np.load(place.files.contributions(system.model)) if system.reasons == "every" else np.empty(0)
     expected = np.load(place.files.scores(system.model))[:SAMPLE]
     worst, reasons, answer = 0.0, 0.0, b""
     for i, message in enumerate(messages(system, place.files, SAMPLE)):
@@ -46,7 +44,7 @@ def check(system: System, place: Place) -> dict[str, Any]:
             continue
         worst = max(worst, abs(system.wire.scores(answer)[0] - float(expected[i])))
         if system.reasons == "every":
-            reasons = max(reasons, _reasons(system, place.files, answer, x[i : i + 1], float(expected[i])))
+            reasons = max(reasons, _reasons(system, answer, explained[i], float(expected[i])))
     if worst > TOLERANCE:
         raise Wrong(f"a score differs by {worst:g}")
     if reasons > 2 * TOLERANCE:  # ours are rounded to 1e-6
@@ -67,27 +65,18 @@ def asked(system: System, port: int, message: bytes) -> tuple[int, str, bytes]:
     return (400, "", b"") if answer is None else (200, "", answer)
 
 
-def _reasons(system: System, files: Files, answer: bytes, x: Floats, score: float) -> float:
+def _reasons(system: System, answer: bytes, explained: Floats, score: float) -> float:
     body: Any = json.loads(answer)
     if not system.ours:
         values = body.get("contributions")
         if values is None:
             values = next(o["data"] for o in body["outputs"] if o["name"] == "contributions")
         return abs(float(np.sum(values)) - (score if system.model == "sklearn" else _log_odds(score)))
-    truth = contributions(files, system.model, x)[0, :-1]
-    adverse = sorted(((v, n) for v, n in zip(truth, NAMES, strict=True) if v > 0), reverse=True)[:4]
+    adverse = sorted(((v, n) for v, n in zip(explained[:-1], NAMES, strict=True) if v > 0), reverse=True)[:4]
     given = (decisions(body) or [{}])[0].get("reasons", ())
     if [r["feature"] for r in given] != [n for _, n in adverse]:
         return float("inf")
     return max((abs(r["contribution"] - v) for r, (v, _) in zip(given, adverse, strict=True)), default=0.0)
-
-
-def contributions(files: Files, model: str, x: Floats) -> Floats:
-    """The reference: LightGBM's own, or the bundle's where the library gives none; (n, 31), base last."""
-    if model == "lightgbm":
-        booster: Any = lightgbm.Booster(model_file=str(files.booster))
-        return np.asarray(booster.predict(x, pred_contrib=True, num_threads=1))
-    return _scorer(files, model).contributions(x)
 
 
 def additivity(files: Files, model: str) -> float:
