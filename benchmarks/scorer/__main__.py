@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks/scorer"))
     parser.add_argument("--work", type=Path, default=Path(".tools/bench-scorer"))
     parser.add_argument("--uv", default="uv", help="makes the peers' environments")
-    parser.add_argument("--minutes", type=float, help="no block starts after so many (default: 24; quick: 3)")
+    parser.add_argument("--minutes", type=float, help="no block starts after so many (default: 24; quick: 4)")
     parser.add_argument("--rounds", type=int, help="default: 3; quick: 1")
     parser.add_argument("--seed", type=int, default=6)
     parser.add_argument("--force", action="store_true", help="measure although the machine is not quiet")
@@ -69,7 +69,7 @@ def main() -> None:
         # Stopped from outside, the run still stops the server it has started.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         what = Run(
-            chosen, plan, rounds=args.rounds or (1 if quick else 3), minutes=args.minutes or (3 if quick else 24),
+            chosen, plan, rounds=args.rounds or (1 if quick else 3), minutes=args.minutes or (4 if quick else 24),
             work=work / "work", venvs=work, blocks=work / "blocks" / args.set, seed=args.seed, force=args.force,
             resume=args.resume,
         )  # fmt: skip

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .checks import check
+from .checks import Wrong, check
 from .load import Load
 from .models import Files
 from .process import Server, free_port
@@ -56,11 +57,10 @@ def visit(
     place = Place(
         free_port(), (free_port(), free_port()), work / "starts" / system.key, f"n{seed:08x}", files, venvs
     )
-    name = f"{system.wire.name}-{system.wire.path}-{system.key.split('-')[0]}-{system.model}"
-    requests = work / "requests" / name.replace("/", "_").replace(" ", "_")
+    first = messages(system, files, 1)[0]
+    requests = work / "requests" / hashlib.sha256(first).hexdigest()[:16]  # rows that ask alike share a file
     if not requests.exists():
         write_requests(requests, messages(system, files))
-    first = messages(system, files, 1)[0]
     place.directory.mkdir(parents=True, exist_ok=True)
     server = Server(system.command(place), environment(system, place), place.directory)
     load = None
@@ -90,6 +90,8 @@ def _measure(
     load.run(server, seconds=plan.warm, connections=8)
     quick = load.run(server, seconds=0.7, connections=1)
     closed = load.run(server, seconds=1.0, connections=8)
+    if not closed["answered"] or closed["errors"]:
+        raise Wrong(f"under load it answers with {closed['errors'] or 'nothing'}")
     throughput = closed["answered"] / max(closed["seconds"], 1e-9)
     probes: list[dict[str, Any]] = []
 
