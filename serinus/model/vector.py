@@ -50,13 +50,15 @@ class Vectorizer:
         limits = [_limits(contract, f) for f in contract.features]
         self._lows = np.array([low for low, _ in limits], dtype=np.float64)
         self._highs = np.array([high for _, high in limits], dtype=np.float64)
+        kinds = [_kind(contract, f) for f in contract.features]
+        self._whole = np.array([kind == "integer" for kind in kinds])
         self._required = np.array([not contract.allows_missing(f) for f in contract.features])
         self._encode_good = self._fast(contract) if _native is not None else None
 
     def _fast(self, contract: Contract) -> Encoder:
         """The compiled encoder: it takes the values that are well and leaves the rest to Python."""
         assert _native is not None
-        has_levels, refuses_unknown = 2, 4  # and 1: required
+        has_levels, refuses_unknown, takes_booleans, whole = 2, 4, 8, 16  # and 1: required
         flags = bytearray(self._required.astype(np.uint8).tobytes())
         codes: list[dict[str, float] | None] = [None] * len(self.names)
         for k in self.categorical:
@@ -64,6 +66,9 @@ class Vectorizer:
             levels = self.levels.get(self.names[k], ())
             codes[k] = {level: float(code) for code, level in enumerate(levels)}
             flags[k] |= has_levels | (refuses_unknown if column and column.unknown == "refuse" else 0)
+        for k, feature in enumerate(contract.features):
+            kind = _kind(contract, feature)
+            flags[k] |= takes_booleans if kind == "boolean" else whole if kind == "integer" else 0
         return _native.Encoder(self._lows, self._highs, bytes(flags), tuple(codes))
 
     def encode(self, row: Mapping[str, object]) -> Vector:
@@ -135,6 +140,8 @@ class Vectorizer:
         missing = np.isnan(out)
         with np.errstate(invalid="ignore"):
             bad = np.isinf(out) | (out < self._lows) | (out > self._highs) | (missing & self._required)
+            if self._whole.any():
+                bad |= self._whole & ~missing & (out != np.floor(out))
         if self.categorical:
             columns = list(self.categorical)
             bad[:, columns] |= ~missing[:, columns]
@@ -177,6 +184,13 @@ class Vectorizer:
         return named
 
 
+def _kind(contract: Contract, feature: Feature) -> str:
+    """The type of the column that a feature is as it stands; empty for what is computed."""
+    column = contract.source(feature)
+    plain = feature.aggregate is None and feature.part is None
+    return column.type if column is not None and plain else ""
+
+
 def _limits(contract: Contract, feature: Feature) -> tuple[float, float]:
     """The least and greatest value allowed; infinite where the contract sets no bound."""
     column = contract.source(feature)
@@ -193,6 +207,7 @@ def _encoder(contract: Contract, feature: Feature, levels: tuple[str, ...]) -> C
     name, column = feature.name, contract.source(feature)
     allow_missing = contract.allows_missing(feature)
     plain = feature.aggregate is None and feature.part is None
+    kind = _kind(contract, feature)
     low = column.min if column is not None and plain else None
     high = column.max if column is not None and plain else None
 
@@ -204,7 +219,7 @@ def _encoder(contract: Contract, feature: Feature, levels: tuple[str, ...]) -> C
     def number(value: object) -> float:
         if value is None:
             return missing()
-        if not isinstance(value, int | float):
+        if not isinstance(value, int | float) or (isinstance(value, bool) and kind != "boolean"):
             raise FieldError(name, f"is {value!r}; expected a number")
         try:
             result = float(value)
@@ -214,6 +229,8 @@ def _encoder(contract: Contract, feature: Feature, levels: tuple[str, ...]) -> C
             if math.isnan(result):
                 return missing()
             raise FieldError(name, "is infinite; expected a finite number")
+        if kind == "integer" and result != math.floor(result):
+            raise FieldError(name, f"is {value!r}; expected a whole number")
         if low is not None and result < low:
             raise FieldError(name, f"is {value!r}; the contract allows {low:g} and more")
         if high is not None and result > high:

@@ -82,6 +82,12 @@ class App:
             return route(request) if route is not None else self._elsewhere(request)
         except Refusal as refusal:
             return _refused(_codec(request.url), refusal)
+        except Exception as error:
+            return self.fault(request.url, error)
+
+    def fault(self, url: bytes, error: Exception) -> Reply:
+        """A 500 for what nobody foresaw, reported."""
+        return self.refuse(url, 500, self._service.unforeseen(error))
 
     def refuse(self, url: bytes, status: int, message: str) -> Reply:
         """An error in the shape of the URL's protocol, for what is not a whole request."""

@@ -59,7 +59,7 @@ class Recorder:
         now: seconds since the epoch.
         durability: see above.
         interval: seconds between writes (relaxed), and between tries while the sink fails.
-        limit: decisions that may wait before scoring stops.
+        limit: decisions that may wait before scoring stops; batches may fill half of it.
         report: told of each failed write, once per failure.
     """
 
@@ -71,7 +71,7 @@ class Recorder:
         now: Callable[[], float],
         durability: Durability = "relaxed",
         interval: float = 0.05,
-        limit: int = 20_000,
+        limit: int = 40_000,
         report: Callable[[SerinusError], None] = lambda error: None,
     ) -> None:
         self._sink = sink
@@ -113,6 +113,15 @@ class Recorder:
         if self._failing and self._commit is not None:
             return True
         return self._taken - self._settled >= self._limit
+
+    @property
+    def largest(self) -> int:
+        """The largest batch that can ever be taken: single rows must not suffer for one."""
+        return max(1, self._limit // 2)
+
+    def room(self, rows: int) -> bool:
+        """Whether a batch of so many rows can be taken now."""
+        return self._taken - self._settled + rows <= self.largest
 
     def record(
         self, request_id: str, rows: Rows, answers: Sequence[Answer] | Answers

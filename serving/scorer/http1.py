@@ -189,6 +189,10 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header; a chunked body may end with more, which are passed over."""
         self._headers += 1
+        if len(value) > self._server.max_head:
+            # A head in one segment is not counted by segments.
+            self._give_up(431, f"a header is larger than {self._server.max_head:,} bytes")
+            return
         known = names[name]
         if known is PASSED or self._state != _HEAD:
             if self._headers > self._server.max_headers and self._state == _HEAD:
@@ -256,7 +260,16 @@ class Connection(asyncio.Protocol):
     # --- answers ---------------------------------------------------------
 
     async def _later(self, request: Request, reply: Awaitable[Reply]) -> None:
-        made = await reply
+        try:
+            made = await reply
+        except Exception as error:
+            # What answers promises not to raise; if it does, nobody is left hanging.
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "an answer failed", "exception": error}
+            )
+            made = self._server.refuse(
+                request.url, 500, f"an unforeseen {type(error).__name__}; please report it"
+            )
         self._task = None
         if not self._transport.is_closing():
             self._send(request, made)

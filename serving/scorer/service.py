@@ -181,6 +181,12 @@ class Service:
         self._report(fault)
         return Reply(500, codec.encode_error(500, f"{fault.code}: {fault.what}"), request_id)
 
+    def unforeseen(self, error: Exception) -> str:
+        """Report a fault outside scoring; what the client is told of it."""
+        fault = error if isinstance(error, SerinusError) else _unexpected(error)
+        self._report(fault)
+        return f"{fault.code}: {fault.what}"
+
     def refused(self, refusal: Refusal) -> None:
         """Count a scoring request that the transport refused."""
         if refusal.shed:
@@ -208,10 +214,23 @@ class Service:
         if len(rows) == 1:
             answers = (self.scorer.one(rows[0], explain),)
         else:
+            self._room(len(rows))
             answers = self.scorer.many(cast("Any", rows), explain)
         body = codec.encode(answers, parsed, request_id, self.identity)
         headers = body.headers if type(body) is Framed else b""
         return Reply(200, body, request_id, 0, headers), parsed, answers
+
+    def _room(self, rows: int) -> None:
+        """Raises Refusal: 413 for a batch that the log can never take, 429 for one that has to wait."""
+        if rows > self.recorder.largest:
+            raise Refusal(
+                413, "", f"a request may hold {self.recorder.largest:,} rows; this one has {rows:,}"
+            )
+        if not self.recorder.room(rows):
+            raise Refusal(
+                429, "", f"{self.recorder.pending:,} decisions wait to be recorded; send the batch again later",
+                retry_after=1, shed="queue",
+            )  # fmt: skip
 
     def _recorded(
         self, reply: Reply, parsed: Parsed, answers: Sequence[Answer] | Answers

@@ -6,7 +6,7 @@
 
 #include "module.h"
 
-enum { REQUIRED = 1, LEVELS = 2, REFUSE_UNKNOWN = 4 };
+enum { REQUIRED = 1, LEVELS = 2, REFUSE_UNKNOWN = 4, BOOLEAN = 8, WHOLE = 16 };
 
 typedef struct {
     PyObject_HEAD
@@ -40,7 +40,7 @@ static int encode_value(const Encoder *e, Py_ssize_t i, PyObject *value, double 
     }
     if (PyFloat_CheckExact(value))
         x = PyFloat_AS_DOUBLE(value);
-    else if (PyLong_CheckExact(value) || PyBool_Check(value)) {
+    else if (PyLong_CheckExact(value) || (e->flags[i] & BOOLEAN && PyBool_Check(value))) {
         x = PyLong_AsDouble(value);
         if (x == -1.0 && PyErr_Occurred()) {
             PyErr_Clear();
@@ -53,7 +53,7 @@ static int encode_value(const Encoder *e, Py_ssize_t i, PyObject *value, double 
     if (x != x) {
         if (e->flags[i] & REQUIRED)
             return -1;
-    } else if (!isfinite(x) || x < e->low[i] || x > e->high[i])
+    } else if (!isfinite(x) || x < e->low[i] || x > e->high[i] || (e->flags[i] & WHOLE && x != floor(x)))
         return -1;
     *out = x;
     return 0;

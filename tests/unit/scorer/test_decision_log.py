@@ -183,6 +183,20 @@ def test_a_failed_write_loses_nothing_is_reported_once_and_catches_up() -> None:
     assert not made.full
 
 
+@pytest.mark.parametrize(
+    ("waiting", "rows", "room"), [(0, 5, True), (0, 6, False), (3, 2, True), (3, 3, False)]
+)
+def test_batches_may_fill_half_of_what_may_wait_and_leave_the_rest_to_single_rows(
+    waiting: int, rows: int, room: bool
+) -> None:
+    made = recorder(Disk(), limit=10)
+    for i in range(waiting):
+        made.record(f"r{i}", ROW, [ANSWER])
+    assert made.largest == 5
+    assert made.room(rows) is room
+    assert not made.full
+
+
 def test_what_waits_at_the_end_is_written_even_behind_a_write_in_flight() -> None:
     sink = Disk()
     made = recorder(sink)
