@@ -29,7 +29,7 @@ if os.environ.get("BENCH_BATCH") == "1":
         def __init__(self) -> None:
             self.model = from_environment()
 
-        @bentoml.api(batchable=True, max_batch_size=64, max_latency_ms=5)
+        @bentoml.api(batchable=True, max_batch_size=64)
         async def predict(self, data: list[dict[str, Any]]) -> list[dict[str, Any]]:
             x = np.asarray([d["ndarray"][0] for d in data], dtype=np.float64)
             scores = self.model.score(x).tolist()
