@@ -77,6 +77,7 @@ def write_config(
     targets: Sequence[Target],
     receiver_url: str,
     interval: str = "1s",
+    rules: Path = WATCH / "rules",
 ) -> Commands:
     """Write both programs' files below ``directory`` and choose free ports.
 
@@ -86,6 +87,7 @@ def write_config(
         targets: what to scrape at first; ``write_targets`` changes it later.
         receiver_url: the retraining receiver's ``…/api/v1/alerts``.
         interval: between scrapes, and between evaluations of the rules.
+        rules: the directory of the rule files.
     """
     seconds = parse_duration(interval)
     directory.mkdir(parents=True, exist_ok=True)
@@ -94,7 +96,7 @@ def write_config(
     write_targets(targets_file, targets)
     values = {
         "interval": interval,
-        "rules": str((WATCH / "rules").resolve()),
+        "rules": str(rules.resolve()),
         "alertmanager": alertmanager,
         "targets": str(targets_file.resolve()),
         "receiver": receiver_url,
@@ -156,6 +158,7 @@ async def start(
     mark: dict[str, str],
     interval: str = "1s",
     timeout: float = 30.0,
+    rules: Path = WATCH / "rules",
 ) -> Monitoring:
     """Start both and wait until they answer; they die with this process.
 
@@ -163,7 +166,7 @@ async def start(
         SerinusError: ``SRN-PLATFORM-004`` or ``-005`` if one cannot be started
             or does not answer within ``timeout`` seconds; neither is left behind.
     """
-    commands = write_config(tools, directory, targets, receiver_url, interval)
+    commands = write_config(tools, directory, targets, receiver_url, interval, rules)
     children: list[Child] = []
     try:
         for name, command, url in (

@@ -1,0 +1,135 @@
+"""The alerts in a real Prometheus and Alertmanager, scraping the real programs; and the dashboards' queries there."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from serving.local import monitoring, scraping
+from serving.local.platform import Platform, Settings
+from serving.rollout.spec import default_guards
+from serving.rollout.status import Phase
+from serving.watch.boards import BOARDS
+from serving.watch.grafana import document, queries
+from tests.local.drift.support import need
+from tests.local.platform.support import eventually, installation, load, spec_for
+from tests.local.watch.support import ask, filled, firing, shortened, told
+from tests.support.bundles import small_records
+
+pytestmark = [pytest.mark.anyio, pytest.mark.local]
+
+EITHER = (sys.executable, str(Path(__file__).with_name("either.py")))
+SETTINGS = Settings(
+    interval=0.3,
+    scorer_command=EITHER,
+    drift=True,
+    drift_window=200,
+    drift_flags=("--detector", "numpy", "--alert-url", ""),
+    outcomes=True,
+    outcomes_flags=("--read-every", "300ms", "--look-every", "500ms", "--grace", "0s", "--min-rows", "50",
+                    "--floor", "precision=0.95"),
+    retrain=f"{shlex.quote(sys.executable)} -c pass",
+)  # fmt: skip
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def send(client: httpx.AsyncClient, url: str, rows: list[dict[str, Any]], label: float | None) -> None:
+    """Score rows; where a share of bad outcomes is given, send each one's outcome too."""
+    chance = random.Random(1)
+    for row in rows:
+        answer = await client.post(f"{url}/api/v1.0/predictions", json={"jsonData": {"rows": [row]}})
+        assert answer.status_code == 200, answer.text
+        if label is None:
+            continue
+        truth = {"data": {"ndarray": [[int(chance.random() < label)]]}}
+        body = {"response": {"meta": {"puid": answer.headers["seldon-puid"]}}, "truth": truth}
+        sent = await client.post(f"{url}/api/v1.0/feedback", json=body)
+        assert sent.status_code == 200, sent.text
+
+
+async def test_alerts_fire_and_stay_silent_on_the_real_programs(tmp_path: Path) -> None:
+    tools = monitoring.find_prometheus()
+    need(tools is not None, "prometheus and prometheus-alertmanager")
+    assert tools is not None
+    home, _ = installation(tmp_path / "home", 1, 3)
+    async with Platform(home, SETTINGS) as platform, httpx.AsyncClient(timeout=10.0) as client:
+        await platform.start()
+        for sidecar in platform.sidecars():
+            await sidecar.wait_ready(30.0)
+        assert platform.retrain is not None
+        running = await monitoring.start(
+            tools,
+            tmp_path / "prometheus",
+            scraping.targets(platform),
+            f"{platform.retrain.url}/api/v1/alerts",
+            mark=platform.mark,
+            rules=shortened(tmp_path / "rules"),
+        )
+        try:
+            await _story(platform, client, running)
+        finally:
+            await running.stop()
+
+
+async def _story(platform: Platform, client: httpx.AsyncClient, running: monitoring.Monitoring) -> None:
+    async def fires(*names: str) -> None:
+        try:
+            await eventually(lambda: set(names) <= firing(running), 20)
+        except AssertionError as error:
+            raise AssertionError(f"{names} expected, {firing(running)} fire") from error
+
+    # Clean traffic, seen by all programs: nothing fires.
+    await send(client, platform.url, small_records(450, seed=3), None)
+    await eventually(lambda: ask(running, "query", query="serinus_drift_active")["result"], 20)
+    assert firing(running) == set()
+
+    # A canary that errs on a third of its requests, where nothing guards against errors.
+    under_load = asyncio.create_task(load(platform.url, 80).run(requests=3000))
+    latency = tuple(guard for guard in default_guards() if guard.name == "latency")
+    await platform.start_rollout(spec_for(3, guards=latency), by="ann")
+    await platform.wait_rollout(Phase.PROGRESSING, timeout=30)
+    running.set_targets(scraping.targets(platform))
+    await fires("SerinusErrorBudgetBurnFast", "SerinusCanaryErrors")
+    await platform.obeyed("abort", by="ann")
+    await platform.wait_rollout(Phase.ABORTED, timeout=30)
+    await eventually(lambda: platform.rollout_status().ended)
+    assert "SerinusCanaryRolledBack" not in firing(running)
+
+    # Where errors are guarded against it is taken back, and people hear of it.
+    await platform.start_rollout(spec_for(3), by="ann")
+    await platform.wait_rollout(Phase.ROLLED_BACK, timeout=30)
+    await fires("SerinusCanaryRolledBack")
+    under_load.cancel()
+
+    # Labels that say that most declines were wrong.
+    await send(client, platform.url, small_records(300, seed=4), 0.1)
+    await fires("SerinusPrecisionLow")
+
+    # Inflated amounts are drift; missing values are bad data, and hold drift back.
+    await send(
+        client, platform.url, [{**r, "amount": r["amount"] * 3} for r in small_records(400, seed=5)], None
+    )
+    await fires("SerinusFeatureDrift")
+    heard = told(running)
+    assert heard["SerinusFeatureDrift"] == {"retrain"}
+    assert heard["SerinusCanaryRolledBack"] == {"people"}
+
+    for board in BOARDS:
+        for query in queries(document(board)):
+            assert ask(running, "query", query=filled(query))["result"], f"{board.uid}: {query}"
+
+    half = [{**r, "days_since_last": None} if i % 2 else r for i, r in enumerate(small_records(600, seed=6))]
+    await send(client, platform.url, half, None)
+    await fires("SerinusDataQuality")
+    await eventually(lambda: "SerinusFeatureDrift" not in firing(running), 20)
