@@ -110,7 +110,7 @@ def _by_time(settings: Split, gap: float, time: NDArray[np.int64], known: NDArra
         span = (int(ordered[-1]) - int(ordered[0])) / 1e6 if total else 0.0
         raise SerinusError(
             "SRN-PIPELINE-032",
-            f"the records cover {format_duration(round(span))}, and two gaps of {format_duration(gap)} "
+            f"the records cover {span / 86400:.1f} days, and two gaps of {format_duration(gap)} "
             "leave too little to train, validate and test on",
             where="split",
             hint="Give a longer period, or set split.gap in the training config (shorter than the label's "

@@ -101,9 +101,12 @@ def read_config(path: Path | None) -> dict[str, Any]:
         return {}
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise _no_config(path, f"the training config is not valid YAML ({error.problem}{line})") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        told = " ".join(str(getattr(error, "strerror", None) or error).split())
-        raise _no_config(path, f"the training config cannot be read: {told}") from error
+        told = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise _no_config(path, f"the training config cannot be read ({told})") from error
     if not isinstance(document, dict):
         raise _no_config(path, "the training config is not a mapping of keys to values")
     return {str(key): value for key, value in document.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]

@@ -29,6 +29,12 @@ def test_two_demos_of_one_case_do_not_share_a_place(tmp_path: Path) -> None:
         assert not (mine.root / "mine").exists()
 
 
+def test_a_place_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SerinusError, match="SRN-HOME-002"), own_place(Home(tmp_path / "file"), "fraud"):
+        pass
+
+
 def test_a_platform_that_was_left_up_is_not_swept_away(tmp_path: Path) -> None:
     platform = tmp_path / "demo" / "fraud" / "platform"
     platform.mkdir(parents=True)
@@ -50,7 +56,7 @@ def test_a_platform_that_was_left_up_is_not_swept_away(tmp_path: Path) -> None:
     ("text", "says"),
     [
         (None, "No such file"),
-        ("training: [1", "cannot be read: while parsing"),
+        ("training: [1", r"not valid YAML \(expected .* in line 1\)"),
         ("- a list", "not a mapping"),
         ("", "not a mapping"),
     ],
