@@ -108,9 +108,10 @@ def _by_time(settings: Split, gap: float, time: NDArray[np.int64], known: NDArra
             cuts, low = found, middle + 1
     if cuts is None:
         span = (int(ordered[-1]) - int(ordered[0])) / 1e6 if total else 0.0
+        known = round(span / 864) * 864 if span > 86400 else round(span)  # to a hundredth of a day
         raise SerinusError(
             "SRN-PIPELINE-032",
-            f"the records cover {span / 86400:.1f} days, and two gaps of {format_duration(gap)} "
+            f"the records cover {format_duration(known)}, and two gaps of {format_duration(gap)} "
             "leave too little to train, validate and test on",
             where="split",
             hint="Give a longer period, or set split.gap in the training config (shorter than the label's "

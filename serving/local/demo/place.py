@@ -18,7 +18,8 @@ def own_place(parent: Home, case: str) -> Generator[Home]:
     """The demo's directory below an installation, emptied, and held until the end.
 
     Raises:
-        SerinusError: ``SRN-HOME-002`` nothing can be written there; ``SRN-DEMO-006`` another demo of this case plays there;
+        SerinusError: ``SRN-HOME-002`` nothing can be written there;
+            ``SRN-DEMO-006`` another demo of this case plays there;
             ``SRN-PLATFORM-002`` a platform that an earlier one left up still runs there.
     """
     root = parent.root / "demo"
