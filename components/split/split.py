@@ -108,14 +108,14 @@ def _by_time(settings: Split, gap: float, time: NDArray[np.int64], known: NDArra
             cuts, low = found, middle + 1
     if cuts is None:
         span = (int(ordered[-1]) - int(ordered[0])) / 1e6 if total else 0.0
-        known = round(span / 864) * 864 if span > 86400 else round(span)  # to a hundredth of a day
+        covered = round(span / 864) * 864 if span > 86400 else round(span)  # to a hundredth of a day
         raise SerinusError(
             "SRN-PIPELINE-032",
-            f"the records cover {format_duration(known)}, and two gaps of {format_duration(gap)} "
+            f"the records cover {format_duration(covered)}, and two gaps of {format_duration(gap)} "
             "leave too little to train, validate and test on",
             where="split",
             hint="Give a longer period, or set split.gap in the training config (shorter than the label's "
-            "delay, it lets training see labels that were not yet known).",
+            "delay, it lets training see labels that were not yet covered).",
         )
     first, second, _ = cuts
     codes = np.full(time.size, UNUSED, dtype=np.uint8)
