@@ -115,7 +115,7 @@ def _by_time(settings: Split, gap: float, time: NDArray[np.int64], known: NDArra
             "leave too little to train, validate and test on",
             where="split",
             hint="Give a longer period, or set split.gap in the training config (shorter than the label's "
-            "delay, it lets training see labels that were not yet covered).",
+            "delay, it lets training see labels that were not yet known).",
         )
     first, second, _ = cuts
     codes = np.full(time.size, UNUSED, dtype=np.uint8)
