@@ -303,7 +303,7 @@ class NoRecorder(Recorder):
 
     def __init__(self) -> None:
         self._taken = self._settled = 0
-        self._failing, self._limit, self._commit = False, 1, None
+        self._failing, self._limit, self._commit = False, 1 << 62, None
 
     def record(self, request_id: str, rows: Rows, answers: Sequence[Answer] | Answers) -> None:
         """Forget it."""

@@ -346,6 +346,7 @@ def test_a_caller_who_leaves_does_not_take_the_others_along() -> None:
 
 def test_without_a_log_nothing_is_kept_and_nothing_waits() -> None:
     made = NoRecorder()
+    assert made.room(100_000)
     made.record("a", ROW, [ANSWER])
     assert (made.full, made.pending, made.write()) == (False, 0, 0)
 
