@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from serinus.watching.bins import Floats
 from serving.drift.detector import TwoSample
-from serving.drift.statistics import Floats
 
 
 def _detectors() -> tuple[Any, Any]:

@@ -7,7 +7,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from serving.drift.statistics import Floats, chi_square_sf, kolmogorov_sf
+from serinus.watching.bins import Floats
+from serinus.watching.laws import chi_square_sf, kolmogorov_sf
 
 
 class TwoSample(NamedTuple):

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from serinus.watching.laws import chi_square_sf
+
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
@@ -69,40 +71,6 @@ def occupied(reference: Counts, window: Counts) -> int:
     return int(np.count_nonzero(reference + window))
 
 
-def chi_square_sf(x: float, freedom: int) -> float:
-    """P(chi-square with ``freedom`` degrees > x), by the incomplete gamma function.
-
-    Series below the mean, Lentz's continued fraction above it (Abramowitz and
-    Stegun 6.5.29 and 6.5.31): accurate to 1e-12 in the far tail, where an
-    alarm's threshold lies.
-    """
-    if x <= 0:
-        return 1.0
-    a, z = freedom / 2, x / 2
-    scale = math.exp(-z + a * math.log(z) - math.lgamma(a))
-    if z < a + 1:
-        term = total = 1 / a
-        k = a
-        while abs(term) > abs(total) * 1e-16:
-            k += 1
-            term *= z / k
-            total += term
-        return max(0.0, 1 - total * scale)
-    tiny = 1e-300
-    b = z + 1 - a
-    c, d = 1 / tiny, 1 / b
-    h = d
-    for i in range(1, 10_000):
-        numerator = -i * (i - a)
-        b += 2
-        d = 1 / (numerator * d + b or tiny)
-        c = b + numerator / c or tiny
-        h *= d * c
-        if abs(d * c - 1) < 1e-15:
-            break
-    return scale * h
-
-
 def chi_square_quantile(quantile: float, freedom: int) -> float:
     """The x with P(chi-square ≤ x) = ``quantile``, by bisection."""
     low, high = 0.0, 10.0 * freedom + 100.0
@@ -113,20 +81,6 @@ def chi_square_quantile(quantile: float, freedom: int) -> float:
         else:
             high = middle
     return (low + high) / 2
-
-
-def kolmogorov_sf(distance: float, n: int, m: int) -> float:
-    """P(two-sample Kolmogorov-Smirnov distance > ``distance``) of samples of n and m, asymptotically.
-
-    Kolmogorov's series with Stephens' (1970) correction for the sample size;
-    conservative where there are ties.
-    """
-    effective = math.sqrt(n * m / (n + m))
-    z = (effective + 0.12 + 0.11 / effective) * distance
-    if z < 0.2:
-        return 1.0
-    total = sum((-1) ** (k - 1) * math.exp(-2 * k * k * z * z) for k in range(1, 101))
-    return min(1.0, max(0.0, 2 * total))
 
 
 def more_often(window_hits: int, window_rows: int, reference_hits: int, reference_rows: int) -> float:

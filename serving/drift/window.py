@@ -10,8 +10,8 @@ import numpy as np
 
 from serinus.contract import Contract
 from serinus.model import FieldError, Levels, Vectorizer
+from serinus.watching.bins import Floats
 from serving.drift.payload import Table
-from serving.drift.statistics import Floats
 
 
 @dataclass(frozen=True)
