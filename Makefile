@@ -37,6 +37,12 @@ test-kafka: $(STAMP) ## Run the decision log against a real Kafka broker (fetche
 clients: $(STAMP) clients-env ## Ask the scorer with other people's clients, in environments of their own
 	@$(RUN)/python -m pytest tests/clients $(ARGS)
 
+# The drift monitor as its image has it: Python 3.11 and the last Alibi Detect under Apache-2.0 (docs/decisions).
+DRIFT_APACHE := .venv-drift-apache
+.PHONY: test-drift-apache
+test-drift-apache: drift-apache-env ## Run the drift monitor's tests with the Apache-2.0 Alibi Detect, on Python 3.11
+	@$(DRIFT_APACHE)/bin/python -m pytest tests/unit/drift tests/local/drift $(ARGS)
+
 ##@ While working
 .PHONY: unit
 unit: $(STAMP) ## Only the fast tests
@@ -82,7 +88,7 @@ setup: $(STAMP) ## Only set up: uv and the locked environment
 
 .PHONY: clean
 clean: ## Remove the environment, caches and everything the demo made
-	rm -rf .venv $(CLIENTS) .tools .serinus .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv $(CLIENTS) $(DRIFT_APACHE) .tools .serinus .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 # Other people's clients that cannot share our environment (protobuf 3.20, other pins): one each.
 CLIENTS := .venv-clients
@@ -93,6 +99,15 @@ $(CLIENTS)/%/.locked: tests/clients/%.txt | $(STAMP)
 	@echo "setting up $*'s own environment in $(CLIENTS)/$*"
 	@$(UV) venv --quiet --allow-existing --python $(RUN)/python $(CLIENTS)/$*
 	@$(UV) pip sync --quiet --python $(CLIENTS)/$*/bin/python $<
+	@touch $@
+
+.PHONY: drift-apache-env
+drift-apache-env: $(DRIFT_APACHE)/.locked ## Set up the environment of the Apache-2.0 drift monitor (Python 3.11; about 0.9 GB)
+
+$(DRIFT_APACHE)/.locked: requirements/drift-apache-test.txt | uv
+	@echo "setting up the drift monitor's environment on Python 3.11 in $(DRIFT_APACHE)"
+	@$(UV) venv --quiet --allow-existing --python 3.11 $(DRIFT_APACHE)
+	@$(UV) pip sync --quiet --python $(DRIFT_APACHE)/bin/python $<
 	@touch $@
 
 $(STAMP): pyproject.toml uv.lock .python-version hatch_build.py $(wildcard serinus/model/native/*) | uv

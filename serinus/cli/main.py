@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import override
 
 import click
 import typer
@@ -50,12 +49,12 @@ class Rooms(click.Group):
     def _entry_points(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=GROUP)}
 
-    @override
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """The rooms' commands and the kernel's."""
         return sorted({*self._entry_points(), *kernel_apps()})
 
-    @override
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, its room loaded; None if there is none."""
         if cmd_name in kernel_apps():
             return typer.main.get_command(kernel_apps()[cmd_name])
         point = self._entry_points().get(cmd_name)
