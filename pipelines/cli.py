@@ -14,7 +14,7 @@ from serinus.errors import SerinusError
 app = typer.Typer(
     help="Train, validate and register a model: a Kubeflow pipeline, run on this machine or on a KFP server.",
     no_args_is_help=True,
-    rich_markup_mode=None,
+    add_completion=False,
 )
 
 

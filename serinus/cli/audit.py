@@ -17,7 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from serinus.chain import ChainBroken, Verification, find_logs, segments, verify_log
-from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json
+from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json, print_table
 from serinus.home import Home, find_home
 from serinus.registry import Registry
 
@@ -83,7 +83,7 @@ def list_actions(home: HomeOption = None, output: OutputOption = Output.text) ->
     table = Table("time", "actor", "action", "subject", "reason", box=None)
     for entry in entries:
         table.add_row(entry.time, entry.actor, entry.action, entry.subject, entry.reason)
-    Console(soft_wrap=True).print(table)
+    print_table(table)
 
 
 def _given(logs: Sequence[str] | None, home: Home) -> list[Path]:

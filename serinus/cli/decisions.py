@@ -9,11 +9,10 @@ from typing import Annotated
 import click
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from serinus.chain import find_logs, last_bodies, read_bodies
-from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json
+from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json, print_table
 from serinus.errors import SerinusError
 from serinus.events import DecisionEvent
 from serinus.home import find_home
@@ -32,13 +31,16 @@ def show(
     request_id: Annotated[
         str | None, typer.Argument(help="The id that came with the answer; shows all rows of a batch.")
     ] = None,
-    last: Annotated[int | None, typer.Option(min=1, help="The newest N of each log, unverified.")] = None,
+    last: Annotated[int | None, typer.Option(min=1, metavar="N", help="The newest N, unverified.")] = None,
     model: Annotated[str | None, typer.Option(help="Only this model.")] = None,
     log: Annotated[Path | None, typer.Option(help="One log (default: all of the home).")] = None,
     home: HomeOption = None,
     output: OutputOption = Output.text,
 ) -> None:
-    """Show a decision by its request id, verifying the log up to there; or the newest ones."""
+    """Show a decision by its request id, verifying the log up to there; or the newest ones.
+
+    One decision is printed whole, as JSON; several as a table.
+    """
     if (request_id is None) == (last is None):
         raise click.UsageError("give a request id, or --last N")
     logs = list(find_logs([log or find_home(home).decisions]))
@@ -49,6 +51,10 @@ def show(
     found.sort(key=lambda event: event.time)
     if last is not None:
         found = found[-last:]
+        if not found and output is Output.text:
+            of = "" if model is None else f" of {model}"
+            typer.echo(f"There is no decision{of} yet in {log or find_home(home).decisions}.")
+            return
     elif not found:
         raise SerinusError(
             "SRN-AUDIT-005",
@@ -72,7 +78,7 @@ def show(
             data.decision,
             reasons,
         )
-    Console(soft_wrap=True).print(table)
+    print_table(table)
 
 
 def _by_id(path: Path, request_id: str) -> Iterator[bytes]:

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from serinus.bundle import Keyring, open_bundle
 from serinus.cli.audit import audit_app
 from serinus.cli.decisions import decisions_app
-from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json
+from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json, print_table
 from serinus.contract import load_contract
 from serinus.home import find_home
 from serinus.identity import current_identity
@@ -53,7 +52,7 @@ def _registry() -> typer.Typer:
         table = Table("model", "version", "stage", "owner", "built by", "digest", "bundle", box=None)
         for v in found:
             table.add_row(v.model, str(v.version), v.stage, v.owner, v.built_by, v.digest[7:19], v.path)
-        Console(soft_wrap=True).print(table)
+        print_table(table)
 
     @app.command()
     def show(

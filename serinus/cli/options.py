@@ -8,6 +8,8 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich.console import Console
+from rich.table import Table
 
 
 class Output(StrEnum):
@@ -17,6 +19,7 @@ class Output(StrEnum):
     json = "json"
 
 
+_WIDEST = 10_000
 HomeOption = Annotated[
     Path | None,
     typer.Option("--home", help="Installation directory (default: $SERINUS_HOME, else ./.serinus)."),
@@ -38,3 +41,14 @@ def group(help_text: str) -> typer.Typer:
 def print_json(value: object) -> None:
     """A result for scripts."""
     typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def print_table(table: Table) -> None:
+    """A table with every cell whole, however narrow the terminal: an id that was cut is of no use.
+
+    Cells are text as it stands; a request id may hold brackets.
+    """
+    console = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
+    needed = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
+    console.width = max(console.width, needed)
+    console.print(table)

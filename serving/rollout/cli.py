@@ -24,12 +24,12 @@ HELP = """Move a candidate's share of live traffic by evidence: start, watch, ap
 \b
 Exit codes of `status`:
    0   promoted, or in progress (without --watch)
-   1   error (the reason is printed)      2   wrong usage
-  10   rolled back                       11   aborted
-  12   failed: nothing was moved         13   waits for a person (paused, approval)
+   1   error (the reason is printed)    2   wrong usage
+  10   rolled back                     11   aborted
+  12   failed: nothing was moved       13   paused, or waits for approval
   14   --watch gave up after --timeout
 """
-app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False)
 
 EXIT = {
     Phase.ROLLED_BACK: 10,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from serinus.chain import segments
@@ -164,6 +165,23 @@ def test_the_newest_decisions_are_listed_by_model(home: Path, capsys: pytest.Cap
     _, out, _ = decisions(capsys, home, "--last", "8", "--model", "small")
     assert [line.split()[1] for line in out.splitlines()[1:]] == [f"r{n}" for n in range(12, 20)]
     assert "R01" in out
+
+
+def test_an_id_is_shown_whole_and_as_it_stands_on_a_narrow_terminal(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    ids = ["x" * 128, "[/bold]", "[red]7", ":canary:"]
+    with DecisionLog(home / "decisions" / "long-champion.jsonl") as log:
+        log.extend([msgspec.structs.replace(event(40 + i, "long"), id=name) for i, name in enumerate(ids)])
+    _, out, _ = decisions(capsys, home, "--last", "4", "--model", "long")
+    assert [line.split()[1] for line in out.splitlines()[1:]] == ids
+
+
+def test_no_decision_is_said_to_be_none(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = decisions(capsys, home, "--last", "5", "--model", "absent")
+    assert (code, out.startswith("There is no decision of absent yet in ")) == (0, True)
+    assert decisions(capsys, home, "--last", "5", "--model", "absent", "-o", "json")[:2] == (0, "[]\n")
 
 
 @pytest.mark.parametrize("arguments", [[], ["r1", "--last", "3"], ["--last", "0"]])

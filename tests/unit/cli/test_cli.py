@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from serinus.cli import main
+from serinus.cli.main import Rooms
 from serinus.registry import Registry
 from tests.support.bundles import small_bundle, small_home
 
@@ -73,3 +76,37 @@ def test_an_error_in_json_is_json(home: Path, capsys: pytest.CaptureFixture[str]
     (home / "registry.db").write_bytes(b"not a database" * 100)
     assert main(["registry", "list", "--home", str(home), "--output", "json"]) == 1
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "SRN-REGISTRY-001"
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command below one, by the words that call it."""
+    yield path
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            if (found := command.get_command(context, name)) is not None:
+                yield from commands(found, (*path, name))
+
+
+@pytest.mark.parametrize("path", commands(Rooms()), ids=" ".join)
+def test_help_says_what_every_argument_and_option_is_for(
+    path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*path, "--help"]) == 0
+    printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    command: click.Command = Rooms()
+    for name in path:
+        assert isinstance(command, click.Group)
+        found = command.get_command(click.Context(command), name)
+        assert found is not None
+        command = found
+    assert "\\[" not in printed
+    for parameter in command.params:
+        says = str(getattr(parameter, "help", None) or "").split()
+        assert says or isinstance(parameter, click.Argument), parameter.name
+        assert set(says) <= set(printed.split()), parameter.name
+
+
+def test_the_help_of_an_argument_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["decisions", "show", "--help"]) == 0
+    assert "The id that came with the answer" in capsys.readouterr().out
