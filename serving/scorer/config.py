@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from serinus.durations import parse_duration
+from serving.scorer import flag_values as of
 from serving.scorer import pod
 from serving.scorer.entity_flags import EntitySettings, add_flags
 
@@ -58,79 +58,160 @@ docs/scorer.md shows requests in both protocols; docs/errors/scorer.md the error
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """Flags to settings; exits with 2 and a usage line on a wrong flag, as argparse does."""
+    parser = _parser(environment)
+    try:
+        given = [*pod.flags(environment, parser.added), *arguments]
+    except ValueError as error:
+        parser.error(str(error))
+    parser.check_defaults()
+    settings = msgspec.convert(vars(parser.parse_args(given)), Settings)
+    if settings.store != "memory":
+        for flag, file in (
+            ("--features-snapshot", settings.features_snapshot),
+            ("--features-warm", settings.features_warm),
+        ):
+            if file is not None:
+                parser.error(f"argument {flag}: goes with --store memory; {settings.store} keeps its own")
+    return settings
+
+
+class _Parser(argparse.ArgumentParser):
+    """Remembers what flags there are, and shows them in groups."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.added: list[argparse.Action] = []
+
+    def under(self, title: str) -> Callable[..., None]:
+        """Adds flags to a group of the help."""
+        group = self.add_argument_group(title)
+
+        def add(*names: str, **options: Any) -> None:
+            self.added.append(group.add_argument(*names, **options))
+
+        return add
+
+    def check_defaults(self) -> None:
+        """Exit with 2 where the environment holds what is no choice: argparse checks only what is given."""
+        for action in self.added:
+            if action.choices is not None and action.default not in action.choices:
+                known = ", ".join(action.choices)
+                self.error(
+                    f"argument {action.option_strings[0]}: {action.default} from the environment is none of {known}"
+                )
+
+
+def _parser(environment: Mapping[str, str]) -> _Parser:
     get = environment.get
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m serving.scorer",
+        usage="%(prog)s --bundle DIR [flags]",
         description="Serve one bundle in the Seldon V1 and Open Inference V2 protocols.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    actions: list[argparse.Action] = []
+    _add_model(parser.under("what is served"), get)
+    _add_ports(parser.under("where"), get, in_pod="KUBERNETES_SERVICE_HOST" in environment)
+    _add_answers(parser.under("answers and what is told of them"), get)
+    _add_log(parser.under("decision log"), get)
+    add_flags(parser.under("requests by entity"), get)
+    _add_limits(parser.under("limits"), get)
+    _add_drain(parser.under("after SIGTERM"))
+    return parser
 
-    def add(*names: str, **options: Any) -> None:
-        actions.append(parser.add_argument(*names, **options))
 
+_Add = Callable[..., None]
+_Get = Callable[..., str | None]
+
+
+def _add_model(add: _Add, get: _Get) -> None:
     fetched = get("MLSERVER_MODEL_URI")  # the operator's, where a storage initialiser has fetched the model
     add(
         "--bundle",
         type=Path,
+        metavar="DIR",
         default=fetched,
         required=fetched is None,
         help="directory of the bundle to serve (default: $MLSERVER_MODEL_URI)",
     )
     add(
-        "--home", type=Path, help="installation: trusted keys and logs (default: $SERINUS_HOME or ./.serinus)"
+        "--home",
+        type=Path,
+        metavar="DIR",
+        help="installation: trusted keys and logs (default: $SERINUS_HOME or ./.serinus)",
     )
-    add(
-        "--host",
-        default="0.0.0.0" if "KUBERNETES_SERVICE_HOST" in environment else "127.0.0.1",
-        help="address to listen on (default: 127.0.0.1, in a pod 0.0.0.0)",
-    )
-    add(
-        "--port",
-        type=_port,
-        default=get("PREDICTIVE_UNIT_HTTP_SERVICE_PORT") or get("PREDICTIVE_UNIT_SERVICE_PORT") or "9000",
-        help="port to listen on; 0 asks the kernel (default: $PREDICTIVE_UNIT_HTTP_SERVICE_PORT or 9000)",
-    )
-    add(
-        "--grpc-port",
-        type=_port_or_off,
-        default=get("PREDICTIVE_UNIT_GRPC_SERVICE_PORT", "off"),
-        help='port for gRPC, 0 to ask the kernel, or "off" (default: $PREDICTIVE_UNIT_GRPC_SERVICE_PORT or off)',
-    )
-    add(
-        "--metrics-port",
-        type=_port_or_off,
-        default=get("PREDICTIVE_UNIT_METRICS_SERVICE_PORT", "off"),
-        help="port for the metrics alone, which --port has too, 0 to ask the kernel, or "
-        '"off" (default: $PREDICTIVE_UNIT_METRICS_SERVICE_PORT or off)',
-    )
-    add(
-        "--metrics-path",
-        type=_path,
-        default=get("PREDICTIVE_UNIT_METRICS_ENDPOINT", "/prometheus"),
-        help="where that port has them (default: $PREDICTIVE_UNIT_METRICS_ENDPOINT or /prometheus)",
-    )
+    add("--untrusted", action="store_true", help="serve a bundle whose signature is not checked (tests only)")
     add(
         "--predictor",
-        type=_name,
+        type=of.name,
+        metavar="NAME",
         default=get("PREDICTOR_ID", "default"),
         help="which predictor this is: the metrics' label (default: $PREDICTOR_ID or default)",
     )
     add(
         "--model",
-        type=_name,
+        type=of.name,
+        metavar="NAME",
         default=get("PREDICTIVE_UNIT_ID") or get("MLSERVER_MODEL_NAME"),
         help="the model's name in URLs and metrics "
         "(default: $PREDICTIVE_UNIT_ID, $MLSERVER_MODEL_NAME or the bundle's)",
     )
     add(
         "--deployment",
-        type=_name,
+        type=of.name,
+        metavar="NAME",
         default=get("SELDON_DEPLOYMENT_ID", ""),
         help="SeldonDeployment named in payload events (default: $SELDON_DEPLOYMENT_ID or the model)",
     )
-    add("--namespace", type=_name, default=get("POD_NAMESPACE", ""), help="namespace named in payload events")
+    add(
+        "--namespace",
+        type=of.name,
+        metavar="NAME",
+        default=get("POD_NAMESPACE", ""),
+        help="namespace named in payload events (default: $POD_NAMESPACE or none)",
+    )
+
+
+def _add_ports(add: _Add, get: _Get, *, in_pod: bool) -> None:
+    add(
+        "--host",
+        metavar="ADDRESS",
+        default="0.0.0.0" if in_pod else "127.0.0.1",
+        help="address to listen on (default: 127.0.0.1, in a pod 0.0.0.0)",
+    )
+    add(
+        "--port",
+        type=of.port,
+        default=get("PREDICTIVE_UNIT_HTTP_SERVICE_PORT") or get("PREDICTIVE_UNIT_SERVICE_PORT") or "9000",
+        help="port to listen on; 0 asks the kernel (default: $PREDICTIVE_UNIT_HTTP_SERVICE_PORT, "
+        "$PREDICTIVE_UNIT_SERVICE_PORT or 9000)",
+    )
+    add("--reuse-port", action="store_true", help="let other scorers listen on the same port (SO_REUSEPORT)")
+    add(
+        "--grpc-port",
+        type=of.port_or_off,
+        metavar="PORT",
+        default=get("PREDICTIVE_UNIT_GRPC_SERVICE_PORT", "off"),
+        help='port for gRPC, 0 to ask the kernel, or "off" (default: $PREDICTIVE_UNIT_GRPC_SERVICE_PORT or off)',
+    )
+    add(
+        "--metrics-port",
+        type=of.port_or_off,
+        metavar="PORT",
+        default=get("PREDICTIVE_UNIT_METRICS_SERVICE_PORT", "off"),
+        help="port for the metrics alone, which --port has too, 0 to ask the kernel, or "
+        '"off" (default: $PREDICTIVE_UNIT_METRICS_SERVICE_PORT or off)',
+    )
+    add(
+        "--metrics-path",
+        type=of.path,
+        metavar="PATH",
+        default=get("PREDICTIVE_UNIT_METRICS_ENDPOINT", "/prometheus"),
+        help="where that port has them (default: $PREDICTIVE_UNIT_METRICS_ENDPOINT or /prometheus)",
+    )
+
+
+def _add_answers(add: _Add, get: _Get) -> None:
     add(
         "--explain",
         choices=("always", "adverse", "sampled", "never"),
@@ -140,67 +221,35 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     )
     add(
         "--explain-sample",
-        type=_share,
+        type=of.share,
+        metavar="SHARE",
         default=get("SERINUS_EXPLAIN_SAMPLE", "0.02"),
-        help="share of approved answers with reasons under --explain sampled (default: 0.02)",
-    )
-    _add_log(add, get)
-    add("--feedback", type=Path, help="outcomes sent back (default: <home>/decisions/<model>.feedback.jsonl)")
-    add("--payload-url", help="drift monitor that gets requests and answers as CloudEvents")
-    add("--payload-mode", choices=("all", "request", "response"), default="all", help="which of them it gets")
-    add_flags(add, get)
-    add("--untrusted", action="store_true", help="serve a bundle whose signature is not checked (tests only)")
-    add(
-        "--model-memory",
-        type=_memory,
-        default=get("SERINUS_MODEL_MEMORY", "64MiB"),
-        help="what the trees may take of it; LightGBM itself, many times slower, serves a model that needs "
-        "more (default: $SERINUS_MODEL_MEMORY or 64MiB)",
-    )
-    add("--max-body", type=_positive, default=4 << 20, help="largest body in bytes (default: %(default)s)")
-    add(
-        "--max-connections",
-        type=_positive,
-        default=get("SERINUS_MAX_CONNECTIONS", "4096"),
-        help="connections at once; one more gets 503 (default: $SERINUS_MAX_CONNECTIONS or 4096)",
+        help="share of approved answers with reasons under --explain sampled "
+        "(default: $SERINUS_EXPLAIN_SAMPLE or 0.02)",
     )
     add(
-        "--max-wait",
-        type=_seconds,
-        default=get("SERINUS_MAX_WAIT", "1"),
-        help="seconds a request may have waited for its turn before it is shed with 429 "
-        "(default: $SERINUS_MAX_WAIT or 1)",
+        "--feedback",
+        type=Path,
+        metavar="FILE",
+        help="outcomes sent back (default: <home>/decisions/<model>.feedback.jsonl)",
     )
     add(
-        "--batch-threads",
-        type=_positive,
-        default=get("SERINUS_BATCH_THREADS", "1"),
-        help="threads for bodies of 16 KiB and more (default: $SERINUS_BATCH_THREADS or 1)",
+        "--payload-url",
+        metavar="URL",
+        help="drift monitor that gets requests and answers as CloudEvents (default: none)",
     )
-    add("--reuse-port", action="store_true", help="let other scorers listen on the same port (SO_REUSEPORT)")
     add(
-        "--drain-delay",
-        type=_seconds,
-        default=0.0,
-        help="seconds after SIGTERM in which readiness is false and everything is still answered",
+        "--payload-mode",
+        choices=("all", "request", "response"),
+        default="all",
+        help="which of them it gets (default: %(default)s)",
     )
-    add("--drain-timeout", type=float, default=10.0, help="seconds SIGTERM gives open requests and queues")
-    add(
-        "--drain-grace",
-        type=float,
-        default=0.3,
-        help="seconds kept-alive connections are still answered after SIGTERM, each closed with its answer",
-    )
-    try:
-        given = [*pod.flags(environment, actions), *arguments]
-    except ValueError as error:
-        parser.error(str(error))
-    return msgspec.convert(vars(parser.parse_args(given)), Settings)
 
 
-def _add_log(add: Callable[..., object], get: Callable[..., str | None]) -> None:
+def _add_log(add: _Add, get: _Get) -> None:
     add(
         "--log",
+        metavar="WHERE",
         default=get("SERINUS_LOG"),
         help="decision log: a file, kafka://host:port/topic, or none, for measuring only "
         "(default: $SERINUS_LOG or <home>/decisions/<model>-<predictor>.jsonl)",
@@ -214,99 +263,87 @@ def _add_log(add: Callable[..., object], get: Callable[..., str | None]) -> None
     )
     add(
         "--log-interval",
-        type=_interval,
+        type=of.interval,
+        metavar="DURATION",
         default=get("SERINUS_LOG_INTERVAL", "50ms"),
-        help="how often relaxed writes and syncs (default: $SERINUS_LOG_INTERVAL or 50ms)",
+        help="how often relaxed writes and syncs, and after which a failing log is tried again "
+        "(default: $SERINUS_LOG_INTERVAL or 50ms)",
     )
     add(
         "--log-rotate-bytes",
-        type=_bytes,
+        type=of.size_or_never,
+        metavar="SIZE",
         default=get("SERINUS_LOG_ROTATE_BYTES", "never"),
         help="begin a new segment at this size, such as 256MiB (default: $SERINUS_LOG_ROTATE_BYTES or never)",
     )
     add(
         "--log-rotate-every",
-        type=_every,
+        type=of.every,
+        metavar="DURATION",
         default=get("SERINUS_LOG_ROTATE_EVERY", "never"),
         help="begin a new segment at this age, such as 1d (default: $SERINUS_LOG_ROTATE_EVERY or never)",
     )
 
 
-def _interval(text: str) -> float:
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    if not 0.001 <= seconds <= 60:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1ms and 60s")
-    return seconds
+def _add_limits(add: _Add, get: _Get) -> None:
+    add(
+        "--model-memory",
+        type=of.size,
+        metavar="SIZE",
+        default=get("SERINUS_MODEL_MEMORY", "64MiB"),
+        help="what the trees may take of it; LightGBM itself, many times slower, serves a model that needs "
+        "more (default: $SERINUS_MODEL_MEMORY or 64MiB)",
+    )
+    add(
+        "--max-body",
+        type=of.size,
+        metavar="SIZE",
+        default="4MiB",
+        help="largest body, inflated where it is compressed (default: %(default)s)",
+    )
+    add(
+        "--max-connections",
+        type=of.positive,
+        metavar="N",
+        default=get("SERINUS_MAX_CONNECTIONS", "4096"),
+        help="connections at once; one more gets 503 (default: $SERINUS_MAX_CONNECTIONS or 4096)",
+    )
+    add(
+        "--max-wait",
+        type=of.seconds,
+        metavar="SECONDS",
+        default=get("SERINUS_MAX_WAIT", "1"),
+        help="a request that waited longer for its turn is shed with 429 (default: $SERINUS_MAX_WAIT or 1)",
+    )
+    add(
+        "--batch-threads",
+        type=of.positive,
+        metavar="N",
+        default=get("SERINUS_BATCH_THREADS", "1"),
+        help="threads for bodies of 16 KiB and more (default: $SERINUS_BATCH_THREADS or 1)",
+    )
 
 
-def _every(text: str) -> float | None:
-    if text == "never":
-        return None
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _bytes(text: str) -> int | None:
-    return None if text == "never" else _memory(text)
-
-
-def _memory(text: str) -> int:
-    number = text.rstrip("KMGiB")
-    unit = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}.get(text[len(number) :])
-    if unit is None or not number.isdecimal() or int(number) == 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a size such as 65536, 512KiB, 256MiB or 1GiB")
-    return int(number) * unit
-
-
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is not a port (0 to 65535)")
-    return value
-
-
-def _port_or_off(text: str) -> int | None:
-    return None if text == "off" else _port(text)
-
-
-def _path(text: str) -> str:
-    if not (text.startswith("/") and text.isascii() and text.isprintable() and " " not in text):
-        raise argparse.ArgumentTypeError(f'"{text}" is not a path such as /prometheus')
-    return text
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 3600:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds (0 to 3600)")
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a share (0 to 1)")
-    return value
-
-
-def _name(text: str) -> str:
-    # It stands in headers, URLs, file names and labels.
-    if text and not (
-        len(text) <= 128
-        and text.isascii()
-        and text.replace("-", "").replace("_", "").replace(".", "").isalnum()
-    ):
-        raise argparse.ArgumentTypeError(f'"{text}" is not a name (letters, digits, "-", "_" and ".")')
-    return text
+def _add_drain(add: _Add) -> None:
+    add(
+        "--drain-delay",
+        type=of.seconds,
+        metavar="SECONDS",
+        default="0",
+        help="readiness is false and everything is still answered for so long (default: %(default)s)",
+    )
+    add(
+        "--drain-grace",
+        type=of.seconds,
+        metavar="SECONDS",
+        default="0.3",
+        help="kept-alive connections are still answered for so long after that, each closed with its answer "
+        "(default: %(default)s)",
+    )
+    add(
+        "--drain-timeout",
+        type=of.seconds,
+        metavar="SECONDS",
+        default="10",
+        help="what open requests and the payload queue get (default: %(default)s)",
+    )

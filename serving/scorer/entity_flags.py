@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from serinus.durations import parse_duration
+from serving.scorer import flag_values as of
 
 
 class EntitySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +27,7 @@ def add_flags(add: Callable[..., Any], get: Callable[..., str | None]) -> None:
     """The flags, with the environment as their defaults."""
     add(
         "--store",
+        metavar="WHERE",
         default=get("SERINUS_STORE", "memory"),
         help="where entities' histories are: memory, off, or redis://, rediss://, unix:// "
         "(default: $SERINUS_STORE or memory); the password from $SERINUS_REDIS_PASSWORD or the file "
@@ -35,9 +35,10 @@ def add_flags(add: Callable[..., Any], get: Callable[..., str | None]) -> None:
     )
     add(
         "--store-timeout",
-        type=_seconds,
-        default=0.1,
-        help="seconds that a call of Redis may take (default: 0.1)",
+        type=of.some_seconds,
+        metavar="SECONDS",
+        default="0.1",
+        help="what a call of Redis may take in all, connecting included (default: %(default)s)",
     )
     add(
         "--on-store-failure",
@@ -53,31 +54,23 @@ def add_flags(add: Callable[..., Any], get: Callable[..., str | None]) -> None:
         help="whether a scored event enters the histories; auto: with memory yes, with Redis no, "
         "which the stream feeds (default: %(default)s)",
     )
-    add("--features-snapshot", type=Path, help="file that keeps the histories in memory over a restart")
+    add(
+        "--features-snapshot",
+        type=Path,
+        metavar="FILE",
+        help="keeps the histories in memory over a restart (default: none)",
+    )
     add(
         "--features-warm",
         type=Path,
+        metavar="FILE",
         help="records that fill the histories in memory before the first request (Parquet, CSV or "
-        "JSON lines, in order of arrival), where the snapshot holds none",
+        "JSON lines, in order of arrival), where the snapshot holds none (default: none)",
     )
     add(
         "--max-ahead",
-        type=_duration,
+        type=of.duration_text,
+        metavar="DURATION",
         default="1d",
         help="how far ahead of the clock an event may lie (default: %(default)s)",
     )
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 3600:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return value
-
-
-def _duration(text: str) -> str:
-    try:
-        parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text

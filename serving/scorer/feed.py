@@ -21,6 +21,7 @@ from serinus.errors import SerinusError
 from serinus.features.online import KnownLabel
 from serinus.features.online.redis import RedisStore
 from serinus.features.reading import FeatureEvent
+from serving.scorer import flag_values as of
 from serving.scorer.entity_setup import open_redis
 from serving.scorer.sources import Bad, Item, Source
 
@@ -212,33 +213,62 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m serving.scorer.feed",
         description="Bring events and labels into the online store that scorers share.",
+        epilog="What was done is printed as one JSON line. Exit code 0, 1 on an error, 2 on a wrong flag.",
     )
     add = parser.add_argument
     add(
         "--store",
+        type=_shared,
         required=True,
-        help="redis://, rediss:// or unix:// of the Redis; its password as for the scorer",
+        metavar="URL",
+        help="redis://, rediss:// or unix:// of the Redis; the password from $SERINUS_REDIS_PASSWORD or the "
+        "file in $SERINUS_REDIS_PASSWORD_FILE",
     )
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--contract", type=Path, help="the data contract")
-    which.add_argument("--bundle", type=Path, help="a bundle with the contract")
+    which.add_argument("--contract", type=Path, metavar="FILE", help="the data contract")
+    which.add_argument(
+        "--bundle", type=Path, metavar="DIR", help="a bundle with the contract; its signature is not checked"
+    )
     add(
         "--records",
         type=Path,
         required=True,
+        metavar="FILE",
         help="Parquet, CSV, JSON lines, or - for JSON lines on standard input",
     )
     add("--follow", action="store_true", help="wait for more lines at the end (JSON lines)")
-    add("--name", help="under which the store notes how far the source was read (default: the file's path)")
+    add(
+        "--name",
+        help="under which the store notes how far the source was read (default: the file's path; standard "
+        "input is not noted)",
+    )
     add("--from-start", action="store_true", help="read from the start, whatever was noted")
-    add("--batch", type=int, default=500, help="events or labels sent together (default: %(default)s)")
+    add(
+        "--batch",
+        type=of.positive,
+        metavar="N",
+        default=500,
+        help="events or labels sent together (default: %(default)s)",
+    )
     add(
         "--patience",
-        type=float,
-        default=60.0,
-        help="seconds to try an unreachable store (default: %(default)s)",
+        type=of.seconds,
+        metavar="SECONDS",
+        default="60",
+        help="how long an unreachable store is tried again (default: %(default)s)",
     )
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    if given.follow and given.records.name.removesuffix(".gz").endswith((".parquet", ".csv")):
+        parser.error("argument --follow: goes with JSON lines; Parquet and CSV are read to their end")
+    return given
+
+
+def _shared(text: str) -> str:
+    if not text.startswith(("redis://", "rediss://", "unix://")):
+        raise argparse.ArgumentTypeError(
+            f"{text.partition(':')[0]} is not shared; give redis://host:6379/0, rediss://… or unix:///path/of.sock"
+        )
+    return text
 
 
 if __name__ == "__main__":
