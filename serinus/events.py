@@ -10,14 +10,15 @@ later is here too, since it is joined to the decision by that id.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from serinus.chain import ChainWriter, read_chain, verify_chain
+from serinus.chain import ChainWriter, find_logs, read_bodies, read_chain, verify_chain
+from serinus.errors import SerinusError
 from serinus.model.decision import ReasonCode
 
 DECISION_TYPE = "io.serinus.decision.v1"
@@ -147,3 +148,47 @@ def read_decisions(path: Path) -> Iterator[DecisionEvent]:
 def verify_decisions(path: Path) -> tuple[int, str]:
     """Number of decisions and the last hash of a sound log."""
     return verify_chain(path)
+
+
+_decode = msgspec.json.Decoder(DecisionEvent).decode
+
+
+def find_decisions(
+    places: Sequence[Path], request_id: str, *, model: str | None = None
+) -> list[tuple[Path, DecisionEvent]]:
+    """The decisions on one request, oldest first, each with its log, verified up to there.
+
+    Args:
+        places: logs, or directories of logs.
+        request_id: of the request; of a batch it finds all rows, ``id.row`` one of them.
+        model: only this model's.
+
+    Raises:
+        SerinusError: ``SRN-AUDIT-003`` a log is broken before the decision; ``-004`` it
+            cannot be read; ``-005`` no log holds the request.
+    """
+    logs = list(find_logs(places))
+    found = [
+        (path, event)
+        for path in logs
+        for event in _by_id(path, request_id)
+        if model is None or event.data.model == model
+    ]
+    if not found:
+        raise SerinusError(
+            "SRN-AUDIT-005",
+            f"no decision with the request id {request_id} is in {len(logs)} log(s)",
+            where=", ".join(map(str, places)),
+            hint="Check the id (it is in the answer's meta.puid and Seldon-Puid), or name the log with --log.",
+        )
+    return sorted(found, key=lambda pair: pair[1].time)
+
+
+def _by_id(path: Path, request_id: str) -> Iterable[DecisionEvent]:
+    start = b'{"id":' + _encode(request_id)[:-1]
+    for body in read_bodies(path):
+        if body.startswith(start):
+            event = _decode(body)
+            rest = event.id[len(request_id) :]
+            if not rest or (rest[0] == "." and rest[1:].isdecimal()):
+                yield event

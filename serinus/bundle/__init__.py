@@ -4,7 +4,7 @@ from serinus.bundle.keys import Keyring, Signature, SigningKey
 from serinus.bundle.manifest import Manifest
 from serinus.bundle.read import Bundle, open_bundle
 from serinus.bundle.reference import Histogram, Reference, build_reference
-from serinus.bundle.write import BundleParts, write_bundle
+from serinus.bundle.write import BundleParts, directory_name, write_bundle
 
 __all__ = [
     "Bundle",
@@ -16,6 +16,7 @@ __all__ = [
     "Signature",
     "SigningKey",
     "build_reference",
+    "directory_name",
     "open_bundle",
     "write_bundle",
 ]

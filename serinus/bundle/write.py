@@ -57,6 +57,11 @@ class BundleParts:
     card_html: str = ""
 
 
+def directory_name(name: str, version: int, digest: str) -> str:
+    """The directory of a bundle: readable, and one for each digest."""
+    return f"{name}-{version}-{digest.removeprefix('sha256:')[:16]}"
+
+
 def write_bundle(parent: Path, parts: BundleParts, key: SigningKey) -> Bundle:
     """Write, sign and reopen a bundle below ``parent``, in a directory named by its digest.
 
@@ -83,7 +88,7 @@ def write_bundle(parent: Path, parts: BundleParts, key: SigningKey) -> Bundle:
         atomic_write(temporary / MANIFEST, manifest.canonical())
         atomic_write(temporary / SIGNATURE, msgspec.json.encode(key.sign(digest)))
         fsync_directory(temporary)
-        target = parent / f"{parts.name}-{parts.version}-{digest.removeprefix('sha256:')[:16]}"
+        target = parent / directory_name(parts.name, parts.version, digest)
         os.chmod(temporary, 0o755)
         if not target.exists():
             os.rename(temporary, target)

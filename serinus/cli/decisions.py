@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +10,9 @@ import msgspec
 import typer
 from rich.table import Table
 
-from serinus.chain import find_logs, last_bodies, read_bodies
+from serinus.chain import find_logs, last_bodies
 from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json, print_table
-from serinus.errors import SerinusError
-from serinus.events import DecisionEvent
+from serinus.events import DecisionEvent, find_decisions
 from serinus.home import find_home
 
 _decode = msgspec.json.Decoder(DecisionEvent).decode
@@ -43,25 +41,17 @@ def show(
     """
     if (request_id is None) == (last is None):
         raise click.UsageError("give a request id, or --last N")
-    logs = list(find_logs([log or find_home(home).decisions]))
-    found: list[DecisionEvent] = []
-    for path in logs:
-        bodies = last_bodies(path, last) if last is not None else _by_id(path, request_id or "")
-        found += [e for e in map(_decode, bodies) if model is None or e.data.model == model]
-    found.sort(key=lambda event: event.time)
-    if last is not None:
-        found = found[-last:]
+    place = log or find_home(home).decisions
+    if last is None:
+        found = [event for _, event in find_decisions([place], request_id or "", model=model)]
+    else:
+        newest = [_decode(body) for path in find_logs([place]) for body in last_bodies(path, last)]
+        newest = [event for event in newest if model is None or event.data.model == model]
+        found = sorted(newest, key=lambda event: event.time)[-last:]
         if not found and output is Output.text:
             of = "" if model is None else f" of {model}"
-            typer.echo(f"There is no decision{of} yet in {log or find_home(home).decisions}.")
+            typer.echo(f"There is no decision{of} yet in {place}.")
             return
-    elif not found:
-        raise SerinusError(
-            "SRN-AUDIT-005",
-            f"no decision with the request id {request_id} is in {len(logs)} log(s)",
-            where=str(log or find_home(home).decisions),
-            hint="Check the id (it is in the answer's meta.puid and Seldon-Puid), or name the log with --log.",
-        )
     if output is Output.json or (request_id is not None and len(found) == 1):
         print_json(found)
         return
@@ -79,13 +69,3 @@ def show(
             reasons,
         )
     print_table(table)
-
-
-def _by_id(path: Path, request_id: str) -> Iterator[bytes]:
-    """Verified events of one request: its own id, or the id and a row's number."""
-    start = b'{"id":' + msgspec.json.encode(request_id)[:-1]
-    for body in read_bodies(path):
-        if body.startswith(start):
-            rest = _decode(body).id[len(request_id) :]
-            if not rest or (rest[0] == "." and rest[1:].isdecimal()):
-                yield body

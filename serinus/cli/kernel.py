@@ -12,7 +12,17 @@ from rich.table import Table
 from serinus.bundle import Keyring, open_bundle
 from serinus.cli.audit import audit_app
 from serinus.cli.decisions import decisions_app
-from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json, print_table
+from serinus.cli.explain import explain
+from serinus.cli.options import (
+    AsOption,
+    HomeOption,
+    Output,
+    OutputOption,
+    command,
+    group,
+    print_json,
+    print_table,
+)
 from serinus.contract import load_contract
 from serinus.home import find_home
 from serinus.identity import current_identity
@@ -26,6 +36,7 @@ def kernel_apps() -> dict[str, typer.Typer]:
         "registry": _registry(),
         "audit": audit_app(),
         "decisions": decisions_app(),
+        "explain": command(explain),
         "bundle": _bundle(),
         "contract": _contract(),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -35,6 +36,13 @@ def group(help_text: str) -> typer.Typer:
     app = typer.Typer(help=help_text, no_args_is_help=True, add_completion=False)
     # With a callback an app of one command stays a group: `contract check`, not `contract`.
     app.callback()(lambda: None)
+    return app
+
+
+def command(function: Callable[..., None]) -> typer.Typer:
+    """A command of its own, not in a group."""
+    app = typer.Typer(add_completion=False)
+    app.command()(function)
     return app
 
 

@@ -165,6 +165,12 @@ class Registry:
             else f"Registered models: {models}. Run the pipeline first.",
         )
 
+    def by_digest(self, digest: str) -> Version | None:
+        """The version that a bundle's digest was registered as; None if it was not."""
+        with self._transaction() as db:
+            row = db.execute("SELECT * FROM versions WHERE digest = ?", (digest,)).fetchone()
+            return None if row is None else _version(row)
+
     def bundle(self, version: Version) -> Bundle:
         """The version's bundle, verified by hash and signature, and by the registered digest.
 

@@ -1,0 +1,126 @@
+"""``serinus explain``: a decision of years ago, made again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.table import Table
+
+from serinus.bundle import Bundle, Keyring, directory_name, open_bundle
+from serinus.cli.options import HomeOption, Output, OutputOption, print_json, print_table
+from serinus.errors import SerinusError
+from serinus.events import Decision, DecisionEvent, find_decisions
+from serinus.home import Home, find_home
+from serinus.recompute import Compared, Recomputed, recompute
+from serinus.registry import Registry
+
+_SAID = {
+    "identical": "identical",
+    "within_tolerance": "equal within the tolerance",
+    "different": "DIFFERENT",
+    "not_logged": "was not logged",
+}
+
+
+def explain(
+    request_id: Annotated[
+        str, typer.Argument(help="The id that came with the answer; of a batch, all its rows.")
+    ],
+    log: Annotated[
+        Path | None, typer.Option(help="One log, or a directory of logs (default: all of the home).")
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="The bundle that decided, if it is no longer where the registry had it."),
+    ] = None,
+    home: HomeOption = None,
+    output: OutputOption = Output.text,
+) -> None:
+    """Explain a decision: find it in the verified log, load the bundle that made it, score the
+    logged features again, and say whether score, decision and reasons come out as logged.
+
+    Exit code 0 if they do, 1 if anything differs or the decision, its log or its bundle is
+    not what it should be (the reason is printed).
+    """
+    installation = find_home(home)
+    place = log or installation.decisions
+    found = find_decisions([place], request_id)
+    results = [
+        (event, path, version, recompute(event.data, opened))
+        for path, event in found
+        for opened, version in [_bundle(installation, event.data, bundle)]
+    ]
+    if output is Output.json:
+        print_json([_document(event, path, version, result) for event, path, version, result in results])
+    else:
+        for event, path, version, result in results:
+            _print(event, path, version, result)
+    if not all(result.reproduced for *_, result in results):
+        raise typer.Exit(1)
+
+
+def _bundle(home: Home, decision: Decision, given: Path | None) -> tuple[Bundle, dict[str, Any]]:
+    """The bundle with the decision's digest, and what the registry knows of it."""
+    registry = Registry(home)
+    version = registry.by_digest(decision.digest)
+    known: dict[str, Any] = {}
+    if version is not None:
+        approvals = registry.approvals(version.model, version.version)
+        known = {"version": version, "approvals": approvals}
+    if given is None and version is not None:
+        return registry.bundle(version), known
+    path = given or home.bundles / directory_name(decision.model, decision.version, decision.digest)
+    if given is None and not path.is_dir():
+        raise SerinusError(
+            "SRN-AUDIT-006",
+            f"the bundle that decided ({decision.digest}, {decision.model} v{decision.version}) is not here",
+            where=str(home.root),
+            hint="Fetch it from where bundles are kept and name its directory with --bundle.",
+        )
+    return open_bundle(path, trusted=Keyring.load(home.keys)), known
+
+
+def _document(event: DecisionEvent, path: Path, known: dict[str, Any], result: Recomputed) -> dict[str, Any]:
+    return {
+        "request_id": event.id,
+        "log": str(path),
+        "event": event,
+        **known,
+        **msgspec.structs.asdict(result),
+    }
+
+
+def _print(event: DecisionEvent, path: Path, known: dict[str, Any], result: Recomputed) -> None:
+    data = event.data
+    typer.echo(f"Request {event.id}, decided {event.time} by {data.model} v{data.version} ({data.predictor})")
+    typer.echo(f"  log     {path}, sound up to this entry")
+    typer.echo(f"  bundle  {data.digest}, hashes and signature sound")
+    if version := known.get("version"):
+        typer.echo(f"  built by {version.built_by} in run {version.run}, owner {version.owner}")
+    for approval in known.get("approvals", ()):
+        typer.echo(f"  approved by {approval.by} ({approval.role}) {approval.time}: {approval.reason}")
+    typer.echo("")
+    table = Table("", "logged", "now", "", box=None)
+    for item in result.compared:
+        table.add_row(item.what, _cell(item.logged), _cell(item.now), _said(item))
+    print_table(table)
+    typer.echo("")
+    table = Table("feature", "as it was scored", box=None)
+    for feature in result.features:
+        table.add_row(feature.name, "missing" if feature.value is None else _cell(feature.value))
+    print_table(table)
+    for reason in result.reasons:
+        typer.echo(f"  {reason.code} {reason.text} ({reason.feature}, {reason.contribution:+g})")
+    said = "is reproduced" if result.reproduced else "is NOT reproduced: see the rows marked DIFFERENT"
+    typer.echo(f"\nThe decision {said}.")
+
+
+def _said(item: Compared) -> str:
+    return _SAID[item.outcome]
+
+
+def _cell(value: float | str | None) -> str:
+    return "" if value is None else f"{value:.17g}" if isinstance(value, float) else str(value)
