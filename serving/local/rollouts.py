@@ -14,12 +14,13 @@ from serinus.home import Home, atomic_write
 from serinus.registry import Registry
 from serving.rollout.adapters.envoy import EnvoyTraffic
 from serving.rollout.adapters.scrape import ScrapeMetrics
+from serving.rollout.adapters.webhook import NotifyingJournal, Webhooks
 from serving.rollout.engine import Engine, Ports, new_status
 from serving.rollout.ports import ApprovalRecord, Command
 from serving.rollout.spec import RolloutSpec
 from serving.rollout.status import Entry, Phase, RolloutStatus, decode
 
-from .journal import FileStore, LocalJournal
+from .journal import FileStore, LocalJournal, last_told
 from .predictors import LocalPredictors, Target
 
 
@@ -101,14 +102,16 @@ class LocalRollout:
         self._store = FileStore(self.directory / "status.json")
         self._metrics = ScrapeMetrics(predictors.sources)
         self._status: RolloutStatus | None = None
+        self._webhooks = Webhooks(home.root / "channels")
+        journal = LocalJournal(home, self.directory / "events.jsonl", record.champion, record.candidate, told)
         ports = Ports(
             traffic=traffic,
             predictors=predictors,
             metrics=self._metrics,
             approvals=RegistryApprovals(home, record.candidate),
             inbox=self.inbox,
-            journal=LocalJournal(
-                home, self.directory / "events.jsonl", record.champion, record.candidate, told
+            journal=NotifyingJournal(
+                journal, record.spec.notifications, self._webhooks, last_told(self.events)
             ),
             store=self._store,
             clock=SystemClock(),
@@ -152,6 +155,7 @@ class LocalRollout:
         if self.task is not None:
             self.task.cancel()
             await asyncio.gather(self.task, return_exceptions=True)
+        await self._webhooks.close()
         await self._metrics.close()
 
     async def _run(self) -> RolloutStatus:

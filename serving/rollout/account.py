@@ -140,6 +140,8 @@ def _data(spec: RolloutSpec, status: RolloutStatus, seen: Observation, now: floa
         if status.desired.canary and held:
             # The weight held during the whole interval, so the counts must agree with it.
             share = status.desired.weight / 100
+            if status.desired.shadow:  # copies come on top of what the champion answers
+                share = share / (1 + share)
         sample = msgspec.structs.replace(seen.sample, canary_share=share)
         first = state.last_at is None
         if state.last_at is None or sample.at > state.last_at:

@@ -193,7 +193,7 @@ def _watch(home: Home, timeout: float, output: Output) -> RolloutStatus:
                     typer.echo(_line(entry))
             told = max(told, found.seq)
             if found.reason != last and not found.ended:
-                typer.echo(f"         {found.phase.value} {found.weight} % {found.reason}: {found.message}")
+                typer.echo(f"         {found.phase.value} {found.share} {found.reason}: {found.message}")
             last = found.reason
         if found.ended or found.phase in EXIT or time.monotonic() > end:
             return found
@@ -208,9 +208,7 @@ def _show(found: RolloutStatus, output: Output) -> None:
     if output is Output.json:
         typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
         return
-    typer.echo(
-        f"{found.id}: {found.phase.value}, {found.candidate} at {found.weight} % beside {found.champion}"
-    )
+    typer.echo(f"{found.id}: {found.phase.value}, {found.candidate} at {found.share} beside {found.champion}")
     typer.echo(f"  {found.message or found.reason}")
     tally = found.canary_tally
     typer.echo(f"  canary: {tally.requests:.0f} requests, {tally.bad:.0f} answered badly")

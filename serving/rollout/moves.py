@@ -75,12 +75,13 @@ def enter(ctx: Context, index: int, why: str) -> RolloutStatus:
         who = " and ".join(step.approval.roles) or "someone other than who started it"
         message = f"{why}; approval by {who} is needed before {step.weight} %"
         return move(ctx, Phase.AWAITING_APPROVAL, "ApprovalNeeded", message, pause=(), asked_at=ctx.now)
-    desired = Routes(stable=status.champion, canary=status.candidate, weight=step.weight)
+    desired = Routes(stable=status.champion, canary=status.candidate, weight=step.weight, shadow=step.shadow)
+    share = f"a copy of {step.weight} % of" if step.shadow else f"{step.weight} % of"
     return move(
         ctx,
         Phase.PROGRESSING,
         "StepStarted",
-        f"{why}; step {index + 1} of {len(steps)}: {step.weight} % of the traffic",
+        f"{why}; step {index + 1} of {len(steps)}: {share} the traffic",
         step=index,
         step_since=ctx.now,
         step_base=status.canary_tally.requests,

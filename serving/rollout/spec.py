@@ -6,6 +6,8 @@ requests answered by the candidate.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +20,9 @@ from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.evidence import Guard, Plan
 
+from .status import Phase
+
+_CHANNEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 Percent = Annotated[int, Meta(ge=1, le=100)]
 Policy = Literal["pause", "rollback", "promote"]
 Probability = Annotated[float, Meta(gt=0, lt=1)]
@@ -42,14 +47,32 @@ class Step(_Strict, frozen=True, kw_only=True):
 
     ``analysis``: ``watch`` goes on as long as no guard shows harm; ``clear``
     goes on only when every enforcing guard shows that there is none. ``approval``
-    is asked for before this step's weight is set.
+    is asked for before this step's weight is set. In a ``shadow`` step the weight is
+    the share of requests that the candidate gets as well: clients see the champion's
+    answers only. Shadow steps come before the others.
     """
 
     weight: Percent
+    shadow: bool = False
     min_requests: Annotated[int, Meta(ge=0)] = 0
     min_seconds: Annotated[float, Meta(ge=0)] = 0.0
     analysis: Literal["watch", "clear"] = "watch"
     approval: Approval | None = None
+
+
+class Notification(_Strict, frozen=True, kw_only=True):
+    """Whom to tell of the rollout's turns, by an HTTP POST.
+
+    Either ``url``, or ``channel``: the name of a file that holds the URL, for
+    addresses that are secrets (Slack's are). ``format``: ``generic`` is the entry as
+    JSON, ``slack`` a message that Slack and its kin understand. ``phases``: those to
+    tell of; empty means all.
+    """
+
+    url: str | None = None
+    channel: str | None = None
+    format: Literal["generic", "slack"] = "generic"
+    phases: tuple[str, ...] = ()
 
 
 class Limits(_Strict, frozen=True, kw_only=True):
@@ -126,6 +149,7 @@ class RolloutSpec(_Strict, frozen=True, kw_only=True):
     on_inconclusive: Policy = "pause"
     on_no_data: Literal["pause", "rollback"] = "pause"
     rollback_window: str = "0s"
+    notifications: tuple[Notification, ...] = ()
 
     def plan(self) -> Plan:
         """The statistical plan that ``serinus.evidence`` judges by."""
@@ -144,9 +168,16 @@ def check(spec: RolloutSpec, where: str = "rollout spec") -> RolloutSpec:
 
     if not spec.steps:
         raise refuse("steps", "a rollout needs at least one step", "Add one: {weight: 5, min_requests: 100}.")
-    weights = [step.weight for step in spec.steps]
-    if weights != sorted(set(weights)):
-        raise refuse("steps", f"weights must rise from step to step, not {weights}", "Write 5, 25, 50, 100.")
+    shadows = [step.shadow for step in spec.steps]
+    if shadows != sorted(shadows, reverse=True):
+        raise refuse("steps", "a shadow step follows one with live traffic", "Put shadow steps first.")
+    if all(shadows):
+        raise refuse("steps", "every step is a shadow step", "Add one with live traffic: {weight: 5}.")
+    for shadow in (True, False):
+        weights = [step.weight for step in spec.steps if step.shadow is shadow]
+        if weights != sorted(set(weights)):
+            what = f"weights must rise from step to step, not {weights}"
+            raise refuse("steps", what, "Write 5, 25, 50, 100.")
     if not any(guard.mode == "enforce" for guard in spec.guards):
         raise refuse("guards", "no guard is enforced, so nothing could stop a bad candidate", "Enforce one.")
     names = [guard.name for guard in spec.guards]
@@ -162,10 +193,26 @@ def check(spec: RolloutSpec, where: str = "rollout spec") -> RolloutSpec:
             parse_duration(text)
         except ValueError as problem:
             raise refuse(field, str(problem), "A number and a unit: 90s, 15m, 1h.") from None
+    for notification in spec.notifications:
+        _check_notification(notification, refuse)
     if spec.champion == spec.candidate:
         both = f"candidate and champion are both {spec.champion!r}"
         raise refuse("candidate", both, "Name another version.")
     return spec
+
+
+def _check_notification(given: Notification, refuse: Callable[[str, str, str], SerinusError]) -> None:
+    if (given.url is None) == (given.channel is None):
+        raise refuse("notifications", "give either url or channel", "channel names a file with the URL.")
+    if given.url is not None and not given.url.startswith(("http://", "https://")):
+        raise refuse("notifications", f"{given.url!r} is not an HTTP URL", "Write https://….")
+    if given.channel is not None and not _CHANNEL.fullmatch(given.channel):
+        raise refuse(
+            "notifications", f"{given.channel!r} is no channel's name", "Lower case, digits and dashes."
+        )
+    unknown = sorted(set(given.phases) - {phase.value for phase in Phase})
+    if unknown:
+        raise refuse("notifications", f"unknown phases {unknown}", f"Known: {', '.join(Phase)}.")
 
 
 def load_spec(path: Path) -> RolloutSpec:

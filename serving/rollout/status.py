@@ -44,12 +44,15 @@ class _Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Routes(_Value, frozen=True, kw_only=True):
     """Who gets live traffic: ``canary`` gets ``weight`` percent, ``stable`` the rest.
 
-    Without a canary its route does not exist: that is what a rollback leaves.
+    Without a canary its route does not exist: that is what a rollback leaves. With
+    ``shadow``, ``stable`` answers everything and ``canary`` gets copies of ``weight``
+    percent of the requests.
     """
 
     stable: str
     canary: str | None = None
     weight: int = 0
+    shadow: bool = False
 
 
 class Condition(_Value, frozen=True, kw_only=True):
@@ -127,10 +130,17 @@ class RolloutStatus(_Value, frozen=True, kw_only=True):
 
     @property
     def weight(self) -> int:
-        """The candidate's share of traffic as decided, in percent."""
+        """The candidate's share of live traffic as decided, in percent; a shadow has none."""
         if self.desired.canary:
-            return self.desired.weight
+            return 0 if self.desired.shadow else self.desired.weight
         return 100 if self.desired.stable == self.candidate else 0
+
+    @property
+    def share(self) -> str:
+        """The same for people, and what a shadow gets copies of."""
+        if self.desired.canary and self.desired.shadow:
+            return f"a copy of {self.desired.weight} %"
+        return f"{self.weight} %"
 
     @property
     def in_place(self) -> bool:

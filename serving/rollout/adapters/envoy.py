@@ -58,9 +58,7 @@ def route_configuration(routes: Routes, timeout: float) -> dict[str, Any]:
     The predictor's name is set here too, so that an answer that Envoy makes itself
     (503 for a dead process, 504 for a late one) is put down to who failed.
     """
-    split = [(routes.stable, 100 - routes.weight if routes.canary else 100)]
-    if routes.canary:
-        split.append((routes.canary, routes.weight))
+    split = list(_weights(routes).items())
     clusters = [
         {
             "name": name,
@@ -74,7 +72,10 @@ def route_configuration(routes: Routes, timeout: float) -> dict[str, Any]:
         }
         for name, weight in split
     ]
-    route = {"weighted_clusters": {"clusters": clusters}, "timeout": f"{timeout:g}s"}
+    route: dict[str, Any] = {"weighted_clusters": {"clusters": clusters}, "timeout": f"{timeout:g}s"}
+    if routes.canary and routes.shadow:
+        share = {"default_value": {"numerator": routes.weight, "denominator": "HUNDRED"}}
+        route["request_mirror_policies"] = [{"cluster": routes.canary, "runtime_fraction": share}]
     return {
         "@type": f"{_TYPE}.config.route.v3.RouteConfiguration",
         "name": ROUTE_NAME,
@@ -160,7 +161,7 @@ class EnvoyTraffic:
         if live is not None and not await self._active(needed):
             return  # the new cluster is not there yet; asked again at the next look
         write_resources(self.directory / "routes.json", [route_configuration(routes, self.timeout)])
-        if live is not None and live.weights == _weights(routes):
+        if live is not None and live.equals(routes):
             self._write_clusters(needed)
 
     async def read_back(self, routes: Routes) -> Readback:
@@ -170,7 +171,7 @@ class EnvoyTraffic:
             return Readback(
                 state="cannot_tell", detail=f"Envoy's admin port {self.admin_url} does not answer"
             )
-        if live.weights != _weights(routes):
+        if not live.equals(routes):
             return Readback(state="not_yet", detail=f"live routes: {live}")
         clusters = await self._clusters()
         wanted = {name: self.endpoints[name] for name in _names(routes) if name in self.endpoints}
@@ -221,24 +222,37 @@ class _Live:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.weights: dict[str, int] = {}
+        self.copies: dict[str, int] = {}
         for host in config.get("virtual_hosts", []):
             for route in host.get("routes", []):
                 for part in route.get("route", {}).get("weighted_clusters", {}).get("clusters", []):
                     # Protobuf's JSON leaves out a zero weight.
                     self.weights[part["name"]] = int(part.get("weight", 0))
+                for mirror in route.get("route", {}).get("request_mirror_policies", []):
+                    fraction = mirror.get("runtime_fraction", {}).get("default_value", {})
+                    self.copies[mirror["cluster"]] = int(fraction.get("numerator", 0))
+
+    def equals(self, routes: Routes) -> bool:
+        """Are these the routes that were asked for?"""
+        return self.weights == _weights(routes) and self.copies == _copies(routes)
 
     @property
     def names(self) -> set[str]:
-        return set(self.weights)
+        return set(self.weights) | set(self.copies)
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {weight} %" for name, weight in sorted(self.weights.items()))
+        parts = [f"{name} {weight} %" for name, weight in sorted(self.weights.items())]
+        return ", ".join(parts + [f"{name} copies of {share} %" for name, share in self.copies.items()])
 
 
 def _weights(routes: Routes) -> dict[str, int]:
-    if routes.canary is None:
+    if routes.canary is None or routes.shadow:
         return {routes.stable: 100}
     return {routes.stable: 100 - routes.weight, routes.canary: routes.weight}
+
+
+def _copies(routes: Routes) -> dict[str, int]:
+    return {routes.canary: routes.weight} if routes.canary and routes.shadow else {}
 
 
 def _names(routes: Routes) -> set[str]:

@@ -66,6 +66,26 @@ async def test_real_scorers_share_traffic_by_weight_and_an_abort_removes_the_can
         assert Registry(home).get(MODEL, 2).stage == "rolled_back"
 
 
+async def test_a_shadow_gets_copies_through_the_real_envoy_and_answers_nobody(tmp_path: Path) -> None:
+    home, _ = installation(tmp_path / "home", 1, 2)
+    async with Platform(home, Settings(interval=0.3)) as platform:
+        await platform.start()
+        steps = (Step(weight=50, shadow=True, min_requests=200), Step(weight=50, min_requests=10**6))
+        await platform.start_rollout(spec_for(2, *steps), by="ann")
+        await platform.wait_rollout(Phase.PROGRESSING, timeout=30)
+        await eventually(lambda: platform.rollout_status().in_place)
+        tally = await load(platform.url, 200).run(requests=300)
+        assert (set(tally.predictors), tally.bad) == ({"v1"}, 0)
+        await eventually(lambda: platform.rollout_status().canary_tally.requests > 100)
+        copied = platform.rollout_status().canary_tally.requests
+        assert 105 < copied < 195  # 150 expected; one in ten million is outside
+        await load(platform.url, 200).run(requests=200)
+        await eventually(lambda: platform.rollout_status().step == 1)
+        await eventually(lambda: platform.rollout_status().in_place)
+        live = await load(platform.url, 200).run(requests=100)
+        assert set(live.predictors) == {"v1", "v2"}
+
+
 async def test_a_good_candidate_is_approved_by_a_second_person_and_promoted_with_no_request_lost(
     tmp_path: Path,
 ) -> None:

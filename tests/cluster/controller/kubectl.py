@@ -1,0 +1,54 @@
+"""kubectl as one user in one namespace."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+class Done:
+    """What a command printed."""
+
+    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
+        self.returncode = done.returncode
+        self.stdout = done.stdout
+        self.stderr = done.stderr
+
+    def check(self) -> Done:
+        assert self.returncode == 0, self.stderr
+        return self
+
+    def json(self) -> Any:
+        return json.loads(self.check().stdout)
+
+
+class Kubectl:
+    """``user`` is impersonated; None is the cluster's administrator."""
+
+    def __init__(self, namespace: str, environment: dict[str, str], user: str | None = None) -> None:
+        self.namespace = namespace
+        self.environment = environment
+        self.user = user
+
+    def run(self, *arguments: str, document: Any = None) -> Done:
+        acting = ["--as", self.user] if self.user else []
+        command = ["kubectl", "-n", self.namespace, *acting, *arguments]
+        text = json.dumps(document) if document is not None else None
+        return Done(
+            subprocess.run(
+                command, input=text, capture_output=True, text=True, env=self.environment, timeout=60
+            )
+        )
+
+    def apply(self, document: Any, *arguments: str) -> Done:
+        return self.run("apply", "-f", "-", *arguments, document=document)
+
+    def until(self, holds: Callable[[], bool], seconds: float = 20.0) -> None:
+        """Wait for what the API server does in its own time."""
+        end = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < end, "not in time"
+            time.sleep(0.1)
