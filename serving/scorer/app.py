@@ -190,17 +190,29 @@ class App:
     def _feedback(self, request: Request) -> Answer:
         _method(request, "POST")
         raw_id = request.headers.get(b"seldon-puid")
+        take = partial(
+            self._service.feedback, header_id=raw_id.decode("latin-1") if raw_id is not None else None
+        )
         body = bodies.read(request, self._max_body, binary=False)
-        if not isinstance(body, bytes):
-            body = body.finish()
-        return self._service.feedback(body, raw_id.decode("latin-1") if raw_id is not None else None)
+        return take(body) if isinstance(body, bytes) else self._taken(request, body, take)
 
     def _events(self, request: Request) -> Answer:
         _method(request, "POST")
+        lines = request.headers.get(b"content-type", b"").startswith(_LINES)
+        take = partial(self._service.events, lines=lines)
         body = bodies.read(request, self._max_body, binary=False)
-        if not isinstance(body, bytes):
-            body = body.finish()
-        return self._service.events(body, lines=request.headers.get(b"content-type", b"").startswith(_LINES))
+        return take(body) if isinstance(body, bytes) else self._taken(request, body, take)
+
+    async def _taken(
+        self, request: Request, inflating: bodies.Inflating, take: Callable[[bytes], Answer]
+    ) -> Reply:
+        """As ``_inflated``, for what is not scored."""
+        try:
+            whole = await self._service.in_thread(inflating.finish, len(request.body))
+            made = take(bodies.framed(request, whole, binary=False))
+        except Refusal as refusal:
+            return _refused(V1, refusal)
+        return made if isinstance(made, Reply) else await made
 
     # --- everything else -------------------------------------------------
 

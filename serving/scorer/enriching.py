@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
+from serinus.features.reading import FeatureEvent
 from serinus.model import Vectorizer
 from serving.scorer.rows import Parsed, Place
 
@@ -14,8 +15,17 @@ from serving.scorer.rows import Parsed, Place
 class Enricher(Protocol):
     """Turns a request by entity into feature rows (``entities``)."""
 
-    def rows(self, records: Sequence[Mapping[str, object]], place: Place) -> Parsed | Awaitable[Parsed]:
-        """Rows for the records. Raises Refusal at ``place(i, column)``."""
+    def read(self, records: Sequence[Mapping[str, object]], place: Place) -> Sequence[FeatureEvent]:
+        """The records as events, checked; any thread may ask. Raises Refusal at ``place(i, column)``."""
+        ...
+
+    def rows(
+        self,
+        records: Sequence[Mapping[str, object]],
+        place: Place,
+        events: Sequence[FeatureEvent] | None = None,
+    ) -> Parsed | Awaitable[Parsed]:
+        """Rows for the records, of which ``read`` may have made the events. Raises Refusal as it does."""
         ...
 
     def feedback(self, request_id: str, at: str, truth: Sequence[Sequence[object]]) -> Awaitable[None] | None:
@@ -26,8 +36,12 @@ class Enricher(Protocol):
 class Intake(Protocol):
     """Takes events and labels into the online store (``intake``)."""
 
-    async def take(self, body: bytes, *, lines: bool) -> msgspec.Struct:
-        """What became of a batch, as JSON or JSON lines. Raises Refusal."""
+    def read(self, body: bytes, *, lines: bool) -> Any:
+        """A batch in JSON or JSON lines, checked; any thread may ask. Raises Refusal."""
+        ...
+
+    async def take(self, batch: Any) -> msgspec.Struct:
+        """What became of a batch that ``read`` made. Raises Refusal."""
         ...
 
 

@@ -23,7 +23,7 @@ from serving.scorer.rows import Floats, Parsed, Place
 
 OnFailure = Literal["refuse", "missing"]
 _CHUNK = 64
-"""Records that are enriched without letting other requests in."""
+"""Records that are enriched, or remembered, without letting other requests in."""
 
 
 class StoreEnricher:
@@ -90,14 +90,24 @@ class StoreEnricher:
 
     # ---- the request
 
-    def rows(self, records: Sequence[Mapping[str, object]], place: Place) -> Parsed | Awaitable[Parsed]:
+    def read(self, records: Sequence[Mapping[str, object]], place: Place) -> Sequence[FeatureEvent]:
+        """See ``Enricher.read``."""
+        return self.events(records, place, self._check)
+
+    def rows(
+        self,
+        records: Sequence[Mapping[str, object]],
+        place: Place,
+        events: Sequence[FeatureEvent] | None = None,
+    ) -> Parsed | Awaitable[Parsed]:
         """Feature rows of the records, in their order: each as if it came alone, after the ones before it.
 
         Raises:
             Refusal: 400 at ``place(i, column)`` for what the contract refuses; 503 if
                 the store cannot be asked.
         """
-        events = self.events(records, place, self._check)
+        if events is None:
+            events = self.read(records, place)
         started = time.perf_counter()
         look = self.store.look(events)
         if isinstance(look, Look) and len(records) <= _CHUNK:
@@ -258,16 +268,28 @@ class StoreEnricher:
             return None
         if len(chosen) < len(events):
             events, names = [events[i] for i in chosen], [names[i] for i in chosen]
+        if len(events) > _CHUNK:
+            return self._remembered_later(events, names)
         found = self.store.add(events, names)
         if isinstance(found, list):
             self._added(found)
             return None
-        return self._remembered_later(found)
+        return self._remembered_later(events, names, found)
 
-    async def _remembered_later(self, found: Awaitable[list[Outcome]]) -> None:
+    async def _remembered_later(
+        self,
+        events: Sequence[FeatureEvent],
+        names: Sequence[str],
+        first: Awaitable[list[Outcome]] | None = None,
+    ) -> None:
+        """Add them in parts, others being answered between; ``first`` adds the first of them."""
         started = time.perf_counter()
         try:
-            self._added(await found)
+            for start in range(0, len(events), _CHUNK):
+                found = first or self.store.add(events[start : start + _CHUNK], names[start : start + _CHUNK])
+                first = None
+                self._added(await found if isawaitable(found) else found)
+                await asyncio.sleep(0)
             self._works()
         except SerinusError as error:
             self._fails("add", error)
@@ -291,15 +313,23 @@ class StoreEnricher:
         ]
         if not labels or self.reader.label is None:
             return None
+        if len(labels) > _CHUNK:
+            return self._labelled_later(labels)
         found = self.store.label(labels)
         if isawaitable(found):
-            return self._labelled_later(found)
+            return self._labelled_later(labels, found)
         self._labelled(found)
         return None
 
-    async def _labelled_later(self, found: Awaitable[list[bool]]) -> None:
+    async def _labelled_later(
+        self, labels: Sequence[KnownLabel], first: Awaitable[list[bool]] | None = None
+    ) -> None:
         try:
-            self._labelled(await found)
+            for start in range(0, len(labels), _CHUNK):
+                found = first or self.store.label(labels[start : start + _CHUNK])
+                first = None
+                self._labelled(await found if isawaitable(found) else found)
+                await asyncio.sleep(0)
             self._works()
         except SerinusError as error:
             self._fails("label", error)

@@ -21,10 +21,16 @@ from serinus.cards import holds_card_number
 from serinus.errors import SerinusError
 from serinus.events import Feedback
 from serving.scorer.commit import GroupCommit
+from serving.scorer.records import LONGEST
 from serving.scorer.refusal import Refusal, bad, decode_json
 from serving.scorer.rows import Value, checked_id
 
 __all__ = ["Feedback", "FeedbackFile", "FeedbackMemory", "FeedbackSink", "decode", "keep"]
+
+
+_MOST_ROWS = 20_000
+"""As many as a request may hold."""
+_LONGEST_ROW = 100
 
 
 class FeedbackSink(Protocol):
@@ -168,14 +174,28 @@ def decode(body: bytes, header_id: str | None, predictor: str, now: Callable[[],
     if request_id is None:
         raise bad("response.meta.puid", "is missing; an outcome is joined to its decision by the request id")
     truth = _values(message.truth)
+    if truth is not None and len(truth) > _MOST_ROWS:
+        raise bad("truth.data", f"holds {len(truth):,} rows; an outcome has {_MOST_ROWS:,} at most")
     for i, row in enumerate(truth or ()):
-        for value in row:
-            if isinstance(value, str | int) and holds_card_number(str(value)):
-                raise bad(f"truth.data[{i}]", "holds what looks like a card number, which is never kept")
+        _check(i, row)
     if truth is None and message.reward is None:
         raise bad("truth", "is missing; give truth.data, or a reward")
     at = datetime.fromtimestamp(now(), UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     return Feedback(request_id=request_id, time=at, predictor=predictor, reward=message.reward, truth=truth)
+
+
+def _check(i: int, row: Sequence[Value]) -> None:
+    if len(row) > _LONGEST_ROW:
+        raise bad(f"truth.data[{i}]", f"holds {len(row):,} values; a row has {_LONGEST_ROW:,} at most")
+    for value in row:
+        if isinstance(value, str | int):
+            text = str(value)
+            if len(text) > LONGEST:
+                raise bad(
+                    f"truth.data[{i}]", f"has {len(text):,} characters; an outcome has {LONGEST} at most"
+                )
+            if holds_card_number(text):
+                raise bad(f"truth.data[{i}]", "holds what looks like a card number, which is never kept")
 
 
 def _values(truth: _Message | None) -> list[list[Value]] | None:

@@ -7,17 +7,19 @@ record, or ``{"label": {…}}``. It is taken whole or, where something in it is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import isawaitable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from serinus.errors import SerinusError
 from serinus.features.online import KnownLabel
+from serinus.features.reading import FeatureEvent
 from serinus.features.values import identifier, micros
+from serinus.model import FieldError
 from serving.scorer.entities import StoreEnricher
-from serving.scorer.records import RecordCheck, absent
+from serving.scorer.records import LONGEST_TIME, RecordCheck, absent, refuse_long
 from serving.scorer.refusal import Refusal, bad, decode_json
 from serving.scorer.rows import Value
 
@@ -54,6 +56,13 @@ class Taken(msgspec.Struct, frozen=True):
     labels_waiting: int = 0
 
 
+class Read(NamedTuple):
+    """A batch that nothing is wrong with."""
+
+    events: Sequence[FeatureEvent]
+    labels: Sequence[KnownLabel]
+
+
 _batch = msgspec.json.Decoder(Batch)
 
 
@@ -64,15 +73,14 @@ class Intake:
         self._enricher = enricher
         self._check = RecordCheck(enricher.reader.contract, labelled=True)
 
-    async def take(self, body: bytes, *, lines: bool) -> Taken:
-        """Take one batch.
+    def read(self, body: bytes, *, lines: bool) -> Read:
+        """A batch, checked; any thread may ask.
 
         Args:
             lines: the body is JSON lines.
 
         Raises:
-            Refusal: 400 naming the record or line and the field, 503 if the store cannot be
-                asked; what was taken by then is recognised when the batch is sent again.
+            Refusal: 400 naming the record or line and the field.
         """
         batch, places = _decode_lines(body) if lines else (decode_json(_batch.decode, body), None)
 
@@ -81,10 +89,21 @@ class Intake:
 
         enricher = self._enricher
         events = enricher.events(batch.records, place, self._check)
+        now = enricher.now()
         labels = [
-            self._label(label, f"labels[{i}]" if places is None else "label")
+            known_label(label, now, f"labels[{i}]" if places is None else "label")
             for i, label in enumerate(batch.labels)
         ]
+        return Read(events, labels)
+
+    async def take(self, batch: Read) -> Taken:
+        """Take one batch.
+
+        Raises:
+            Refusal: 503 if the store cannot be asked; what was taken by then is recognised
+                when the batch is sent again.
+        """
+        enricher, events, labels = self._enricher, batch.events, batch.labels
         counts = dict.fromkeys(("added", "duplicate", "late", "labels", "labels_waiting"), 0)
         operation = "add"
         try:
@@ -113,19 +132,6 @@ class Intake:
             enricher.metrics.event("label", counts["labels"])
             enricher.metrics.event("label_waiting", counts["labels_waiting"])
         return Taken(**counts)
-
-    def _label(self, label: Label, where: str) -> KnownLabel:
-        event = identifier(label.event_id)
-        if (event is None) == (label.request_id is None):
-            raise bad(where, "give exactly one of event_id and request_id")
-        if absent(label.value):
-            raise bad(f"{where}.value", "is missing")
-        return KnownLabel(
-            value=label.value,
-            at=known_micros(label.at, self._enricher.now(), f"{where}.at"),
-            event=event,
-            decision=label.request_id,
-        )
 
 
 def _decode_lines(body: bytes) -> tuple[Batch, list[int]]:
@@ -156,9 +162,32 @@ def label_in(line: Mapping[str, Any]) -> Label | None:
     return None
 
 
+def known_label(label: Label, now: float, where: str) -> KnownLabel:
+    """A label as a store takes it; ``now`` (seconds) where it does not say since when it is known.
+    Raises Refusal 400 naming the field at fault below ``where``."""
+    event = identifier(label.event_id)
+    if (event is None) == (label.request_id is None):
+        raise bad(where, "give exactly one of event_id and request_id")
+    if absent(label.value):
+        raise bad(f"{where}.value", "is missing")
+    try:
+        for name, value in (
+            ("event_id", label.event_id),
+            ("request_id", label.request_id),
+            ("value", label.value),
+        ):
+            refuse_long(value, f"{where}.{name}")
+    except FieldError as error:
+        raise bad(error.field, error.message) from error
+    at = known_micros(label.at, now, f"{where}.at")
+    return KnownLabel(value=label.value, at=at, event=event, decision=label.request_id)
+
+
 def known_micros(text: str | None, now: float, field: str) -> int:
     """When a label became known, in microseconds; ``now`` (seconds) where it does not say.
     Raises Refusal 400 at ``field``."""
+    if text is not None and len(text) > LONGEST_TIME:
+        raise bad(field, f"has {len(text):,} characters; a time has {LONGEST_TIME} at most")
     try:
         at = micros(text)
     except ValueError as error:

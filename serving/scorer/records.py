@@ -9,7 +9,10 @@ from serinus.contract import Column, Contract
 from serinus.features.values import FALSE_WORDS, TRUE_WORDS, is_missing, micros, number
 from serinus.model import FieldError
 
-_LONGEST_ID = 200
+LONGEST = 200
+"""Characters of what histories remember of a record: an id, or a label's text."""
+LONGEST_TIME = 64
+_FIRST_TOO_LONG = 10**LONGEST
 _WORDS = frozenset((*TRUE_WORDS, *FALSE_WORDS, "0", "1"))
 Check = Callable[[object], None]
 
@@ -36,13 +39,16 @@ class RecordCheck:
             for name, column in contract.columns.items()
             if name not in self._protected and name != self._label
         }
+        remembered = {contract.entity(name).column for name in contract.entities} | {contract.event.id}
+        for name in self._checks.keys() & remembered:
+            self._checks[name] = _remembered(name, self._checks[name])
         self._needed = tuple(
             name
             for name in _used(contract)
             if name in self._checks and contract.columns[name].missing == "refuse"
         )
         if labelled:
-            self._checks[self._label] = lambda value: None
+            self._checks[self._label] = _remembered(self._label, lambda value: None)
 
     def __call__(self, record: Mapping[str, object]) -> None:
         """Raises ``FieldError`` with the column at fault."""
@@ -128,6 +134,8 @@ def _numeric(name: str, column: Column, text: bool) -> Check:
 
 def _timestamp(name: str) -> Check:
     def check(value: object) -> None:
+        if isinstance(value, str) and len(value) > LONGEST_TIME:
+            raise FieldError(name, f"has {len(value):,} characters; a time has {LONGEST_TIME} at most")
         if not isinstance(value, str | datetime):
             raise FieldError(name, f"is {value!r}; expected a time in ISO 8601, such as 2026-01-31T12:00:00Z")
         try:
@@ -167,9 +175,26 @@ def _id(name: str) -> Check:
             raise FieldError(name, f"is {value!r}; expected an id as text or a whole number")
         if isinstance(value, float) and value % 1:
             raise FieldError(name, f"is {value!r}; expected an id as text or a whole number")
-        if isinstance(value, str) and len(value) > _LONGEST_ID:
-            raise FieldError(name, f"has {len(value)} characters; an id has {_LONGEST_ID} at most")
         if isinstance(value, str) and not value.isprintable():
             raise FieldError(name, "has characters that cannot be printed")
 
     return check
+
+
+def _remembered(name: str, check: Check) -> Check:
+    """As ``check``, after the bound of what histories keep, whatever its column's type."""
+
+    def bounded(value: object) -> None:
+        refuse_long(value, name)
+        check(value)
+
+    return bounded
+
+
+def refuse_long(value: object, field: str) -> None:
+    """Raises ``FieldError`` for a text or a whole number that is too long to be remembered."""
+    if isinstance(value, str):
+        if len(value) > LONGEST:
+            raise FieldError(field, f"has {len(value):,} characters; {LONGEST} at most")
+    elif isinstance(value, int) and not -_FIRST_TOO_LONG < value < _FIRST_TOO_LONG:
+        raise FieldError(field, f"has more than {LONGEST} digits")

@@ -264,12 +264,10 @@ class Service:
             parsed = codec.decode(body, self.scorer.vectorizer)
             return parsed if parsed.records is not None else self._scored(codec, parsed, request_id)
 
-        left = None if deadline is None else deadline - self._clock()
-        found = await self._workers.run(work, codec.size(body), left)
+        found = await self._workers.run(work, codec.size(body), self._left(deadline))
         if isinstance(found, Parsed):
-            made = self._enriched(codec, found, request_id, deadline)
-        else:
-            made = self._recorded(*found)
+            return await self._enriched_apart(codec, found, request_id, deadline, codec.size(body))
+        made = self._recorded(*found)
         return made if isinstance(made, Reply) else await made
 
     def _enriched(
@@ -277,24 +275,58 @@ class Service:
     ) -> Reply | Awaitable[Reply]:
         assert parsed.records is not None
         try:
-            if self._enricher is None:
-                raise Refusal(
-                    400, parsed.where, "this scorer keeps no features by entity; send the feature vector"
-                )
-            found = self._enricher.rows(parsed.records, parsed.place)
+            found = self._by_entity(parsed).rows(parsed.records, parsed.place)
             if isawaitable(found):
                 return self._awaited(codec, parsed, request_id, deadline, found)
-            made = self._answered(codec, merged(parsed, found), request_id)
+            made = self._answered(*self._scored_unnamed(codec, merged(parsed, found), request_id))
         except Exception as error:
             return self._unanswered(codec, request_id, error)
         return made if isinstance(made, Reply) else self._or_unanswered(codec, request_id, made)
 
-    def _answered(self, codec: Codec, parsed: Parsed, request_id: str) -> Reply | Awaitable[Reply]:
+    def _by_entity(self, parsed: Parsed) -> Enricher:
+        if self._enricher is None:
+            raise Refusal(
+                400, parsed.where, "this scorer keeps no features by entity; send the feature vector"
+            )
+        return self._enricher
+
+    async def _enriched_apart(
+        self, codec: Codec, parsed: Parsed, request_id: str, deadline: float | None, size: int
+    ) -> Reply:
+        """A large request by entity: all but the look into the store and the record is done in a thread."""
+        assert parsed.records is not None
+        assert self._workers is not None
+        try:
+            enricher, records, place = self._by_entity(parsed), parsed.records, parsed.place
+            events = await self._workers.run(
+                lambda: enricher.read(records, place), size, self._left(deadline)
+            )
+            found = enricher.rows(records, place, events)
+            rows = merged(parsed, await found if isawaitable(found) else found)
+            scored = await self._workers.run(
+                lambda: self._scored_unnamed(codec, rows, request_id), size, self._left(deadline)
+            )
+            made = self._answered(*scored)
+            return made if isinstance(made, Reply) else await made
+        except Exception as error:
+            return self._unanswered(codec, request_id, error)
+
+    def _left(self, deadline: float | None) -> float | None:
+        return None if deadline is None else deadline - self._clock()
+
+    def _scored_unnamed(
+        self, codec: Codec, parsed: Parsed, request_id: str
+    ) -> tuple[Reply, Parsed, Sequence[Answer] | Answers]:
         """Score enriched rows; the monitor reads them, and not the ids in the body."""
         reply, parsed, answers = self._scored(codec, parsed, request_id)
         if self._log_requests:
             seen = monitored(self.scorer.vectorizer, parsed)
             reply = msgspec.structs.replace(reply, monitored=seen)
+        return reply, parsed, answers
+
+    def _answered(
+        self, reply: Reply, parsed: Parsed, answers: Sequence[Answer] | Answers
+    ) -> Reply | Awaitable[Reply]:
         return _remembered(parsed, self._recorded(reply, parsed, answers))
 
     def _unanswered(self, codec: Codec, request_id: str, error: Exception) -> Reply:
@@ -313,7 +345,7 @@ class Service:
             rows = merged(parsed, await found)
             if deadline is not None:
                 self._in_time(deadline)
-            made = self._answered(codec, rows, request_id)
+            made = self._answered(*self._scored_unnamed(codec, rows, request_id))
             return made if isinstance(made, Reply) else await made
         except Exception as error:
             return self._unanswered(codec, request_id, error)
@@ -327,19 +359,36 @@ class Service:
         request_id = ""
         try:
             request_id = checked_id(header_id, "Seldon-Puid") if header_id is not None else ""
-            kept = feedbacks.decode(body, request_id or None, self.identity.predictor, self._now)
+            if self._apart(body):
+                return self._large_feedback(body, request_id)
+            kept = self._outcome(body, request_id)
             waiting = feedbacks.keep(self._feedback, kept)
         except Refusal as refusal:
-            return Reply(refusal.status, V1.encode_error(refusal.status, str(refusal)), request_id)
+            return _unkept(refusal, request_id)
         if waiting is None:
             return self._kept(kept, body)
         return self._kept_later(waiting, kept, body)
+
+    def _apart(self, body: bytes) -> bool:
+        """Whether it is so large that it is read in a thread."""
+        return self._workers is not None and len(body) >= self._workers.from_bytes
+
+    def _outcome(self, body: bytes, request_id: str) -> Feedback:
+        return feedbacks.decode(body, request_id or None, self.identity.predictor, self._now)
+
+    async def _large_feedback(self, body: bytes, request_id: str) -> Reply:
+        try:
+            kept = await self.in_thread(lambda: self._outcome(body, request_id), len(body))
+            waiting = feedbacks.keep(self._feedback, kept)
+        except Refusal as refusal:
+            return _unkept(refusal, request_id)
+        return self._kept(kept, body) if waiting is None else await self._kept_later(waiting, kept, body)
 
     async def _kept_later(self, waiting: Awaitable[None], kept: Feedback, body: bytes) -> Reply:
         try:
             await waiting
         except Refusal as refusal:
-            return Reply(refusal.status, V1.encode_error(refusal.status, str(refusal)), kept.request_id)
+            return _unkept(refusal, kept.request_id)
         return self._kept(kept, body)
 
     def _kept(self, kept: Feedback, body: bytes) -> Reply:
@@ -356,14 +405,24 @@ class Service:
     async def events(self, body: bytes, *, lines: bool) -> Reply:
         """Take events and labels from the stream; JSON, or JSON ``lines``. Never raises."""
         try:
-            if self._intake is None:
+            intake = self._intake
+            if intake is None:
                 raise Refusal(400, "", "this scorer keeps no features by entity")
-            return Reply(200, msgspec.json.encode(await self._intake.take(body, lines=lines)))
+            if self._apart(body):
+                batch = await self.in_thread(lambda: intake.read(body, lines=lines), len(body))
+            else:
+                batch = intake.read(body, lines=lines)
+            return Reply(200, msgspec.json.encode(await intake.take(batch)))
         except Refusal as refusal:
             body = V1.encode_error(refusal.status, str(refusal))
             return Reply(refusal.status, body, retry_after=refusal.retry_after)
         except Exception as error:
             return self._failed(V1, "", error)
+
+
+def _unkept(refusal: Refusal, request_id: str) -> Reply:
+    body = V1.encode_error(refusal.status, str(refusal))
+    return Reply(refusal.status, body, request_id, refusal.retry_after)
 
 
 def _remembered(parsed: Parsed, made: Reply | Awaitable[Reply]) -> Reply | Awaitable[Reply]:

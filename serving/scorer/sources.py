@@ -22,9 +22,8 @@ from serinus.contract import Contract
 from serinus.errors import SerinusError
 from serinus.features.online import KnownLabel, MemoryStore
 from serinus.features.reading import FeatureEvent, Reader
-from serinus.features.values import identifier
 from serinus.model import FieldError
-from serving.scorer.intake import known_micros, label_in
+from serving.scorer.intake import Label, known_label, label_in
 from serving.scorer.records import RecordCheck, absent
 from serving.scorer.refusal import Refusal
 
@@ -112,11 +111,7 @@ class Source:
         try:
             label = label_in(found)
             if label is not None:
-                event = identifier(label.event_id)
-                if (event is None) == (label.request_id is None) or absent(label.value):
-                    return Bad(line, "a label needs a value, and either event_id or request_id")
-                at = known_micros(label.at, self._now(), "label.at")
-                return KnownLabel(value=label.value, at=at, event=event, decision=label.request_id)
+                return known_label(label, self._now(), "label")
             if "request_id" in found and "truth" in found and "request_id" not in self._columns:
                 return self._outcome(line, found)
             record = {name: value for name, value in found.items() if name in self._columns}
@@ -132,8 +127,8 @@ class Source:
             return Bad(
                 line, "an outcome with other than one row is sent as labels, by request_id with .<row>"
             )
-        at = known_micros(found.get("time"), self._now(), "time")
-        return KnownLabel(value=truth[0][0], at=at, decision=str(found["request_id"]))
+        outcome = {"value": truth[0][0], "request_id": found["request_id"], "at": found.get("time")}
+        return known_label(msgspec.convert(outcome, Label), self._now(), "outcome")
 
     def warm(self, store: MemoryStore) -> int:
         """Fill a store that is about to serve; how many events and labels it took.

@@ -19,6 +19,18 @@ from serinus.model import Calibrator, Vectorizer, fit_isotonic, learn_levels
 from tests.support.bundles import small_home, small_parts
 
 START = datetime(2026, 1, 5)
+COLUMNS: dict[str, dict[str, Any]] = {
+    "id": {"type": "id"},
+    "at": {"type": "timestamp"},
+    "card": {"type": "id"},
+    "shop": {"type": "id", "missing": "allow"},
+    "amount": {"type": "number", "min": 0, "max": 100000},
+    "kind": {"type": "category", "categories": ["chip", "web"], "unknown": "refuse"},
+    "till": {"type": "integer", "missing": "allow"},
+    "home": {"type": "boolean"},
+    "sex": {"type": "category", "missing": "allow"},
+    "bad": {"type": "integer", "missing": "allow"},
+}
 FEATURES: list[dict[str, Any]] = [
     {"name": "amount", "column": "amount", "reason": "Amount of this payment"},
     {"name": "kind", "column": "kind", "reason": "How the card was read"},
@@ -49,18 +61,7 @@ def cards(**changes: Any) -> Contract:
         "apiVersion": "serinus.io/v1",
         "kind": "DataContract",
         "name": "cards",
-        "columns": {
-            "id": {"type": "id"},
-            "at": {"type": "timestamp"},
-            "card": {"type": "id"},
-            "shop": {"type": "id", "missing": "allow"},
-            "amount": {"type": "number", "min": 0, "max": 100000},
-            "kind": {"type": "category", "categories": ["chip", "web"], "unknown": "refuse"},
-            "till": {"type": "integer", "missing": "allow"},
-            "home": {"type": "boolean"},
-            "sex": {"type": "category", "missing": "allow"},
-            "bad": {"type": "integer", "missing": "allow"},
-        },
+        "columns": COLUMNS,
         "event": {"id": "id", "time": "at", "lateness": "6h"},
         "entities": {"card": "card", "shop": "shop"},
         "label": {"column": "bad", "positive": 1, "delay": "3h"},
@@ -71,7 +72,7 @@ def cards(**changes: Any) -> Contract:
     return parse_contract({**document, **changes}, where="tests/support/entities.py")
 
 
-def payment(number: int, hours: float, **values: Any) -> dict[str, Any]:
+def payment(number: int | str, hours: float, **values: Any) -> dict[str, Any]:
     """One record as a client sends it."""
     at = (START + timedelta(hours=hours)).isoformat()
     base = {"id": number, "at": at, "card": "a", "shop": "x", "amount": 10.0, "kind": "chip", "home": True}

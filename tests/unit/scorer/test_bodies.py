@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 import zlib
 from urllib.parse import urlencode
 
 import pytest
 
+from serving.scorer.bodies import Inflating
 from tests.unit.scorer.support import BAD, GOOD, rig, v1
 
 BODY = json.dumps(v1(BAD)).encode()
@@ -123,3 +125,24 @@ def test_a_request_that_waited_too_long_for_its_turn_is_shed_with_advice() -> No
     assert made.call("GET", "/live").status == 200
     assert made.metric('serinus_requests_shed_total{model="small",predictor="canary",reason="overload"}') == 1
     assert made.metric('serinus_requests_total{code="429",model="small",predictor="canary"}') == 1
+
+
+@pytest.mark.parametrize("path", ["/api/v1.0/feedback", "/api/v1.0/events"])
+def test_a_large_compressed_body_is_inflated_in_a_thread_wherever_it_goes(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+    real = Inflating.finish
+
+    def finish(self: Inflating) -> bytes:
+        threads.append(threading.current_thread().name)
+        return real(self)
+
+    monkeypatch.setattr(Inflating, "finish", finish)
+    made = rig()
+    large = b" " * 100_000
+    answer = made.call("POST", path, gzip.compress(large), content_encoding="gzip")
+    assert answer.status == 400
+    assert [name.startswith("batch") for name in threads] == [True]
+    damaged = made.call("POST", path, gzip.compress(large)[:-9], content_encoding="gzip")
+    assert (damaged.status, "the compressed body ends early" in damaged.json["status"]["info"]) == (400, True)

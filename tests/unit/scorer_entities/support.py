@@ -27,6 +27,7 @@ from serving.scorer.metrics import Metrics
 from serving.scorer.payloads import PayloadMemory
 from serving.scorer.service import V1, V2, Codec, Reply, Service
 from serving.scorer.sinks import MemorySink
+from serving.scorer.workers import Workers
 from tests.support.entities import START, cards, cards_bundle
 
 NOW = START.replace(tzinfo=UTC).timestamp() + 30 * 86400
@@ -54,8 +55,10 @@ class Rig:
     def predict(self, document: Any, codec: Codec = V1, request_id: str | None = None) -> Reply:
         return asyncio.run(self.predicted(document, codec, request_id))
 
-    async def predicted(self, document: Any, codec: Codec = V1, request_id: str | None = None) -> Reply:
-        reply = self.service.predict(codec, json.dumps(document).encode(), request_id)
+    async def predicted(
+        self, document: Any, codec: Codec = V1, request_id: str | None = None, **asked: Any
+    ) -> Reply:
+        reply = self.service.predict(codec, json.dumps(document).encode(), request_id, **asked)
         return reply if isinstance(reply, Reply) else await reply
 
     def scores(self, *records: dict[str, Any], request_id: str | None = None) -> list[float]:
@@ -95,6 +98,7 @@ def rig(
     remember: bool = True,
     on_failure: OnFailure = "refuse",
     now: float = NOW,
+    workers: Workers | None = None,
 ) -> Rig:
     made = scorer() if contract is None else scorer_of(contract)
     identity = Identity(model="cards", version=made.version, digest=made.digest, predictor="canary")
@@ -121,6 +125,7 @@ def rig(
         now=lambda: now,
         enricher=enricher,
         intake=Intake(enricher),
+        workers=workers,
         report=reported.append,
     )
     return Rig(service, kept, metrics, recorder, sink, payloads, reported)

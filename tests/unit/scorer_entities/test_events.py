@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.entities import START, payment
+from tests.support.entities import COLUMNS, START, cards, payment
 from tests.unit.scorer_entities.support import Rig, rig
 
 DAY = 24.0
@@ -139,3 +139,36 @@ def test_a_record_from_the_future_would_make_the_store_forget_and_is_refused() -
     made = rig()
     reply = made.events({"records": [payment(1, 0, at=datetime(2999, 1, 1).isoformat())]})
     assert b"lies more than 86400 s ahead of the clock" in reply.body
+
+
+LONG = "x" * 201
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"records": [payment(LONG, 0)]}, "records[0].id: has 201 characters; 200 at most"),
+        ({"records": [payment(10**200, 0)]}, "records[0].id: has more than 200 digits"),
+        ({"records": [payment(1, 0, shop=LONG)]}, "records[0].shop: has 201 characters; 200 at most"),
+        ({"records": [payment(1, 0, bad=LONG)]}, "records[0].bad: has 201 characters; 200 at most"),
+        ({"labels": [{"event_id": LONG, "value": 1}]}, "labels[0].event_id: has 201 characters; 200 at most"),
+        ({"labels": [{"event_id": -(10**200), "value": 1}]}, "labels[0].event_id: has more than 200 digits"),
+        ({"labels": [{"request_id": LONG, "value": 1}]}, "labels[0].request_id: has 201 characters; 200 at"),
+        ({"labels": [{"event_id": 1, "value": LONG}]}, "labels[0].value: has 201 characters; 200 at most"),
+        ({"labels": [{"event_id": 1, "value": 1, "at": " " * 65}]}, "labels[0].at: has 65 characters; a time has"),
+    ],
+)  # fmt: skip
+def test_what_would_be_remembered_is_no_longer_than_that(body: Any, says: str) -> None:
+    reply = rig().events(body)
+    assert (reply.status, json.loads(reply.body)["status"]["info"][: len(says)]) == (400, says)
+
+
+def test_an_entity_is_bounded_whatever_the_type_of_its_column() -> None:
+    columns = {**COLUMNS, "shop": {"type": "category", "missing": "allow"}, "till": {"type": "number"}}
+    made = rig(cards(columns=columns, entities={"card": "card", "shop": "shop", "till": "till"}))
+    refusal = "400 jsonData.records[0].shop: has 201 characters; 200 at most"
+    assert made.refused(payment(1, 0, till=1, shop=LONG)) == refusal
+    assert (
+        made.refused(payment(1, 0, till=10**200)) == "400 jsonData.records[0].till: has more than 200 digits"
+    )
+    assert made.scores(payment(1, 0, till=1, shop="x" * 200))
