@@ -68,6 +68,22 @@ protos: uv ## Compile serving/scorer/grpc/protos after a change of a .proto file
 	  --descriptor_set_out=serving/scorer/grpc/protos/descriptors.binpb \
 	  $(sort $(notdir $(wildcard serving/scorer/grpc/protos/*.proto)))
 
+##@ On Kubernetes
+# docker, podman or buildah; the platform's images are named $(REGISTRY)/NAME:$(VERSION).
+CONTAINER_TOOL ?= docker
+IMAGE_BUILD ?= $(CONTAINER_TOOL) build
+REGISTRY ?= docker.io/serinus
+VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGES ?= pipeline scorer drift controller
+# An image says which commit it was made of, and whether the tree held more than that.
+COMMIT = $(shell git rev-parse HEAD)$(shell git diff-index --quiet HEAD -- || echo -dirty)
+.PHONY: images
+images: $(IMAGES:%=image-%) ## Build the four images (CONTAINER_TOOL=docker|podman|buildah, REGISTRY, VERSION, IMAGES, IMAGE_ARGS="--build-arg BASE=…")
+
+image-%:
+	$(IMAGE_BUILD) -f docker/$*.Dockerfile -t $(REGISTRY)/$*:$(VERSION) --build-arg VERSION=$(VERSION) \
+	  --build-arg COMMIT=$(COMMIT) --build-arg UV_VERSION=$(UV_VERSION) --build-arg SOURCE=$(SOURCE) $(IMAGE_ARGS) .
+
 ##@ Measured
 .PHONY: bench-judges
 bench-judges: $(STAMP) ## Canary judges on the same traces: the named subset (SET=full for the whole grid)

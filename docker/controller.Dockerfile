@@ -1,0 +1,53 @@
+# The ModelRollout controller (python -m serving.rollout.kube) and the retraining receiver (python -m serving.retrain).
+# From the repository's root:  make images   or   docker build -f docker/controller.Dockerfile .
+# In production name the base by digest: --build-arg BASE=docker.io/library/python@sha256:…
+ARG BASE=docker.io/library/python:3.12-slim
+
+FROM ${BASE} AS build
+# Only here: the kernel's compiler. The final stage has neither it nor pip's packages.
+RUN apt-get update -qq \
+ && apt-get install -y -qq --no-install-recommends gcc libc6-dev binutils >/dev/null \
+ && rm -rf /var/lib/apt/lists/*
+ARG UV_VERSION=0.13.9
+RUN python3 -m pip install --quiet --no-cache-dir --root-user-action=ignore uv==${UV_VERSION}
+# The system's certificates, so that a company's own are believed where its proxy needs them.
+ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
+    UV_PROJECT_ENVIRONMENT=/opt/serinus UV_PYTHON=/usr/local/bin/python3 UV_PYTHON_DOWNLOADS=never \
+    UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_NO_CACHE=1 UV_NO_PROGRESS=1
+WORKDIR /src
+# What the lock knows and neither program imports: they score nothing and read no tables.
+ARG OMIT="lightgbm scipy duckdb narwhals"
+COPY pyproject.toml uv.lock ./
+RUN uv sync --quiet --locked --no-dev --extra rollout --extra retrain --no-install-project \
+      $(for name in ${OMIT}; do echo --no-install-package "$name"; done)
+COPY hatch_build.py README.md LICENSE ./
+COPY serinus serinus
+COPY components components
+COPY pipelines pipelines
+COPY serving serving
+COPY docker/slim.py docker/slim.py
+RUN uv sync --quiet --locked --no-dev --extra rollout --extra retrain --no-editable \
+      $(for name in ${OMIT}; do echo --no-install-package "$name"; done) \
+ && /opt/serinus/bin/python -c "import serinus.model._native" \
+ && python3 docker/slim.py /opt/serinus
+
+FROM ${BASE}
+COPY --from=build /opt/serinus /opt/serinus
+COPY LICENSE /licenses/LICENSE
+# Nothing is written below /opt; only --home (a volume) and /tmp need to be writable.
+ENV PATH=/opt/serinus/bin:${PATH} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp SERINUS_HOME=/var/lib/serinus
+# A number, so that Kubernetes can tell that it is not root.
+USER 65532:65532
+WORKDIR /tmp
+EXPOSE 8080 8081
+ENTRYPOINT ["python3", "-m", "serving.rollout.kube"]
+ARG VERSION=0.0.0+unknown
+ARG COMMIT=unknown
+ARG SOURCE=""
+LABEL org.opencontainers.image.title="serinus/controller" \
+      org.opencontainers.image.description="The ModelRollout controller and the retraining receiver." \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${COMMIT}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.licenses="Apache-2.0"
