@@ -17,7 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = (
     "components",
     "pipelines/training.py",
-    *(f"serinus/{part}" for part in ("bundle", "contract", "durations.py", "errors.py", "features", "model")),
+    *(
+        f"serinus/{part}"
+        for part in ("bundle", "contract", "durations.py", "errors.py", "features", "model", "storage")
+    ),
 )
 APART = ("components/datasets",)
 """What a step executes, and below it what no step does: changing a demo's data generator

@@ -22,7 +22,7 @@ class Home:
         try:
             path.mkdir(parents=True, exist_ok=True, mode=mode)
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise unwritable(path, error) from error
         return path
 
     @property
@@ -101,7 +101,7 @@ def atomic_write(path: Path, data: bytes | str) -> None:
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
 
 def fsync_directory(path: Path) -> None:
@@ -113,7 +113,8 @@ def fsync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _unwritable(path: Path, error: OSError) -> SerinusError:
+def unwritable(path: Path, error: OSError) -> SerinusError:
+    """``SRN-HOME-001`` the disk is full, or ``SRN-HOME-002``."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return SerinusError(
             "SRN-HOME-001",

@@ -104,6 +104,20 @@ class Keyring:
             keys[key_id(public)] = public
         return cls(keys)
 
+    @classmethod
+    def load_some(cls, directory: Path) -> Keyring:
+        """As ``load``, where trusting nobody would be a mistake. Raises SerinusError: ``SRN-KEY-002``."""
+        ring = cls.load(directory)
+        if not ring.keys:
+            raise SerinusError(
+                "SRN-KEY-002",
+                "there is no trusted key here (no trusted-*.pem), so no signature can be believed",
+                where=str(directory),
+                hint="Put the public keys of those who may sign models there (a pod mounts them); an installation "
+                "that signs has its own in <home>/keys.",
+            )
+        return ring
+
     def verify(self, digest: str, signature: Signature, *, where: str) -> None:
         """Raises SerinusError: ``SRN-BUNDLE-005`` unknown key, ``-006`` wrong signature."""
         public = self.keys.get(signature.key_id)

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from serinus.bundle import Keyring, open_bundle
 from serinus.cli.audit import audit_app
+from serinus.cli.bundle import bundle_app
 from serinus.cli.decisions import decisions_app
 from serinus.cli.explain import explain
 from serinus.cli.options import (
@@ -37,7 +37,7 @@ def kernel_apps() -> dict[str, typer.Typer]:
         "audit": audit_app(),
         "decisions": decisions_app(),
         "explain": command(explain),
-        "bundle": _bundle(),
+        "bundle": bundle_app(),
         "contract": _contract(),
     }
 
@@ -99,19 +99,6 @@ def _registry() -> typer.Typer:
             model, version, by=current_identity(acting), role=role, reason=reason
         )
         typer.echo(f"{model}/{version} approved by {approval.by} as {approval.role}")
-
-    return app
-
-
-def _bundle() -> typer.Typer:
-    app = group("The immutable model artefact.")
-
-    @app.command()
-    def verify(path: Path, home: HomeOption = None) -> None:
-        """Check every file's hash and the signature of the bundle in PATH."""
-        bundle = open_bundle(path, trusted=Keyring.load(find_home(home).keys))
-        what = f"{bundle.name} v{bundle.version}"
-        typer.echo(f"{what}: {len(bundle.manifest.files)} files, signature sound, {bundle.digest}")
 
     return app
 

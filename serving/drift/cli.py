@@ -42,6 +42,14 @@ def drift(
         str, typer.Option(help="Model label in metrics and alerts (default: the bundle's name).")
     ] = "",
     home: Annotated[Path | None, typer.Option(help="Installation directory, for the trusted keys.")] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="SERINUS_KEYS",
+            show_envvar=False,
+            help="Directory of the trusted public keys, trusted-*.pem (default: $SERINUS_KEYS or <home>/keys).",
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 lets the kernel choose.")] = 0,
     window: Annotated[int, typer.Option(min=100, help="Rows of a predictor that are judged together.")] = 500,
@@ -88,7 +96,7 @@ def drift(
     )
     listener = http.bind(host, port, "SRN-DRIFT-001")
     installation = find_home(home)
-    trusted = None if untrusted else Keyring.load(installation.keys)
+    trusted = None if untrusted else Keyring.load(keys or installation.keys)
     opened = open_bundle(bundle, trusted=trusted)
     alpha = p_value if p_value is not None else _alpha(false_alarm_every, evaluation_every)
     policy = Policy(alpha=alpha, min_psi=min_effect, max_excess=max_excess)

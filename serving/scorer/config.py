@@ -19,6 +19,7 @@ class Settings(EntitySettings, frozen=True, kw_only=True):
 
     bundle: Path
     home: Path | None
+    keys: Path | None
     host: str
     port: int
     grpc_port: int | None
@@ -139,6 +140,13 @@ def _add_model(add: _Add, get: _Get) -> None:
         type=Path,
         metavar="DIR",
         help="installation: trusted keys and logs (default: $SERINUS_HOME or ./.serinus)",
+    )
+    add(
+        "--keys",
+        type=Path,
+        metavar="DIR",
+        default=get("SERINUS_KEYS"),
+        help="trusted public keys, trusted-*.pem (default: $SERINUS_KEYS or <home>/keys)",
     )
     add("--untrusted", action="store_true", help="serve a bundle whose signature is not checked (tests only)")
     add(

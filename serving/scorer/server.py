@@ -93,7 +93,7 @@ def _cannot_listen(host: str, port: int, error: OSError) -> SerinusError:
 
 
 def _load(settings: Settings, home: Home) -> Scorer:
-    trusted = None if settings.untrusted else Keyring.load(home.keys)
+    trusted = None if settings.untrusted else Keyring.load(settings.keys or home.keys)
     scorer = Scorer(open_bundle(settings.bundle, trusted=trusted), budget=settings.model_memory)
     scorer.self_test()
     return scorer

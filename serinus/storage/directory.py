@@ -1,0 +1,68 @@
+"""A store that is a directory: a mounted volume."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from serinus.home import unwritable
+from serinus.storage.port import absent, refused, unavailable
+
+_CHUNK = 1 << 20
+
+
+class DirectoryStore:
+    """Files below a directory; see ``ObjectStore``."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.where = f"file://{root}"
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file."""
+        try:
+            return (self._root / name).stat().st_size if (self._root / name).is_file() else None
+        except OSError as error:
+            raise self._failed(name, error) from error
+
+    def read(self, name: str, start: int = 0) -> Iterator[bytes]:
+        """The file's bytes."""
+        try:
+            with (self._root / name).open("rb") as file:
+                file.seek(start)
+                while chunk := file.read(_CHUNK):
+                    yield chunk
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise absent(f"{self.where}/{name}") from error
+        except OSError as error:
+            raise self._failed(name, error) from error
+
+    def write(self, name: str, data: bytes | Path) -> None:
+        """Write the file under another name, then give it its own."""
+        path = self._root / name
+        temporary = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            with os.fdopen(descriptor, "wb") as file:
+                if isinstance(data, Path):
+                    with data.open("rb") as source:
+                        shutil.copyfileobj(source, file, _CHUNK)
+                else:
+                    file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except OSError as error:
+            if temporary is not None:
+                Path(temporary).unlink(missing_ok=True)
+            raise unwritable(path, error) from error
+
+    def _failed(self, name: str, error: OSError) -> Exception:
+        where, why = f"{self.where}/{name}", error.strerror or str(error)
+        # A network volume that is away answers EIO or ESTALE: worth another try.
+        return refused(where, why) if isinstance(error, PermissionError) else unavailable(where, why)
