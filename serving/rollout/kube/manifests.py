@@ -27,7 +27,7 @@ def files() -> dict[str, str]:
     for document in definitions():
         text = _text(document)
         name = f"{document['metadata']['name']}.yaml"
-        found[f"charts/serinus/crds/{name}"] = text
+        found[f"charts/serinus/files/crds/{name}"] = text
         found[f"manifests/base/crds/{name}"] = text
     found["charts/serinus/files/rollout-policies.yaml"] = _text(*policies())
     found["charts/serinus/files/rollout-rules.yaml"] = _text(rules(RULES))

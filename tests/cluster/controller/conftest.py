@@ -45,7 +45,7 @@ def cluster() -> dict[str, str]:
 def installed(cluster: dict[str, str]) -> dict[str, str]:
     """Our resources and policies, as the chart installs them."""
     files = [
-        *(ROOT / "charts/serinus/crds").glob("*.yaml"),
+        *(ROOT / "manifests/base/crds").glob("*.yaml"),
         ROOT / "charts/serinus/files/rollout-policies.yaml",
     ]
     for file in files:
