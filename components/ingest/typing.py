@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from serinus.contract import Column
-from serinus.features.values import FALSE_WORDS, MISSING_WORDS, TRUE_WORDS, identifier_sql, literal, quote
+from serinus.contract.words import MISSING_WORDS
+from serinus.features.values import FALSE_WORDS, TRUE_WORDS, identifier_sql, literal, quote
 
 ISO = "ISO 8601"
 _DAY_FIRST = ("%d/%m/%Y", "%d-%m-%Y")

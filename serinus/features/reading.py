@@ -12,12 +12,12 @@ import msgspec
 
 from serinus.contract import Contract, Feature
 from serinus.contract.types import Aggregate, TimePart
+from serinus.contract.words import is_missing, level_text
 from serinus.errors import SerinusError
 from serinus.features.history import History, aggregate
 from serinus.features.plan import MICROS, NIGHT_ENDS, Frame, Windowed, plan, to_micros
 from serinus.features.values import (
     identifier,
-    is_missing,
     label_value,
     micros,
     number,
@@ -190,7 +190,7 @@ class Reader:
         if value is None or (isinstance(value, str) and is_missing(value)):
             return None
         if self.contract.is_categorical(feature):
-            return str(value)
+            return level_text(value)
         as_number = number(value)
         if as_number is None and isinstance(value, str):
             return value

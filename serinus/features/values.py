@@ -13,25 +13,15 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from serinus.contract import Label
+from serinus.contract.words import MISSING_WORDS, is_missing
 
 TRUE_WORDS = ("true", "t", "yes", "y")
 FALSE_WORDS = ("false", "f", "no", "n")
-MISSING_WORDS = ("", "na", "n/a", "nan", "null")
-"""Texts that mean an absent value, compared in lower case."""
 
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
 _WHOLE = re.compile(r"^(-?\d+)\.0+$")
 _WORDS = {**dict.fromkeys(TRUE_WORDS, "1"), **dict.fromkeys(FALSE_WORDS, "0")}
-
-
-def is_missing(text: str) -> bool:
-    """Whether a text means an absent value."""
-    # Every such text is empty or begins with n, which most others do not.
-    first = text[:1]
-    if first not in ("", "n", "N") and not first.isspace():
-        return False
-    return text.strip().lower() in MISSING_WORDS
 
 
 def quote(identifier: str) -> str:

@@ -2,7 +2,7 @@
 
 from serinus.model.calibration import Calibrator, fit_isotonic, fit_logistic
 from serinus.model.decision import Answer, ReasonCode, decide, reason_codes
-from serinus.model.levels import Levels, learn_levels
+from serinus.model.levels import Levels, learn_levels, level_kind
 from serinus.model.vector import FieldError, Vectorizer
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "fit_isotonic",
     "fit_logistic",
     "learn_levels",
+    "level_kind",
     "reason_codes",
 ]

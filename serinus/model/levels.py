@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from serinus.contract import Contract
 
 Levels = dict[str, tuple[str, ...]]
 """Feature name → its levels; a level's position is its code in the vector."""
+
+
+_WHOLE = re.compile(r"-?\d+")
+
+
+def level_kind(levels: Collection[str]) -> Callable[[object], bool]:
+    """Tells whether a value is of the kind of these levels, known or not.
+
+    Text always is. A whole number is where a level reads as one (numeric codes), a
+    boolean where a level is "true" or "false"; else it is a mistake of type, which
+    must not pass as a level never seen.
+    """
+    whole = any(map(_WHOLE.fullmatch, levels))
+    boolean = "true" in levels or "false" in levels
+
+    def is_of_that_kind(value: object) -> bool:
+        if isinstance(value, bool):
+            return boolean
+        return isinstance(value, str) or (whole and isinstance(value, int))
+
+    return is_of_that_kind
 
 
 def learn_levels(contract: Contract, columns: Mapping[str, Iterable[object]]) -> Levels:

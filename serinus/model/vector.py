@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serinus.contract import Contract, Feature
-from serinus.model.levels import Levels
+from serinus.contract.words import absent, level_text
+from serinus.model.levels import Levels, level_kind
 
 try:
     from serinus.model import _native
@@ -58,14 +59,13 @@ class Vectorizer:
     def _fast(self, contract: Contract) -> Encoder:
         """The compiled encoder: it takes the values that are well and leaves the rest to Python."""
         assert _native is not None
-        has_levels, refuses_unknown, takes_booleans, whole = 2, 4, 8, 16  # and 1: required
+        has_levels, takes_booleans, whole = 2, 4, 8  # and 1: required
         flags = bytearray(self._required.astype(np.uint8).tobytes())
         codes: list[dict[str, float] | None] = [None] * len(self.names)
         for k in self.categorical:
-            column = contract.source(contract.features[k])
             levels = self.levels.get(self.names[k], ())
             codes[k] = {level: float(code) for code, level in enumerate(levels)}
-            flags[k] |= has_levels | (refuses_unknown if column and column.unknown == "refuse" else 0)
+            flags[k] |= has_levels
         for k, feature in enumerate(contract.features):
             kind = _kind(contract, feature)
             flags[k] |= takes_booleans if kind == "boolean" else whole if kind == "integer" else 0
@@ -240,16 +240,18 @@ def _encoder(contract: Contract, feature: Feature, levels: tuple[str, ...]) -> C
     codes = {level: float(code) for code, level in enumerate(levels)}
     refuse_unknown = column is not None and column.unknown == "refuse"
 
+    of_that_kind = level_kind(levels)
+
     def level(value: object) -> float:
-        if value is None or value != value:
+        if absent(value):
             return missing()
-        if not isinstance(value, str | int | bool):
+        if not of_that_kind(value):
             raise FieldError(name, f"is {value!r}; expected one of its levels as text")
-        code = codes.get(str(value))
-        if code is None:
-            if refuse_unknown:
-                raise FieldError(name, f"is {value!r}; the contract knows {', '.join(levels)}")
-            return _NAN
-        return code
+        code = codes.get(level_text(value).strip())
+        if code is not None:
+            return code
+        if refuse_unknown:
+            raise FieldError(name, f"is {value!r}; the contract knows {', '.join(levels)}")
+        return _NAN
 
     return level if contract.is_categorical(feature) else number

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from serinus.contract.words import absent
 from serinus.errors import SerinusError
 from serinus.features.online import Enriched, KnownLabel, Look, OnlineStore, assemble, remembered
 from serinus.features.reading import FeatureEvent
@@ -17,7 +18,7 @@ from serinus.features.stream import Outcome
 from serinus.features.values import micros
 from serinus.model import FieldError, Vectorizer
 from serving.scorer.entity_metrics import EntityMetrics
-from serving.scorer.records import RecordCheck, absent
+from serving.scorer.records import RecordCheck
 from serving.scorer.refusal import Refusal
 from serving.scorer.rows import Floats, Parsed, Place
 
@@ -68,7 +69,7 @@ class StoreEnricher:
         self._report = report
         self._failing = False
         contract = self.reader.contract
-        self._check = RecordCheck(contract)
+        self._check = RecordCheck(contract, levels=vectorizer.levels)
         self._column = {f.name: f.column for f in contract.features if f.aggregate is None and f.column}
         self._entity = {f.name: f.entity for f in contract.features if f.entity}
         self._refused = frozenset(n for n in contract.entities if contract.entity(n).unknown == "refuse")
@@ -227,7 +228,7 @@ class StoreEnricher:
             self.reader.names[k]
             for record, vector in zip(records, vectors, strict=True)
             for k in self._vectorizer.categorical
-            if vector[k] != vector[k] and record.get(self._column[self.reader.names[k]]) is not None
+            if vector[k] != vector[k] and not absent(record.get(self._column[self.reader.names[k]]))
         ]
 
         def after(request_id: str) -> Awaitable[None] | None:

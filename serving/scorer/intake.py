@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from serinus.contract.words import absent
 from serinus.errors import SerinusError
 from serinus.features.online import KnownLabel
 from serinus.features.reading import FeatureEvent
 from serinus.features.values import identifier, micros
 from serinus.model import FieldError
 from serving.scorer.entities import StoreEnricher
-from serving.scorer.records import LONGEST_TIME, RecordCheck, absent, refuse_long
+from serving.scorer.records import LONGEST_TIME, RecordCheck, refuse_long
 from serving.scorer.refusal import Refusal, bad, decode_json
 from serving.scorer.rows import Value
 

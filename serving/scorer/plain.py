@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from serinus.contract.words import absent
 from serinus.model import Vectorizer
 from serving.scorer.rows import Cells, Value
 
@@ -80,7 +81,7 @@ def encode_plain(
     vector = vectorizer.encode_values(row)
     if vectorizer.categorical:
         item, names = vector.item, vectorizer.names
-        unknown = [names[k] for k in vectorizer.categorical if row[k] is not None and item(k) != item(k)]
+        unknown = [names[k] for k in vectorizer.categorical if item(k) != item(k) and not absent(row[k])]
         if unknown:
             return (vector,), tuple(unknown)
     return (vector,), ()
@@ -91,5 +92,5 @@ def _unknown_in(vectorizer: Vectorizer, rows: Sequence[Cells], table: Floats) ->
         vectorizer.names[k]
         for k in vectorizer.categorical
         for i in np.flatnonzero(np.isnan(table[:, k])).tolist()
-        if rows[i][k] is not None
+        if not absent(rows[i][k])
     ]

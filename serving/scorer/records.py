@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
 from serinus.contract import Column, Contract
-from serinus.features.values import FALSE_WORDS, TRUE_WORDS, is_missing, micros, number
-from serinus.model import FieldError
+from serinus.contract.words import absent, level_text
+from serinus.features.values import FALSE_WORDS, TRUE_WORDS, micros, number
+from serinus.model import FieldError, Levels, level_kind
 
 LONGEST = 200
 """Characters of what histories remember of a record: an id, or a label's text."""
@@ -27,15 +28,27 @@ class RecordCheck:
     Args:
         labelled: the label may be there: records of the past that feed histories.
         text: numbers may be text, as in a CSV file.
+        levels: of the features, where records are scored: a number may only stand for one that reads so.
     """
 
-    def __init__(self, contract: Contract, *, labelled: bool = False, text: bool = False) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        *,
+        labelled: bool = False,
+        text: bool = False,
+        levels: Levels | None = None,
+    ) -> None:
         self._contract = contract
         self._protected = frozenset(p.column for p in contract.protected)
         self._label = contract.label.column
         self._labelled = labelled
+        known: dict[str, Collection[str]] = {}
+        for feature in contract.features:
+            if feature.column is not None and levels is not None and contract.is_categorical(feature):
+                known[feature.column] = levels.get(feature.name, ())
         self._checks = {
-            name: _check(name, column, text)
+            name: _check(name, column, text, known.get(name))
             for name, column in contract.columns.items()
             if name not in self._protected and name != self._label
         }
@@ -79,13 +92,6 @@ class RecordCheck:
         )
 
 
-def absent(value: object) -> bool:
-    """Whether a value says nothing: null, NaN, or a text such as ``NA``."""
-    if isinstance(value, str):
-        return is_missing(value)
-    return value is None or value != value
-
-
 def _used(contract: Contract) -> list[str]:
     """Columns that scoring or the histories rest on, once each, in the contract's order."""
     used = {feature.column for feature in contract.features if feature.column is not None}
@@ -97,7 +103,7 @@ def _used(contract: Contract) -> list[str]:
     return [name for name in contract.columns if name in used]
 
 
-def _check(name: str, column: Column, text: bool) -> Check:
+def _check(name: str, column: Column, text: bool, known: Collection[str] | None) -> Check:
     match column.type:
         case "number" | "integer":
             return _numeric(name, column, text)
@@ -106,7 +112,7 @@ def _check(name: str, column: Column, text: bool) -> Check:
         case "boolean":
             return _boolean(name)
         case "category":
-            return _category(name, column)
+            return _category(name, column, known)
         case "id":
             return _id(name)
 
@@ -157,13 +163,14 @@ def _boolean(name: str) -> Check:
     return check
 
 
-def _category(name: str, column: Column) -> Check:
+def _category(name: str, column: Column, known: Collection[str] | None) -> Check:
     levels = None if column.categories is None else frozenset(column.categories)
+    of_that_kind = level_kind(known) if known is not None else lambda value: isinstance(value, str | int)
 
     def check(value: object) -> None:
-        if not isinstance(value, str | int):
+        if not of_that_kind(value):
             raise FieldError(name, f"is {value!r}; expected one of its levels as text")
-        if levels is not None and column.unknown == "refuse" and str(value) not in levels:
+        if levels is not None and column.unknown == "refuse" and level_text(value).strip() not in levels:
             raise FieldError(name, f"is {value!r}; the contract knows {', '.join(column.categories or ())}")
 
     return check

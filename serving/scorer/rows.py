@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serinus.cards import holds_card_number
+from serinus.contract.words import absent
 from serinus.model import FieldError, Vectorizer
 from serving.scorer.refusal import Refusal, bad
 
@@ -129,7 +130,7 @@ def _encode(
             # An integer beyond every float, or too long even to be quoted.
             raise bad(f"{where}[{i}]", "holds a number too large for this model") from error
         for k in vectorizer.categorical:
-            if out[i, k] != out[i, k] and value(i, vectorizer.names[k]) is not None:
+            if out[i, k] != out[i, k] and not absent(value(i, vectorizer.names[k])):
                 unknown.append(vectorizer.names[k])
     return Parsed(out, tuple(unknown))
 

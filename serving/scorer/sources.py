@@ -19,12 +19,13 @@ from typing import IO, Any
 import msgspec
 
 from serinus.contract import Contract
+from serinus.contract.words import absent
 from serinus.errors import SerinusError
 from serinus.features.online import KnownLabel, MemoryStore
 from serinus.features.reading import FeatureEvent, Reader
 from serinus.model import FieldError
 from serving.scorer.intake import Label, known_label, label_in
-from serving.scorer.records import RecordCheck, absent
+from serving.scorer.records import RecordCheck
 from serving.scorer.refusal import Refusal
 
 Item = FeatureEvent | KnownLabel

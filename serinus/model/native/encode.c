@@ -6,7 +6,7 @@
 
 #include "module.h"
 
-enum { REQUIRED = 1, LEVELS = 2, REFUSE_UNKNOWN = 4, BOOLEAN = 8, WHOLE = 16 };
+enum { REQUIRED = 1, LEVELS = 2, BOOLEAN = 4, WHOLE = 8 };
 
 typedef struct {
     PyObject_HEAD
@@ -23,14 +23,11 @@ static int encode_value(const Encoder *e, Py_ssize_t i, PyObject *value, double 
     if (e->flags[i] & LEVELS) {
         if (PyUnicode_CheckExact(value)) {
             PyObject *code = PyDict_GetItemWithError(PyTuple_GET_ITEM(e->codes, i), value);
-            if (code)
-                x = PyFloat_AS_DOUBLE(code);
-            else if (e->flags[i] & REFUSE_UNKNOWN || PyErr_Occurred()) {
+            if (!code) {
                 PyErr_Clear();
                 return -1;
-            } else
-                x = Py_NAN;
-            *out = x;
+            }
+            *out = PyFloat_AS_DOUBLE(code);
             return 0;
         }
         if (value != Py_None || e->flags[i] & REQUIRED)

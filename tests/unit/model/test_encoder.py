@@ -145,3 +145,65 @@ def test_a_matrix_may_be_of_integers_or_in_columns() -> None:
     wanted = [[1.0, 2.0, 3.0], [4.0, 0.0, 6.0]]
     assert encoder.encode_matrix(np.array(wanted, dtype=np.int64)).tolist() == wanted  # pyright: ignore[reportArgumentType]
     assert encoder.encode_matrix(np.asfortranarray(wanted)).tolist() == wanted
+
+
+def category(levels: tuple[str, ...], **column: Any) -> Vectorizer:
+    document = {
+        **DOCUMENT,
+        "columns": {"kind": {"type": "category", **column}, "bad": {"type": "boolean"}},
+        "features": [{"name": "kind", "column": "kind"}],
+    }
+    return Vectorizer(contract(document), {"kind": levels})
+
+
+@pytest.mark.parametrize(
+    ("levels", "value", "code"),
+    [
+        (("1", "2", "10"), 2, 1.0),
+        (("1", "2", "10"), "2", 1.0),
+        (("1", "2", "10"), " 2 ", 1.0),
+        (("-1", "none"), -1, 0.0),
+        (("false", "true"), True, 1.0),
+        (("chip", "web"), " web", 1.0),
+        # of the levels' kind, and not among them
+        (("1", "2", "10"), 3, math.nan),
+        (("1", "2", "10"), "three", math.nan),
+        (("true",), False, math.nan),
+        (("chip", "web"), "3", math.nan),
+        # absent
+        (("chip", "web"), None, math.nan),
+        (("chip", "web"), "", math.nan),
+        (("chip", "web"), "NA", math.nan),
+    ],
+)
+def test_a_level_is_named_by_its_text_or_the_number_that_reads_so(
+    levels: tuple[str, ...], value: object, code: float
+) -> None:
+    assert category(levels, missing="allow").encode_values([value]) == pytest.approx([code], nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("levels", "value"),
+    [
+        (("chip", "web"), 3),
+        (("chip", "web"), 0),
+        (("chip", "web"), True),
+        (("chip", "web"), 1.0),
+        (("1", "2"), 1.0),
+        (("1", "2"), True),
+        (("1.5", "chip"), 1),
+        ((), 1),
+    ],
+)
+def test_what_is_not_of_the_levels_kind_is_refused_and_no_unknown_level(
+    levels: tuple[str, ...], value: object
+) -> None:
+    with pytest.raises(FieldError) as caught:
+        category(levels, missing="allow").encode_values([value])
+    assert str(caught.value) == f"kind: is {value!r}; expected one of its levels as text"
+
+
+@pytest.mark.parametrize("value", [None, "", " n/a "])
+def test_an_absent_level_is_missing_and_not_unknown(value: object) -> None:
+    with pytest.raises(FieldError, match="is missing, and the contract refuses a missing value"):
+        category(("chip", "web")).encode_values([value])

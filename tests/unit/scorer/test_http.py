@@ -118,6 +118,23 @@ def test_metrics_carry_the_names_of_the_kernel_and_count_by_predictor() -> None:
     assert "_created" not in text
 
 
+@pytest.mark.parametrize(
+    ("channel", "says"),
+    [
+        (7, "is 7; expected one of its levels as text"),
+        (True, "is True; expected one of its levels as text"),
+        ("", "is missing, and the contract refuses a missing value"),
+        ("NA", "is missing, and the contract refuses a missing value"),
+    ],
+)
+def test_what_is_no_level_is_refused_by_name_and_counts_as_no_unknown_one(channel: object, says: str) -> None:
+    made = rig()
+    for rows in ([[*GOOD[:2], channel, *GOOD[3:]]], [GOOD, [*GOOD[:2], channel, *GOOD[3:]]]):
+        answer = made.predict(v1(*rows))
+        assert answer.json["status"]["info"] == f"data.ndarray[{len(rows) - 1}].channel: {says}"
+    assert made.metric(f'serinus_unknown_levels_total{{feature="channel",{LABELS}}}') == 0
+
+
 def test_probes_and_wrong_paths_are_not_counted_as_requests() -> None:
     made = rig()
     for path in ("/ready", "/nowhere", "/metrics"):

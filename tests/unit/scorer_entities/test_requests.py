@@ -86,6 +86,8 @@ def test_an_event_sent_twice_counts_once_and_one_without_id_not_at_all() -> None
         ({"amount": None}, "jsonData.records[1].amount: is missing, and the contract refuses a missing value"),
         ({"amount": "NA"}, "jsonData.records[1].amount: is missing, and the contract refuses a missing value"),
         ({"kind": "magic"}, "jsonData.records[1].kind: is 'magic'; the contract knows chip, web"),
+        ({"kind": 3}, "jsonData.records[1].kind: is 3; expected one of its levels as text"),
+        ({"kind": True}, "jsonData.records[1].kind: is True; expected one of its levels as text"),
         ({"kind": 1.5}, "jsonData.records[1].kind: is 1.5; expected one of its levels as text"),
         ({"till": 1.5}, "jsonData.records[1].till: is 1.5; expected a whole number"),
         ({"home": "perhaps"}, "jsonData.records[1].home: is 'perhaps'; expected true or false"),
