@@ -16,7 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from serinus.bundle import Keyring
 from serinus.chain import ChainBroken, Verification, find_logs, segments, verify_log
+from serinus.chain.checkpoint import checkpoints_path, read_checkpoints, vouched
+from serinus.chain.segments import segment_number
+from serinus.cli.auditor import checkpoint, export
 from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json, print_table
 from serinus.home import Home, find_home
 from serinus.registry import Registry
@@ -29,6 +33,8 @@ def audit_app() -> typer.Typer:
     app = group("The tamper-evident log of actions and decisions.")
     app.command()(verify)
     app.command("list")(list_actions)
+    app.command()(checkpoint)
+    app.command()(export)
     return app
 
 
@@ -46,18 +52,32 @@ def verify(
             help="SEQ:HASH noted elsewhere, which the log must still hold; so a log cut short is found out."
         ),
     ] = None,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoints kept elsewhere (default: those beside each log, if there are any)."),
+    ] = None,
     home: HomeOption = None,
     output: OutputOption = Output.text,
 ) -> None:
-    """Recompute every hash. Exit code 1, with file, line and entry, where a chain is broken; 2 for no such log."""
-    found = list(find_logs(_given(logs, find_home(home))))
+    """Recompute every hash. Exit code 1, with file, line and entry, where a chain is broken; 2 for no such log.
+
+    The signed checkpoints of a log are verified too, and the log must still hold what they say.
+    """
+    installation = find_home(home)
+    found = list(find_logs(_given(logs, installation)))
     noted = _noted(known or [])
-    if noted and len(found) != 1:
-        raise click.UsageError(f"--known goes with one log, not with {len(found)}")
+    if checkpoints is not None and not checkpoints.is_file():
+        raise click.UsageError(f"there is no file {checkpoints}")
+    trusted = Keyring.load(installation.keys)
+    if (noted or checkpoints) and len(found) != 1:
+        raise click.UsageError(f"--known and --checkpoints go with one log, not with {len(found)}")
     results: list[Verification] = []
     with _progress(found, shown=output is Output.text) as told:
         for log in found:
-            result = verify_log(log, known=noted, progress=told)
+            signed = vouched(read_checkpoints(checkpoints or checkpoints_path(log)), trusted, log)
+            # A lone segment can only be held against what it holds.
+            signed = {} if segment_number(log) is not None else signed
+            result = verify_log(log, known=signed | noted, progress=told)
             results.append(result)
             if output is Output.text:
                 _print(result)

@@ -123,4 +123,4 @@ def _said(item: Compared) -> str:
 
 
 def _cell(value: float | str | None) -> str:
-    return "" if value is None else f"{value:.17g}" if isinstance(value, float) else str(value)
+    return "" if value is None else repr(value) if isinstance(value, float) else str(value)

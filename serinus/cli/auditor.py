@@ -1,0 +1,136 @@
+"""``serinus audit checkpoint`` and ``export``: what is handed to an auditor."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import click
+import msgspec
+import typer
+from rich.console import Console
+
+from serinus.bundle import Keyring, SigningKey
+from serinus.chain import ChainBroken, find_logs, verify_log
+from serinus.chain.checkpoint import (
+    Checkpoint,
+    append_checkpoint,
+    checkpoints_path,
+    newest,
+    read_checkpoints,
+    sign_checkpoint,
+    vouched,
+)
+from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, print_json
+from serinus.export import export_archive, parse_period
+from serinus.home import find_home
+from serinus.identity import current_identity
+
+
+def checkpoint(
+    copy: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also add the checkpoints to files in this directory: another machine's, or write-once."
+        ),
+    ] = None,
+    home: HomeOption = None,
+    output: OutputOption = Output.text,
+) -> None:
+    """Verify every log of the home and sign how long each is and its last hash.
+
+    Run it once a day or hour (cron). Kept elsewhere with --copy, a checkpoint shows when
+    entries were cut off a log's end or the whole log was written anew; `audit verify`
+    compares. A log that has not grown gets none. Exit code 1 where a log is broken: it gets none.
+    """
+    installation = find_home(home)
+    key, trusted = SigningKey.load_or_create(installation.keys), Keyring.load(installation.keys)
+    made: list[Checkpoint] = []
+    broken = False
+    for log in find_logs([installation.audit, installation.decisions]):
+        place = checkpoints_path(log)
+        before = read_checkpoints(place)
+        found = verify_log(log, known=vouched(before, trusted, log))
+        if found.broken is not None:
+            broken = True
+            typer.echo(f"serinus: {ChainBroken.of(found.broken)}", err=True)
+            continue
+        last = newest(before)
+        if found.entries == 0 or (last is not None and last.seq == found.entries):
+            continue
+        now = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")
+        signed = sign_checkpoint(log, found.entries, found.head, now, key)
+        append_checkpoint(place, signed)
+        if copy is not None:
+            copy.mkdir(parents=True, exist_ok=True)
+            append_checkpoint(copy / place.name, signed)
+        made.append(signed)
+        if output is Output.text:
+            typer.echo(
+                f"{log}: entry {signed.seq:,}, hash {signed.hash}, signed by {signed.signature.key_id}"
+            )
+    if output is Output.json:
+        print_json(made)
+    elif not made and not broken:
+        typer.echo("No log has grown since its last checkpoint.")
+    if broken:
+        raise typer.Exit(1)
+
+
+def export(
+    period: Annotated[
+        str,
+        typer.Option("--for", help="2026, 2026-Q3, 2026-07 or 2026-07-01..2026-09-30; days in UTC."),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(help="Only this model: others' entries stay linked, without what they say."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The archive (default: audit-MODEL-PERIOD.tar.gz here).")
+    ] = None,
+    acting: AsOption = None,
+    home: HomeOption = None,
+    output: OutputOption = Output.text,
+) -> None:
+    """Write one archive for an auditor, which verifies with openssl and sha256sum alone.
+
+    It holds what people and programs did and what was decided in the period, checkpoints,
+    and of each version its manifest, card, validation, origin and approvals. The export is
+    itself an entry of the audit log. Example:
+
+    serinus audit export --for 2026-Q3 --model fraud
+    """
+    try:
+        span = parse_period(period)
+    except ValueError as error:
+        raise click.UsageError(f"--for: {error}") from None
+    path = out or Path(
+        "-".join(["audit", *([model] if model else []), period]).replace("..", "_") + ".tar.gz"
+    )
+    if not path.name.endswith(".tar.gz"):
+        raise click.UsageError(f"--out {path}: the archive's name ends in .tar.gz")
+    console = Console(stderr=True, quiet=output is not Output.text)
+    with console.status("verifying and copying") as status:
+        exported = export_archive(
+            find_home(home),
+            span,
+            model,
+            path,
+            by=current_identity(acting),
+            now=time.time(),
+            progress=lambda log: status.update(f"verifying and copying {log.name}"),
+        )
+    if output is Output.json:
+        print_json(msgspec.to_builtins(exported))
+        return
+    typer.echo(f"{path}: {path.stat().st_size:,} bytes")
+    for piece in exported.logs:
+        hidden = f", {piece.left_out:,} of other models without their text" if piece.left_out else ""
+        typer.echo(f"  {piece.log}: entries {piece.first:,} to {piece.last:,}, {piece.shown:,} shown{hidden}")
+    typer.echo(
+        f"  {len(exported.versions)} versions, {exported.checkpoints} checkpoints, signed by {exported.key}"
+    )
+    typer.echo(f"Verify: tar xzf {path.name} && sh {path.name.removesuffix('.tar.gz')}/verify.sh")

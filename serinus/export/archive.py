@@ -1,0 +1,211 @@
+"""The archive: logs cut to the period, checkpoints, the versions they speak of, and how to verify it all."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+from cryptography.hazmat.primitives import serialization
+
+from serinus.bundle import Keyring, Signature, SigningKey
+from serinus.chain import find_logs
+from serinus.chain.checkpoint import checkpoints_path, read_checkpoints, vouched
+from serinus.errors import SerinusError
+from serinus.export.cut import Cut, bounds, cut, of_model
+from serinus.export.period import Period
+from serinus.home import Home
+from serinus.registry import Registry, Version
+
+PAPERS = ("card.html", "card.json", "contract.json", "metrics.json", "provenance.json", "validation.json")
+"""What of a bundle an auditor reads; the model itself stays where it is, named by its digest."""
+
+
+class Exported(msgspec.Struct, frozen=True, kw_only=True):
+    """What an archive holds: ``index.json`` inside it, and where it was written."""
+
+    archive: str
+    model: str | None
+    period: Period
+    made: str
+    by: str
+    key: str
+    logs: tuple[Cut, ...]
+    without_entries: tuple[str, ...]
+    versions: tuple[Version, ...]
+    checkpoints: int
+
+
+def export_archive(
+    home: Home,
+    period: Period,
+    model: str | None,
+    out: Path,
+    *,
+    by: str,
+    now: float,
+    progress: Callable[[Path], None] = lambda log: None,
+) -> Exported:
+    """Write the archive, whole or not at all; what is exported is recorded in the audit log first.
+
+    Args:
+        model: only what concerns this model; None for all.
+        out: a ``.tar.gz`` that does not exist yet.
+        by: who exports.
+        now: seconds since the epoch.
+        progress: told of each log before it is read.
+
+    Raises:
+        SerinusError: ``SRN-AUDIT-003`` a log is broken, ``-004`` unreadable, ``-008`` a checkpoint
+            is false; ``-009`` the period holds nothing, or ``out`` exists; ``SRN-HOME-001``/``-002``
+            the archive cannot be written.
+    """
+    if out.exists():
+        raise SerinusError(
+            "SRN-AUDIT-009", "the file exists already", where=str(out), hint="Name another one with --out."
+        )
+    registry = Registry(home)
+    about = f" for {model}" if model else ""
+    found = list(find_logs([home.audit, home.decisions]))
+    spans: dict[Path, tuple[int, int]] = {}
+    for log in found:
+        progress(log)
+        span = bounds(log, period)
+        if span is not None:
+            spans[log] = span
+    if not spans:
+        raise SerinusError(
+            "SRN-AUDIT-009",
+            f"no log has an entry in {period.name} ({period.start} to {period.end}, the end left out, UTC)",
+            where=str(home.root),
+            hint="Check the period and --home; `serinus audit list` shows what there is.",
+        )
+    registry.audit.append(
+        actor=by, action="audit.export", subject=model or "", reason=f"{period.name}{about} to {out.name}"
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    try:
+        top = directory / out.name.removesuffix(".tar.gz")
+        exported = _fill(home, registry, period, model, top, spans, found, by=by, now=now, archive=str(out))
+        packed = directory / "packed"
+        with tarfile.open(packed, "w:gz") as tar:
+            tar.add(top, arcname=top.name)
+        packed.rename(out)
+        return exported
+    except OSError as error:
+        raise SerinusError(
+            "SRN-HOME-002",
+            f"the archive cannot be written ({error.strerror})",
+            where=str(out),
+            hint="Free space or name another place with --out; nothing was left behind.",
+        ) from error
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _fill(
+    home: Home,
+    registry: Registry,
+    period: Period,
+    model: str | None,
+    top: Path,
+    spans: dict[Path, tuple[int, int]],
+    found: Iterable[Path],
+    *,
+    by: str,
+    now: float,
+    archive: str,
+) -> Exported:
+    key, trusted = SigningKey.load_or_create(home.keys), Keyring.load(home.keys)
+    cuts: list[Cut] = []
+    shown: set[Path] = set()
+    signed = 0
+    for log, span in spans.items():
+        name = ".".join(log.relative_to(home.root).parts)
+        target = top / "logs" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            piece = cut(log, span, of_model(model), file, name=name)
+        if piece.shown == 0:
+            target.unlink()
+            continue
+        cuts.append(piece)
+        shown.add(log)
+        signed += _checkpoints(log, piece, trusted, top / "checkpoints" / name)
+    versions = [v for name in ([model] if model else registry.models()) for v in registry.versions(name)]
+    for version in versions:
+        _version(registry, version, top / "versions" / f"{version.model}-{version.version}")
+    exported = Exported(
+        archive=archive,
+        model=model,
+        period=period,
+        made=datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"),
+        by=by,
+        key=key.id,
+        logs=tuple(cuts),
+        without_entries=tuple(str(log) for log in found if log not in shown),
+        versions=tuple(versions),
+        checkpoints=signed,
+    )
+    (top / "index.json").write_bytes(msgspec.json.format(msgspec.json.encode(exported), indent=2))
+    for name in ("README.txt", "verify.sh"):
+        (top / name).write_bytes(files("serinus.export").joinpath(name).read_bytes())
+    (top / "keys").mkdir()
+    for name, public in trusted.keys.items():
+        pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        (top / "keys" / f"{name}.pem").write_bytes(pem)
+    (top / "signer").write_text(key.id)
+    sums = "".join(
+        f"{_sha256(path)}  {path.relative_to(top)}\n" for path in sorted(top.rglob("*")) if path.is_file()
+    )
+    (top / "SHA256SUMS").write_text(sums)
+    (top / "SHA256SUMS.sig").write_bytes(bytes.fromhex(key.sign(sums).value))
+    return exported
+
+
+def _checkpoints(log: Path, piece: Cut, trusted: Keyring, into: Path) -> int:
+    """The sound checkpoints of the entries that were cut out; how many."""
+    found = sorted(read_checkpoints(checkpoints_path(log)), key=lambda checkpoint: checkpoint.seq)
+    vouched(found, trusted, log)
+    inside = [c for c in found if piece.first <= c.seq <= piece.last]
+    for checkpoint in inside:
+        into.mkdir(parents=True, exist_ok=True)
+        (into / f"{checkpoint.seq}.txt").write_text(checkpoint.text())
+        _signature(checkpoint.signature, into / f"{checkpoint.seq}.sig", into / f"{checkpoint.seq}.signer")
+    return len(inside)
+
+
+def _version(registry: Registry, version: Version, into: Path) -> None:
+    bundle = registry.bundle(version)
+    into.mkdir(parents=True)
+    for name in ("manifest.json", *PAPERS):
+        if (bundle.path / name).is_file():
+            shutil.copyfile(bundle.path / name, into / name)
+    (into / "digest").write_text(bundle.digest)
+    signature = msgspec.json.decode((bundle.path / "signature.json").read_bytes(), type=Signature)
+    _signature(signature, into / "digest.sig", into / "signer")
+    (into / "registry.json").write_bytes(
+        msgspec.json.format(
+            msgspec.json.encode(
+                {"version": version, "approvals": registry.approvals(version.model, version.version)}
+            ),
+            indent=2,
+        )
+    )
+
+
+def _signature(signature: Signature, into: Path, signer: Path) -> None:
+    into.write_bytes(bytes.fromhex(signature.value))
+    signer.write_text(signature.key_id)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
