@@ -139,8 +139,13 @@ class ChainWriter:
         linker = Linker(self.seq, self.head)
         self.write(linker.link(bodies), linker.seq, linker.head, durable=durable)
 
-    def write(self, lines: Sequence[bytes], seq: int, head: str, *, durable: bool = True) -> None:
+    def write(
+        self, lines: Sequence[bytes], seq: int, head: str, *, after: int | None = None, durable: bool = True
+    ) -> None:
         """Append lines that a ``Linker`` made from this writer's head; ``seq`` and ``head`` are its own now.
+
+        Args:
+            lines: one each or, where ``after`` says which entry they follow, as blocks of whole lines.
 
         Raises:
             ValueError: the lines do not follow the last one written.
@@ -149,22 +154,23 @@ class ChainWriter:
         """
         if self._unsynced is not None:
             raise self._back_to_safety(self._unsynced)
-        if seq - len(lines) != self.seq:
+        if (seq - len(lines) if after is None else after) != self.seq:
             raise ValueError(f"lines up to {seq:,} do not follow entry {self.seq:,}")
         if not lines:
             return
-        payload = b"".join(lines)
+        size = sum(map(len, lines))
         try:
             file = self._open()
             self._mend(file)
-            if self._due(len(payload)):
+            if self._due(size):
                 file = self._rotate(file)
             if self._born is None:
                 self._born = self._clock()
             self._dirty = True
-            view = memoryview(payload)
-            while view:
-                view = view[os.write(file.fileno(), view) :]
+            for block in (b"".join(lines),) if after is None else lines:
+                view = memoryview(block)
+                while view:
+                    view = view[os.write(file.fileno(), view) :]
             if durable:
                 os.fsync(file.fileno())
         except OSError as error:
@@ -176,7 +182,7 @@ class ChainWriter:
                     self._mend(self._file)
             raise _unwritable(self.path, error) from error
         self._dirty = False
-        self._at = (self._at[0] + len(payload), seq, head)
+        self._at = (self._at[0] + size, seq, head)
         if durable:
             self._safe = self._at
 

@@ -1,6 +1,6 @@
 """The compiled kernel (``serinus/model/native``). Arrays are C-contiguous float64."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -40,3 +40,20 @@ class Encoder:
     ) -> None: ...
     def row(self, values: Sequence[object], out: _Floats, /) -> int: ...
     def rows(self, rows: Sequence[Sequence[object]], out: _Floats, /) -> int: ...
+
+@final
+class Lines:
+    def __init__(
+        self,
+        before_time: bytes,
+        after_time: bytes,
+        end: bytes,
+        json: Callable[[Any], bytes],
+        sha256: Callable[[Any], Any],
+        /,
+    ) -> None: ...
+    def begin(self, seq: int, head: str, /) -> None: ...
+    def add(
+        self, request_id: str, time: float, rows: Any, answers: Any, start: int, stop: int, /
+    ) -> None: ...
+    def take(self) -> tuple[list[bytes], int, int, str]: ...

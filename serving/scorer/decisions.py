@@ -12,8 +12,9 @@ takes writes again.
 
 Encoding and hashing is work for the interpreter, which one thread at a time
 can do: in a thread beside the loop it would hold up requests for as long as
-the interpreter lets it (5 ms). So it is done on the loop, in slices between
-requests, and only the write and the sync, which need no interpreter, leave it.
+the interpreter lets it. So it is done on the loop, a single row's in its request
+while its numbers are at hand, a batch's in slices between requests, and only
+the write and the sync, which need no interpreter, leave it.
 """
 
 from __future__ import annotations
@@ -23,29 +24,21 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from serinus.chain import Linker
 from serinus.errors import SerinusError
-from serinus.events import DecisionEncoder
+from serinus.lines import Chained, DecisionLines, Rows, Taken
 from serinus.model import Answer
 from serinus.model.answers import Answers
 from serving.scorer.commit import GroupCommit, error_of, unwritten
 from serving.scorer.identity import Identity
 from serving.scorer.sinks import DecisionSink
 
-Floats = NDArray[np.float64]
 Durability = Literal["strict", "relaxed"]
-SLICE = 32
+SLICE = 64
 """Rows encoded at a stretch: some 200 microseconds, which a request can wait."""
-
-Rows = Floats | Sequence[Floats]
-"""Vectors of shape (n, F), or n of shape (F,)."""
-# Request id, time, all rows and answers of the request, and which of them are meant.
-_Item = tuple[str, float, Rows, Sequence[Answer] | Answers, int, int]
+AT_ONCE = 8
+"""Rows of a request that are encoded within it."""
 
 
 class Recorder:
@@ -79,16 +72,16 @@ class Recorder:
         self._interval = interval
         self._limit = limit
         self._report = report
-        self._encode = DecisionEncoder(
+        self._lines = DecisionLines(
             model=identity.model,
             version=identity.version,
             digest=identity.digest,
             predictor=identity.predictor,
+            seq=sink.seq,
+            head=sink.head,
         )
-        self._waiting: deque[_Item] = deque()
-        # Chained, not yet safe: lines, with the number and hash of the last.
-        self._linked: list[tuple[list[bytes], int, str]] = []
-        self._linker = Linker(sink.seq, sink.head)
+        self._waiting: deque[Taken] = deque()
+        self._linked: list[Chained] = []  # not yet safe
         self._taken = self._settled = 0
         self._writing = threading.Lock()
         self._settling = threading.Lock()
@@ -98,7 +91,7 @@ class Recorder:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sliced = False
         self._failing = False
-        self._commit: GroupCommit[_Item] | None = None
+        self._commit: GroupCommit[Taken] | None = None
         if durability == "strict":
             self._commit = GroupCommit(self._store, self._thread, done=self._committed)
 
@@ -137,15 +130,17 @@ class Recorder:
             decisions are stored, or fails with SerinusError: no answer may leave then.
         """
         count = len(answers)
-        self._taken += count
-        item = (request_id, self._now(), rows, answers, 0, count)
         if self._commit is not None:
-            return self._commit.add(item)
-        if count <= SLICE:
-            self._waiting.append(item)
-        else:
-            self._waiting.extend((*item[:4], i, min(i + SLICE, count)) for i in range(0, count, SLICE))
-        if not self._sliced and self._loop is not None and len(self._waiting) >= SLICE:
+            self._taken += count
+            return self._commit.add((request_id, self._now(), rows, answers, 0, count))
+        if count <= AT_ONCE and not self._waiting:
+            self._lines.add(request_id, self._now(), rows, answers, 0, count)
+            self._taken += count
+            return None
+        self._taken += count
+        item = (request_id, self._now(), rows, answers)
+        self._waiting.extend((*item, i, min(i + SLICE, count)) for i in range(0, count, SLICE))
+        if not self._sliced and self._loop is not None:
             self._sliced = True
             self._loop.call_soon(self._slice)
         return None
@@ -173,6 +168,7 @@ class Recorder:
         while self._waiting:
             self._link()
             await asyncio.sleep(0)
+        self._take()
         if self._linked:
             await loop.run_in_executor(self._thread, self._write_linked)
             if self._syncing is None:
@@ -190,6 +186,7 @@ class Recorder:
         before = self._settled
         while self._waiting:
             self._link()
+        self._take()
         self._write_linked()
         self._sync()
         return self._settled - before
@@ -198,38 +195,40 @@ class Recorder:
 
     def _slice(self) -> None:
         self._link()
-        if len(self._waiting) >= SLICE and self._loop is not None:
+        if self._waiting and self._loop is not None:
             self._loop.call_soon(self._slice)
         else:
             self._sliced = False
 
     def _link(self) -> None:
         """Encode and chain one slice. The chain may run ahead of the sink: a failed write is repeated."""
-        waiting, items, rows = self._waiting, list[_Item](), 0
-        while waiting and rows < SLICE:
-            item = waiting.popleft()
-            rows += item[5] - item[4]
-            items.append(item)
-        if items:
-            lines = self._linker.link(self._bodies(items))
-            self._linked.append((lines, self._linker.seq, self._linker.head))
+        if self._waiting:
+            self._lines.add(*self._waiting.popleft())
+
+    def _take(self) -> None:
+        chained = self._lines.take()
+        if chained.blocks:
+            self._linked.append(chained)
 
     def _write_linked(self) -> None:
         """Hand lines to the operating system: from there a killed process cannot take them."""
         with self._writing:
             stands = self._sink.seq
-            ready = [part for part in self._linked[:] if part[1] > stands]
-            seq, head = ready[-1][1:] if ready else (stands, self._sink.head)
+            ready = [part for part in self._linked[:] if part.seq > stands]
             # With no lines too: that is how a sync that failed meanwhile is learned of.
-            self._sink.write([line for part in ready for line in part[0]], seq, head, durable=False)
+            first, last = (
+                (ready[0], ready[-1]) if ready else (Chained([], stands, stands, self._sink.head),) * 2
+            )
+            blocks = [block for part in ready for block in part.blocks]
+            self._sink.write(blocks, last.seq, last.head, after=first.after, durable=False)
 
     def _sync(self) -> None:
         """Bring them to the disk. Only then are they let go of: a failed sync has them written again."""
         with self._settling:
             self._sink.sync()
-            while self._linked and self._linked[0][1] <= self._sink.safe:
-                lines, _, _ = self._linked.pop(0)
-                self._settled += len(lines)
+            while self._linked and self._linked[0].seq <= self._sink.safe:
+                part = self._linked.pop(0)
+                self._settled += part.seq - part.after
 
     def _synced(self, done: asyncio.Future[None]) -> None:
         self._syncing = None
@@ -241,15 +240,17 @@ class Recorder:
 
     # --- strict ------------------------------------------------------------
 
-    def _store(self, items: list[_Item]) -> None:
+    def _store(self, items: list[Taken]) -> None:
         """One group, in the thread. What fails is dropped: its answers do not leave."""
         with self._writing:
-            linker = Linker(self._sink.seq, self._sink.head)
-            lines = linker.link(self._bodies(items))
+            self._lines.begin(self._sink.seq, self._sink.head)
             try:
-                self._sink.write(lines, linker.seq, linker.head)
+                for item in items:
+                    self._lines.add(*item)
+                chained = self._lines.take()
+                self._sink.write(chained.blocks, chained.seq, chained.head, after=chained.after)
             finally:
-                self._settled += len(lines)
+                self._settled += sum(item[5] - item[4] for item in items)
 
     def _committed(self, count: int, error: SerinusError | None) -> None:
         if error is None:
@@ -263,39 +264,6 @@ class Recorder:
         if not self._failing:
             self._report(error)
         self._failing = True
-
-    def _bodies(self, items: Sequence[_Item]) -> list[bytes]:
-        encode = self._encode
-        bodies: list[bytes] = []
-        for request_id, at, rows, answers, start, stop in items:
-            if len(answers) == 1:
-                a = answers[0]
-                vector = rows[0].tolist()
-                bodies.append(encode(request_id, at, a.score, a.probability, a.decision, a.reasons, vector))
-                continue
-            vectors = [row.tolist() for row in rows[start:stop]]
-            columns = zip(*_columns(answers, start, stop), vectors, strict=True)
-            for i, cell in enumerate(columns, start):
-                bodies.append(encode(f"{request_id}.{i}", at, *cell))
-        return bodies
-
-
-def _columns(answers: Sequence[Answer] | Answers, start: int, stop: int) -> tuple[Sequence[Any], ...]:
-    """Score, probability, decision and reasons of some of a request's answers."""
-    if isinstance(answers, Sequence):
-        part = answers[start:stop]
-        return (
-            [a.score for a in part],
-            [a.probability for a in part],
-            [a.decision for a in part],
-            [a.reasons for a in part],
-        )
-    return (
-        answers.score[start:stop].tolist(),
-        answers.probability[start:stop].tolist(),
-        answers.decision[start:stop],
-        answers.reasons[start:stop],
-    )
 
 
 class NoRecorder(Recorder):

@@ -107,13 +107,17 @@ class KafkaLog:
     def sync(self) -> None:
         """Nothing to do."""
 
-    def write(self, lines: Sequence[bytes], seq: int, head: str, *, durable: bool = True) -> None:
+    def write(
+        self, lines: Sequence[bytes], seq: int, head: str, *, after: int | None = None, durable: bool = True
+    ) -> None:
         """Deliver lines; those of them that an earlier, failed call delivered after all are not sent again.
 
         Raises:
             SerinusError: ``SRN-SCORER-007`` not confirmed within the deadline (they
                 may still be delivered later), ``-008`` refused by the brokers.
         """
+        if after is not None:
+            lines = b"".join(lines).splitlines(keepends=True)
         until = self._clock() + self._topic.deadline
         self._settle(until)
         skip = self.seq - (seq - len(lines))

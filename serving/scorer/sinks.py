@@ -29,8 +29,14 @@ class DecisionSink(Protocol):
         """Number of the last entry that no crash can take away."""
         ...
 
-    def write(self, lines: Sequence[bytes], seq: int, head: str, *, durable: bool = True) -> None:
+    def write(
+        self, lines: Sequence[bytes], seq: int, head: str, *, after: int | None = None, durable: bool = True
+    ) -> None:
         """Store chained lines that follow ``head``, all or none; safely, if ``durable``.
+
+        Args:
+            lines: one each or, where ``after`` says which entry they follow, as blocks of whole lines.
+            seq, head: the last one's number and hash.
 
         Raises:
             SerinusError: it cannot. ``seq`` and ``head`` tell what stands; the caller
@@ -71,11 +77,13 @@ class MemorySink:
     def sync(self) -> None:
         """Nothing to do."""
 
-    def write(self, lines: Sequence[bytes], seq: int, head: str, *, durable: bool = True) -> None:
+    def write(
+        self, lines: Sequence[bytes], seq: int, head: str, *, after: int | None = None, durable: bool = True
+    ) -> None:
         """Keep the events; refuses lines that do not follow."""
-        if seq - len(lines) != self.seq:
+        if (seq - len(lines) if after is None else after) != self.seq:
             raise ValueError(f"lines up to {seq} do not follow {self.seq}")
-        for line in lines:
+        for line in b"".join(lines).splitlines():
             entry = msgspec.json.decode(line, type=Entry)
             self.events.append(msgspec.json.decode(entry.body, type=DecisionEvent))
         self.seq, self.head = seq, head

@@ -18,8 +18,8 @@ int doubles(PyObject *object, Py_buffer *view, Py_ssize_t count, int flags, cons
 
 static int execute(PyObject *module)
 {
-    PyType_Spec *specs[2] = {&encoder_spec, &forest_spec};
-    for (int i = 0; i < 2; i++) {
+    PyType_Spec *specs[] = {&encoder_spec, &forest_spec, &lines_spec};
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
         PyObject *type = PyType_FromModuleAndSpec(module, specs[i], NULL);
         if (!type)
             return -1;

@@ -41,12 +41,15 @@ class Disk(MemorySink):
         self.writes: list[int] = []
         self.tries = 0
 
-    def write(self, lines: Sequence[bytes], seq: int, head: str, *, durable: bool = True) -> None:
+    def write(
+        self, lines: Sequence[bytes], seq: int, head: str, *, after: int | None = None, durable: bool = True
+    ) -> None:
         self.tries += 1
         assert self.go.wait(10)
         self.probe()
-        super().write(lines, seq, head)
-        self.writes.append(len(lines))
+        before = self.seq
+        super().write(lines, seq, head, after=after)
+        self.writes.append(seq - before)
 
     def probe(self) -> None:
         if self.broken:
