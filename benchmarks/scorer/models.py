@@ -6,6 +6,7 @@ depth 10, at least 20 rows in a leaf.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ class Files:
         return Path(named.read_text()) if named.exists() else None
 
 
-def prepare(root: Path) -> Files:
+def prepare(root: Path, models: Collection[str] = ("lightgbm", "entity", "sklearn")) -> Files:
     """Train what is not there yet (half a minute), and write the bundles anew: their format may have moved on."""
     files = Files(root)
     requests = rows(REQUESTS, SEED + 1)
@@ -79,13 +80,15 @@ def prepare(root: Path) -> Files:
     root.mkdir(parents=True, exist_ok=True)
     np.save(files.rows, requests)
     for model, train in (("lightgbm", _lightgbm), ("sklearn", _forest)):
-        if not files.scores(model).exists() or not files.contributions(model).exists():
+        known = files.scores(model).exists() and files.contributions(model).exists()
+        if model in models and not known:
             (root / model).mkdir(exist_ok=True)
             np.save(files.scores(model), train(files, requests))
-    entity.prepare(root / "entity", TREES, DEPTH)
-    _bundle_lightgbm(files)
-    _bundle_entity(files)
-    _bundle_forest(files)
+    if "entity" in models:
+        entity.prepare(root / "entity", TREES, DEPTH)
+    bundles = {"lightgbm": _bundle_lightgbm, "entity": _bundle_entity, "sklearn": _bundle_forest}
+    for model in models:
+        bundles[model](files)
     return files
 
 

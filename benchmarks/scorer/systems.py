@@ -161,13 +161,6 @@ def _ours() -> list[System]:
             start("entity", "--explain", "never", *RELAXED, *warm), env, missing=missing("entity", *RELAXED, *warm),
         )
     )  # fmt: skip
-    warm = ("--features-warm", "{entity}/past.jsonl")
-    out.append(
-        System(
-            "ours-entity", "serinus", "by entity, memory store, log relaxed", "entity", v1(),
-            start("entity", "--explain", "never", *RELAXED, *warm), env, missing=missing("entity", *RELAXED, *warm),
-        )
-    )  # fmt: skip
     forest: list[tuple[str, str, Reasons, tuple[str, ...]]] = [
         ("never", "score + decision, log relaxed", "none", ("--explain", "never", *RELAXED)),
         ("always", "reasons on every request, log relaxed", "every", ("--explain", "always", *RELAXED)),
