@@ -43,6 +43,18 @@ DRIFT_APACHE := .venv-drift-apache
 test-drift-apache: drift-apache-env ## Run the drift monitor's tests with the Apache-2.0 Alibi Detect, on Python 3.11
 	@$(DRIFT_APACHE)/bin/python -m pytest tests/unit/drift tests/local/drift $(ARGS)
 
+##@ On a cluster
+# SERINUS_CLUSTER names a script that makes a node (tests/cluster/README.md), or KUBECONFIG a cluster that is there.
+.PHONY: test-cluster
+test-cluster: $(STAMP) ## Real Kubernetes, Istio and Envoy: bring the node up (root), build the images, test (KEEP=no: take it down)
+	@$(RUN)/python -m tests.cluster.bring $(IMAGES)
+	@status=0; $(RUN)/python -m pytest tests/cluster $(ARGS) || status=$$?; \
+	  [ "$(KEEP)" != no ] || $(RUN)/python -m tests.cluster.bring --down; exit $$status
+
+.PHONY: kind
+kind: ## The platform on kind: cluster, Istio and Seldon from their public charts (Docker, kind, helm; not run in CI)
+	@tests/cluster/kind/up.sh
+
 ##@ While working
 .PHONY: unit
 unit: $(STAMP) ## Only the fast tests

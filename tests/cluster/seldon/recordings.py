@@ -7,6 +7,7 @@ Left out, because they differ from one cluster to the next and say nothing:
 - the hash of the pod template in a ReplicaSet's name, in a Deployment's message;
 - the order of keys in ``ENGINE_PREDICTOR`` and the bytes of the zip in ``seldon.io/last-applied``: both are
   compared as the JSON they hold, the latter without the status and metadata of the object that was found;
+- the tag of the executor's image;
 - kubectl's own ``last-applied-configuration``, and annotations that are empty.
 """
 
@@ -61,6 +62,7 @@ def _normal(value: Any, namespace: str) -> Any:
         return [_normal(item, namespace) for item in value]
     if isinstance(value, str):
         value = re.sub(r'(ReplicaSet "[^"]*)-[0-9a-f]+"', r'\1-HASH"', value)
+        value = re.sub(r"(seldon-core-executor):.*", r"\1:TAG", value)
         return _renamed(value, namespace)
     return value
 
