@@ -2,7 +2,5 @@
 
 from __future__ import annotations
 
-import os
-
-IMAGE = os.environ.get("SERINUS_PIPELINE_IMAGE", "serinus/pipeline:0.1.0")
-"""Set ``SERINUS_PIPELINE_IMAGE`` to an image by digest when compiling for a cluster."""
+IMAGE = "serinus/pipeline:0.1.0"
+"""A name only: ``serinus pipeline compile --image`` puts the image by digest in its place."""

@@ -92,17 +92,90 @@ def run(
 
 @app.command("compile")
 def compile_(
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write.")] = None,
+    image: Annotated[
+        str,
+        typer.Option(
+            envvar="SERINUS_PIPELINE_IMAGE",
+            show_envvar=False,
+            help="Image of every step, by digest: NAME@sha256:… (default: $SERINUS_PIPELINE_IMAGE).",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")] = Path("serinus-training.yaml"),
+    allow_tag: Annotated[
+        bool, typer.Option("--allow-tag", help="Take an image by tag, whose content may change.")
+    ] = False,
+    resources: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STEP=CPU/MEMORY", help="For example train=4/16Gi; may be repeated."),
+    ] = None,
+    retries: Annotated[
+        int, typer.Option(min=0, max=10, help="Of a step whose pod failed; the gate has none.")
+    ] = 2,
+    timeout: Annotated[str, typer.Option(help="A step's pod that takes longer is ended.")] = "6h",
+    bundles: Annotated[
+        str, typer.Option(metavar="URI", help="Where bundles are put: s3://bucket/path.")
+    ] = "",
+    s3_secret: Annotated[
+        str,
+        typer.Option(help="Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the other AWS_* needed."),
+    ] = "",
+    signing_secret: Annotated[str, typer.Option(help="Secret with the signing key, signing.pem.")] = "",
+    home_claim: Annotated[
+        str, typer.Option(help="Volume claim that keeps the registry; without it, it ends with the run.")
+    ] = "",
+    pull_secret: Annotated[str, typer.Option(help="Secret for a private image registry.")] = "",
+    output: Annotated[Output, typer.Option(help="json: one object.")] = Output.text,
 ) -> None:
     """Compile the pipeline to the YAML that a KFP server takes.
 
-    The image is $SERINUS_PIPELINE_IMAGE; give one by digest for a cluster.
-    """
-    from pipelines.compile import COMPILED, compile_pipeline
+    The same flags and code give the same bytes, so the file can be kept under
+    version control. Ingest and register are never cached, for they look at the
+    world and change it.
 
-    target = out or COMPILED
-    compile_pipeline(target)
-    typer.echo(str(target))
+    Example: serinus pipeline compile --image registry.example/serinus/pipeline@sha256:…
+    --bundles s3://models/bundles --s3-secret models-s3 --signing-secret models-key --home-claim registry
+    """
+    from pipelines.compile import compile_pipeline
+    from pipelines.server import Server, read_resources
+    from serinus.durations import parse_duration
+
+    try:
+        try:
+            seconds = int(parse_duration(timeout))
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--timeout") from error
+        server = Server(
+            image=image,
+            resources=read_resources(resources or []),
+            retries=retries,
+            timeout=seconds,
+            bundles=bundles,
+            s3_secret=s3_secret,
+            signing_secret=signing_secret,
+            home_claim=home_claim,
+            pull_secret=pull_secret,
+        )
+        server.check(allow_tag=allow_tag)
+        compile_pipeline(out, server)
+    except SerinusError as error:
+        _fail(error, output)
+    missing = [
+        flag
+        for flag, given in (("--home-claim", home_claim), ("--signing-secret", signing_secret))
+        if not given
+    ]
+    for flag in missing:
+        typer.echo(f"serinus: without {flag} {_WITHOUT[flag]}", err=True)
+    if output is Output.json:
+        typer.echo(json.dumps({"path": str(out), "image": image}))
+        return
+    typer.echo(str(out))
+
+
+_WITHOUT = {
+    "--home-claim": "the registry ends with the run, and every version is number 1",
+    "--signing-secret": "the signing key is made in --home-claim's volume, or for the run alone; nobody trusts it yet",
+}
 
 
 @app.command()
@@ -123,8 +196,8 @@ def steps(
         typer.echo(f"{number:>2}  {step:<10} {text}")
 
 
-def _fail(error: SerinusError, output: Output, details: dict[str, object]) -> NoReturn:
+def _fail(error: SerinusError, output: Output, details: dict[str, object] | None = None) -> NoReturn:
     if output is Output.json:
-        typer.echo(json.dumps({"error": error.to_dict(), "gate": details}))
+        typer.echo(json.dumps({"error": error.to_dict()} | ({} if details is None else {"gate": details})))
     typer.echo(f"serinus: {error}", err=True)
     raise typer.Exit(1) from error

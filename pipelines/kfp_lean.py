@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 
@@ -27,3 +28,16 @@ def import_kfp() -> None:
             del os.environ["_KFP_RUNTIME"]
         else:
             os.environ["_KFP_RUNTIME"] = before
+
+
+def import_kfp_local() -> None:
+    """Load ``kfp.local``, which takes any directory named ``docker`` on the path for Docker's client.
+
+    The repository has one. A module without a file is no client; None stops its import, which
+    is what KFP expects where there is none.
+    """
+    import_kfp()
+    found = importlib.util.find_spec("docker") if "docker" not in sys.modules else None
+    if found is not None and found.origin is None:
+        sys.modules["docker"] = None  # pyright: ignore[reportArgumentType]
+    importlib.import_module("kfp.local")

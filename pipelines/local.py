@@ -35,7 +35,7 @@ from components.step import (
     disk_full,
     read_struct,
 )
-from pipelines.kfp_lean import import_kfp
+from pipelines.kfp_lean import import_kfp_local
 from serinus.errors import SerinusError
 
 
@@ -86,7 +86,7 @@ def run_local(
     """
     steps = directory / "steps"
     steps.mkdir(parents=True, exist_ok=True)
-    import_kfp()
+    import_kfp_local()
     from kfp import local
 
     from pipelines.training import training

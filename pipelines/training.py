@@ -3,6 +3,8 @@
 # No postponed annotations here: KFP reads the types themselves. It also provides the
 # arguments that are outputs, which a type checker cannot know.
 # pyright: reportCallIssue=false
+from typing import Any
+
 from kfp import dsl
 
 from components.card.component import card
@@ -16,6 +18,7 @@ from components.register.component import register
 from components.split.component import split
 from components.train.component import train
 from components.validate.component import validate
+from pipelines.server import HOME, Server, dress
 
 STEPS = (
     "ingest",
@@ -33,85 +36,105 @@ STEPS = (
 """The tasks in the order in which they run on one machine."""
 
 
-@dsl.pipeline(
-    name="serinus-training",
-    description="Ingest, validate, features, split, train, evaluate, fairness, explain, gate, card, register.",
-)
-def training(
-    data: str,
-    contract: str,
-    split_config: str = "{}",
-    training_config: str = "{}",
-    gates_config: str = "{}",
-    identity: str = "{}",
-    code: str = "{}",
-    home: str = "/var/lib/serinus",
-    by: str = "pipeline",
-    run: str = "",
-):
-    """Train, validate and register a model of any tabular data set.
+def build(server: Server | None = None) -> Any:
+    """The pipeline, for this machine or for a KFP server.
 
-    Args:
-        data: path of the records (CSV or Parquet).
-        contract: the data contract as JSON.
-        split_config, training_config, gates_config, identity: parts of the training
-            config as JSON; each has defaults. Apart, so that new gates do not train again.
-        code: JSON: digest of the code and versions of the libraries.
-        home: the installation's directory, where bundles and the registry lie.
-        by: who builds; run: the run's name.
+    This machine's runner knows neither images nor resources, retries nothing, and caches
+    ingest by the content of its data.
     """
-    read = ingest(data=data, contract=contract, code=code)
-    agreed = read.outputs["contract_out"]
-    checked = validate(contract=agreed, records=read.outputs["records"])
-    made = features(contract=agreed, records=read.outputs["records"], profile=checked.outputs["report"])
-    table = made.outputs["table"]
-    parts = split(contract=agreed, table=table, config=split_config)
-    assignment = parts.outputs["assignment"]
-    fitted = train(contract=agreed, table=table, assignment=assignment, config=training_config)
-    model = fitted.outputs["model"]
-    judged = evaluate(contract=agreed, table=table, assignment=assignment, model=model)
-    fair = fairness(contract=agreed, table=table, scores=judged.outputs["scores"])
-    explained = explain(contract=agreed, table=table, assignment=assignment, model=model)
-    explained.after(fair)  # one order everywhere; a server would run the two at once
-    passed = gate(
-        metrics=judged.outputs["metrics"],
-        fairness=fair.outputs["report"],
-        explain=explained.outputs["report"],
-        config=gates_config,
+    code, bundles = (server.code, server.bundles) if server else ("{}", "")
+
+    @dsl.pipeline(
+        name="serinus-training",
+        description="Ingest, validate, features, split, train, evaluate, fairness, explain, gate, card, register.",
     )
-    written = card(
-        contract=agreed,
-        ingested=read.outputs["report"],
-        profile=checked.outputs["report"],
-        split=parts.outputs["report"],
-        training=fitted.outputs["report"],
-        metrics=judged.outputs["metrics"],
-        fairness=fair.outputs["report"],
-        explain=explained.outputs["report"],
-        validation=passed.outputs["validation"],
-        identity=identity,
-        split_config=split_config,
-        training_config=training_config,
-        gates_config=gates_config,
-    )
-    entered = register(
-        contract=agreed,
-        ingested=read.outputs["report"],
-        table=table,
-        assignment=assignment,
-        model=model,
-        metrics=judged.outputs["metrics"],
-        validation=passed.outputs["validation"],
-        card_html=written.outputs["html"],
-        card=written.outputs["content"],
-        identity=identity,
-        split_config=split_config,
-        training_config=training_config,
-        gates_config=gates_config,
-        code=code,
-        home=home,
-        by=by,
-        run=run,
-    )
-    # What a run changes in the world is never taken from a cache.
-    entered.set_caching_options(enable_caching=False)
+    def training(
+        data: str,
+        contract: str,
+        split_config: str = "{}",
+        training_config: str = "{}",
+        gates_config: str = "{}",
+        identity: str = "{}",
+        code: str = code,
+        home: str = HOME,
+        by: str = "pipeline",
+        run: str = "",
+        bundles: str = bundles,
+    ):
+        """Train, validate and register a model of any tabular data set.
+
+        Args:
+            data: the records (CSV or Parquet): a path, or s3://bucket/key.
+            contract: the data contract as JSON.
+            split_config, training_config, gates_config, identity: parts of the training
+                config as JSON; each has defaults. Apart, so that new gates do not train again.
+            code: JSON: what names the code, its digest and the libraries' versions, or the image's digest.
+            home: the installation's directory, where bundles and the registry lie.
+            by: who builds; run: the run's name.
+            bundles: where the bundle is put for clusters to fetch (s3://bucket/path); empty: only in home.
+        """
+        read = ingest(data=data, contract=contract, code=code)
+        agreed = read.outputs["contract_out"]
+        checked = validate(contract=agreed, records=read.outputs["records"])
+        made = features(contract=agreed, records=read.outputs["records"], profile=checked.outputs["report"])
+        table = made.outputs["table"]
+        parts = split(contract=agreed, table=table, config=split_config)
+        assignment = parts.outputs["assignment"]
+        fitted = train(contract=agreed, table=table, assignment=assignment, config=training_config)
+        model = fitted.outputs["model"]
+        judged = evaluate(contract=agreed, table=table, assignment=assignment, model=model)
+        fair = fairness(contract=agreed, table=table, scores=judged.outputs["scores"])
+        explained = explain(contract=agreed, table=table, assignment=assignment, model=model)
+        explained.after(fair)  # one order everywhere; a server would run the two at once
+        passed = gate(
+            metrics=judged.outputs["metrics"],
+            fairness=fair.outputs["report"],
+            explain=explained.outputs["report"],
+            config=gates_config,
+        )
+        written = card(
+            contract=agreed,
+            ingested=read.outputs["report"],
+            profile=checked.outputs["report"],
+            split=parts.outputs["report"],
+            training=fitted.outputs["report"],
+            metrics=judged.outputs["metrics"],
+            fairness=fair.outputs["report"],
+            explain=explained.outputs["report"],
+            validation=passed.outputs["validation"],
+            identity=identity,
+            split_config=split_config,
+            training_config=training_config,
+            gates_config=gates_config,
+        )
+        entered = register(
+            contract=agreed,
+            ingested=read.outputs["report"],
+            table=table,
+            assignment=assignment,
+            model=model,
+            metrics=judged.outputs["metrics"],
+            validation=passed.outputs["validation"],
+            card_html=written.outputs["html"],
+            card=written.outputs["content"],
+            identity=identity,
+            split_config=split_config,
+            training_config=training_config,
+            gates_config=gates_config,
+            code=code,
+            home=home,
+            by=by,
+            run=run,
+            bundles=bundles,
+        )
+        # What a run changes in the world is never taken from a cache.
+        entered.set_caching_options(enable_caching=False)
+        if server is not None:
+            done = (read, checked, made, parts, fitted, judged, fair, explained, passed, written, entered)
+            dress(dict(zip(STEPS, done, strict=True)), server)
+
+    return training
+
+
+training = build()
+"""As this machine runs it."""

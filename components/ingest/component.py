@@ -19,7 +19,7 @@ def ingest(
     """Read, check and type the records.
 
     Args:
-        data: path of the records; on one machine named by their content, so that the cache is too.
+        data: path of the records, or s3://…; on one machine named by their content, so that the cache is too.
         contract: the data contract as JSON.
         code: digest of the code; new code makes every step run again.
     """
@@ -32,7 +32,7 @@ def ingest(
         run_step(
             "ingest",
             ingest_records,
-            data=Path(data),
+            data=data,
             contract=contract,
             records=Path(records.path),
             contract_out=Path(contract_out.path),

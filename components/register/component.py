@@ -26,6 +26,7 @@ def register(
     home: str,
     by: str,
     run: str,
+    bundles: str,
     version: Output[Artifact],
 ):
     """Write the signed bundle and register it."""
@@ -53,6 +54,7 @@ def register(
             home=Path(home),
             by=by,
             run=run,
+            bundles=bundles,
             version=Path(version.path),
         )
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from components.config import Identity, parse_config
 from components.step import Summary, read_contract, read_json, write_json
 from components.table import TEST, VALIDATION, encode, read_features
 from components.train.train import MODEL, load_calibrator, load_levels
-from serinus.bundle import Bundle, BundleParts, SigningKey, build_reference, write_bundle
+from serinus.bundle import Bundle, BundleParts, SigningKey, build_reference, push_bundle, write_bundle
 from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.registry import Registry
+from serinus.storage import open_store
 
 REFERENCE_ROWS = 2000
 GOLDEN_ROWS = 32
@@ -41,6 +43,7 @@ def register(
     by: str,
     run: str,
     version: Path,
+    bundles: str = "",
 ) -> Summary:
     """Write the bundle and register it as validated.
 
@@ -52,16 +55,23 @@ def register(
     The reference rows and histograms are of the validation and test parts: the latest
     rows, and scored by a model that has not seen them, as it will be in service.
 
+    The signing key is the installation's, or that of the directory ``$SERINUS_SIGNING_KEYS``
+    (a mounted secret).
+
     Args:
         contract to card: what the steps before wrote.
         identity, configs: JSON texts of the training config's parts.
         code: JSON text: digest of the sources, versions of the libraries.
         home: the installation's directory; ``by``: who builds; ``run``: the run's name.
-        version: JSON to write: name, version, digest, bundle, created.
+        version: JSON to write: name, version, digest, bundle, created, uri.
+        bundles: where bundles are kept for others (``s3://…``, ``file:///…``); the bundle is put there
+            under its digest, and ``uri`` is its place. Empty: it stays here, and so does ``uri``.
 
     Raises:
-        SerinusError: ``SRN-PIPELINE-035`` the validation has not passed; those of
-            ``write_bundle`` and ``Registry.register``. Nothing half-done is left.
+        SerinusError: ``SRN-PIPELINE-035`` the validation has not passed; ``SRN-KEY-001`` or ``-003`` the
+            signing key; those of ``write_bundle`` and ``Registry.register``, after which nothing half-done
+            is left; those of ``push_bundle``, after which the version is registered, and the next
+            run finds it and puts it there.
     """
     report = read_json(validation)
     if report["verdict"] != "pass":
@@ -71,6 +81,7 @@ def register(
             where=str(validation),
             hint="Run the whole pipeline; its gate decides what may be registered.",
         )
+    store = open_store(bundles) if bundles else None  # a wrong URI costs no registration
     checked, who = read_contract(contract), parse_config(identity, Identity, where="identity")
     place, data = Home(home), read_json(ingested)
     name = who.name or checked.name
@@ -88,16 +99,19 @@ def register(
         card_html=card_html.read_text(encoding="utf-8"),
     )
     before = set(place.bundles.iterdir())
-    bundle = write_bundle(place.bundles, parts, SigningKey.load_or_create(place.keys))
+    bundle = write_bundle(place.bundles, parts, _signing_key(place))
     try:
         entered = registry.register(bundle, by=by, owner=who.owner or by, run=run)
     except BaseException:
         _forget(bundle, before)
         raise
+    uri = push_bundle(bundle, store).uri if store else ""
     result = {"name": name, "version": entered.version, "digest": entered.digest, "bundle": entered.path}
-    write_json(version, result | {"created": known is None})
-    return {"version": f"{name} v{entered.version}", "digest": entered.digest[:19] + "…"} | (
-        {"note": "same inputs as before"} if known else {}
+    write_json(version, result | {"created": known is None, "uri": uri})
+    return (
+        {"version": f"{name} v{entered.version}", "digest": entered.digest[:19] + "…"}
+        | ({"uri": uri} if uri else {})
+        | ({"note": "same inputs as before"} if known else {})
     )
 
 
@@ -160,6 +174,11 @@ def provenance_of(
     }
     canonical = json.dumps(found, sort_keys=True, separators=(",", ":")).encode()
     return found | {"inputs": "sha256:" + hashlib.sha256(canonical).hexdigest()}
+
+
+def _signing_key(place: Home) -> SigningKey:
+    mounted = os.environ.get("SERINUS_SIGNING_KEYS")
+    return SigningKey.load(Path(mounted)) if mounted else SigningKey.load_or_create(place.keys)
 
 
 def _same_inputs(registry: Registry, name: str, inputs: str) -> int | None:

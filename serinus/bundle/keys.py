@@ -57,8 +57,26 @@ class SigningKey:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(pem)
             cls(private).trust_in(directory)
+        return cls.load(directory)
+
+    @classmethod
+    def load(cls, directory: Path) -> SigningKey:
+        """The key of a directory, where making a new one would be a mistake.
+
+        Raises:
+            SerinusError: ``SRN-KEY-003`` there is none; ``SRN-KEY-001`` it is not an ed25519 private key.
+        """
+        path = directory / "signing.pem"
         try:
             loaded = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        except FileNotFoundError as error:
+            raise SerinusError(
+                "SRN-KEY-003",
+                "there is no signing key here (no signing.pem)",
+                where=str(directory),
+                hint="Put an ed25519 private key there, or in the secret that is mounted there; `serinus pipeline run` "
+                "makes one in <home>/keys.",
+            ) from error
         except (ValueError, TypeError, OSError) as error:
             raise _bad_key(path, str(error)) from error
         if not isinstance(loaded, Ed25519PrivateKey):

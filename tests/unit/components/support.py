@@ -105,7 +105,7 @@ class Run:
 
         p = self.path
         text = json.dumps(dump_contract(self.contract))
-        ingest_records(self.data, text, p("records"), p("contract"), p("ingested"))
+        ingest_records(str(self.data), text, p("records"), p("contract"), p("ingested"))
         validate(p("contract"), p("records"), p("profile"))
         features(p("contract"), p("records"), p("table"))
         return split(p("contract"), p("table"), self.parts["split_config"], p("assignment"), p("split"))
@@ -153,7 +153,13 @@ class Run:
         )
 
     def register(
-        self, home: Path, *, by: str = "ann", run: str = "run-1", code: str = '{"digest": "x"}'
+        self,
+        home: Path,
+        *,
+        by: str = "ann",
+        run: str = "run-1",
+        code: str = '{"digest": "x"}',
+        bundles: str = "",
     ) -> Summary:
         p = self.path
         return register(
@@ -173,6 +179,7 @@ class Run:
             by,
             run,
             p("version"),
+            bundles,
         )
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:

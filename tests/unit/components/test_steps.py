@@ -14,7 +14,7 @@ from components.evaluate.names import METRICS
 from components.step import StepError, read_json
 from components.table import TEST, TRAIN
 from components.train.train import MODEL, OUT_OF_FOLD
-from serinus.bundle import Keyring, open_bundle
+from serinus.bundle import Keyring, SigningKey, open_bundle
 from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.registry import Registry
@@ -182,6 +182,50 @@ def test_what_has_not_passed_cannot_be_registered(sound: Run, tmp_path: Path) ->
         sound.path("validation").write_bytes(before)
     assert caught.value.code == "SRN-PIPELINE-035"
     assert not (tmp_path / "registry.db").exists()
+
+
+def test_the_bundle_is_put_where_clusters_fetch_it_and_again_changes_nothing(
+    sound: Run, tmp_path: Path
+) -> None:
+    place = f"file://{tmp_path}/models"
+    sound.register(tmp_path / "home", bundles=place)
+    first = read_json(sound.path("version"))
+    assert first["uri"] == f"{place}/{first['digest'].removeprefix('sha256:')}"
+    trusted = Keyring.load(Home(tmp_path / "home").keys)
+    assert open_bundle(first["uri"].removeprefix("file://"), trusted=trusted).digest == first["digest"]
+    sound.register(tmp_path / "home", bundles=place)
+    assert read_json(sound.path("version")) == first | {"created": False}
+
+
+def test_a_place_that_was_away_gets_the_bundle_from_the_next_run(sound: Run, tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("in the way")
+    place = f"file://{tmp_path}/models"
+    with pytest.raises(SerinusError, match="SRN-STORE|SRN-HOME"):
+        sound.register(tmp_path / "home", bundles=place)
+    (tmp_path / "models").unlink()
+    sound.register(tmp_path / "home", bundles=place)
+    told = read_json(sound.path("version"))
+    assert (told["version"], told["created"]) == (1, False)
+    assert (Path(told["uri"].removeprefix("file://")) / "manifest.json").exists()
+
+
+def test_what_is_no_place_for_bundles_costs_no_registration(sound: Run, tmp_path: Path) -> None:
+    with pytest.raises(SerinusError, match="SRN-STORE-001"):
+        sound.register(tmp_path / "home", bundles="models")
+    assert not (tmp_path / "home" / "registry.db").exists()
+
+
+def test_a_mounted_key_signs_and_none_is_made_in_its_place(
+    sound: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERINUS_SIGNING_KEYS", str(tmp_path / "mounted"))
+    with pytest.raises(SerinusError, match="SRN-KEY-003"):
+        sound.register(tmp_path / "home")
+    SigningKey.load_or_create(tmp_path / "mounted")
+    sound.register(tmp_path / "home")
+    bundle = read_json(sound.path("version"))["bundle"]
+    open_bundle(bundle, trusted=Keyring.load(tmp_path / "mounted"))
+    assert not (tmp_path / "home" / "keys" / "signing.pem").exists()
 
 
 def stopped(run: Run) -> StepError:

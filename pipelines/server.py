@@ -1,0 +1,179 @@
+"""What a KFP server needs to know beyond the steps: image, resources, retries, caching, secrets."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from serinus.errors import SerinusError
+from serinus.storage import parse_location
+
+HOME = "/var/lib/serinus"
+SIGNING_KEYS = "/etc/serinus/signing"
+UNCACHED = ("ingest", "register")
+"""Ingest looks at the world, which may have changed behind the same name; register changes it. All between
+is a function of its inputs."""
+NOT_TRIED_AGAIN = ("gate",)
+"""A verdict is not appealed against."""
+S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+S3_KEYS_OPTIONAL = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_SESSION_TOKEN")
+
+_PINNED = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
+_IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._/:-]*(@sha256:[0-9a-f]{64})?")
+_CPU = re.compile(r"\d+m|\d+(\.\d+)?")
+_MEMORY = re.compile(r"\d+(Ki|Mi|Gi|Ti|K|M|G|T)")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """CPU cores (``2``, ``500m``) and memory (``4Gi``); requested, and not exceeded."""
+
+    cpu: str
+    memory: str
+
+    @property
+    def threads(self) -> int:
+        """Threads that so many cores keep busy, at least one."""
+        cores = float(self.cpu[:-1]) / 1000 if self.cpu.endswith("m") else float(self.cpu)
+        return max(1, math.ceil(cores))
+
+
+DEFAULT_RESOURCES: Mapping[str, Resources] = {
+    "ingest": Resources("1", "2Gi"),
+    "validate": Resources("1", "2Gi"),
+    "features": Resources("2", "4Gi"),
+    "split": Resources("1", "2Gi"),
+    "train": Resources("2", "4Gi"),
+    "evaluate": Resources("2", "4Gi"),
+    "fairness": Resources("1", "2Gi"),
+    "explain": Resources("2", "4Gi"),
+    "gate": Resources("500m", "1Gi"),
+    "card": Resources("500m", "1Gi"),
+    "register": Resources("1", "2Gi"),
+}
+"""For some millions of rows; the 1.75 million of the card data take less."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """How the steps are run on a KFP server.
+
+    Args:
+        image: of every step, by digest (``check`` tells).
+        retries: of a step whose pod failed, with a growing pause from ``retry_pause``.
+        timeout: seconds after which a step's pod is ended.
+        s3_secret: secret with ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY`` (and ``AWS_ENDPOINT_URL``,
+            ``AWS_REGION``, ``AWS_SESSION_TOKEN`` if needed), for the steps that read and write outside.
+        signing_secret: secret with ``signing.pem``.
+        home_claim: volume claim for the registry; without one it ends with the run.
+        bundles: where bundles are put, the default of the run's parameter.
+        pull_secret: for a private registry of images.
+    """
+
+    image: str
+    resources: Mapping[str, Resources] = field(default_factory=lambda: dict(DEFAULT_RESOURCES))
+    retries: int = 2
+    retry_pause: str = "30s"
+    timeout: int = 6 * 3600
+    s3_secret: str = ""
+    signing_secret: str = ""
+    home_claim: str = ""
+    bundles: str = ""
+    pull_secret: str = ""
+
+    @property
+    def code(self) -> str:
+        """What provenance says of the code: the image holds it, and its digest names it."""
+        return json.dumps({"image": self.image}, separators=(",", ":"))
+
+    def check(self, *, allow_tag: bool = False) -> None:
+        """Raises SerinusError: ``SRN-PIPELINE-040`` the image has no digest; ``-041`` another setting is wrong."""
+        wrong = [
+            f"{what} {name!r} is not a name of Kubernetes"
+            for what, name in (
+                ("--s3-secret", self.s3_secret),
+                ("--signing-secret", self.signing_secret),
+                ("--home-claim", self.home_claim),
+                ("--pull-secret", self.pull_secret),
+            )
+            if name and not _NAME.fullmatch(name)
+        ]
+        if not _IMAGE.fullmatch(self.image):
+            wrong.append(f"--image {self.image!r} is not a reference of an image")
+        wrong += [
+            f"--resources: there is no step {name}"
+            for name in self.resources
+            if name not in DEFAULT_RESOURCES
+        ]
+        if self.bundles:
+            parse_location(self.bundles)
+        if wrong:
+            raise _wrong(wrong)
+        if not allow_tag and not _PINNED.fullmatch(self.image):
+            raise SerinusError(
+                "SRN-PIPELINE-040",
+                f"the image {self.image} is not given by digest, so what a run executes could change behind its name",
+                where="--image",
+                hint="Give NAME@sha256:… (`docker push` and the registry show it), or --allow-tag for trying out.",
+            )
+
+
+def read_resources(texts: list[str]) -> dict[str, Resources]:
+    """``step=cpu/memory`` over the defaults. Raises SerinusError: ``SRN-PIPELINE-041``."""
+    found = dict(DEFAULT_RESOURCES)
+    for text in texts:
+        step, _, amounts = text.partition("=")
+        cpu, _, memory = amounts.partition("/")
+        if step not in DEFAULT_RESOURCES or not _CPU.fullmatch(cpu) or not _MEMORY.fullmatch(memory):
+            steps = ", ".join(DEFAULT_RESOURCES)
+            raise _wrong(
+                [f"--resources {text!r} is not STEP=CPU/MEMORY, such as train=4/16Gi (steps: {steps})"]
+            )
+        found[step] = Resources(cpu, memory)
+    return found
+
+
+def dress(tasks: Mapping[str, Any], server: Server) -> None:
+    """Give KFP's tasks, by step, what the server needs to know of them."""
+    from kfp import kubernetes
+
+    for step, task in tasks.items():
+        task.set_container_image(server.image)
+        amount = server.resources[step]
+        task.set_cpu_request(amount.cpu).set_cpu_limit(amount.cpu)
+        task.set_memory_request(amount.memory).set_memory_limit(amount.memory)
+        # Threads beyond the quota cost more than they give.
+        task.set_env_variable("OMP_NUM_THREADS", str(amount.threads))
+        task.set_caching_options(enable_caching=step not in UNCACHED)
+        if server.retries and step not in NOT_TRIED_AGAIN:
+            task.set_retry(server.retries, backoff_duration=server.retry_pause, backoff_factor=2.0)
+        kubernetes.set_timeout(task, server.timeout)
+        if server.pull_secret:
+            kubernetes.set_image_pull_secrets(task, [server.pull_secret])
+    for step in UNCACHED:
+        if server.s3_secret:
+            names = {key: key for key in S3_KEYS}
+            kubernetes.use_secret_as_env(tasks[step], server.s3_secret, names)
+            for key in S3_KEYS_OPTIONAL:
+                kubernetes.use_secret_as_env(tasks[step], server.s3_secret, {key: key}, optional=True)
+    register = tasks["register"]
+    if server.home_claim:
+        kubernetes.mount_pvc(register, server.home_claim, HOME)
+    else:
+        kubernetes.empty_dir_mount(register, "home", HOME)
+    if server.signing_secret:
+        kubernetes.use_secret_as_volume(register, server.signing_secret, SIGNING_KEYS)
+        register.set_env_variable("SERINUS_SIGNING_KEYS", SIGNING_KEYS)
+
+
+def _wrong(what: list[str]) -> SerinusError:
+    return SerinusError(
+        "SRN-PIPELINE-041",
+        "; ".join(what),
+        hint="`serinus pipeline compile --help` says what each takes. Nothing was written.",
+    )
