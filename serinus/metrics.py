@@ -172,6 +172,16 @@ ROLLOUT_LAST_DATA = "serinus_rollout_last_data_timestamp_seconds"
 ROLLOUTS_ENDED = "serinus_rollouts_ended_total"
 """{model, result}: rollouts that ended, as promoted, rolled_back, aborted or failed."""
 
+# --- the controller on Kubernetes -----------------------------------------
+CONTROLLER_LEADER = "serinus_controller_leader"
+"""0 or 1: this replica acts."""
+CONTROLLER_ROLLOUTS = "serinus_controller_rollouts"
+"""ModelRollouts that have not ended."""
+CONTROLLER_CALLS = "serinus_controller_api_calls_total"
+"""Calls to the API server, watches included."""
+CONTROLLER_WATCH_AGE = "serinus_controller_watch_age_seconds"
+"""How long the most silent watch has heard nothing; bookmarks come each minute."""
+
 # --- the audit log --------------------------------------------------------
 AUDIT_ENTRIES = "serinus_audit_entries"
 """Entries of the audit log that verified."""

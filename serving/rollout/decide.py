@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from serinus.durations import parse_duration
 
-from .account import Observation, account, set_condition
+from .account import Observation, account, note, set_condition
 from .commands import obey
 from .moves import Context, enter, hold, inconclusive, move, pause, roll_back
 from .spec import RolloutSpec, Step
@@ -114,6 +114,28 @@ def harm(ctx: Context) -> RolloutStatus | None:
         # Sending everyone to a champion that is down would make it worse.
         return hold(ctx, "ChampionNotReady", f"{verdict.reason}; waiting for the champion to take over")
     return roll_back(ctx, "GuardHarm", verdict.reason, culprits=verdict.culprits)
+
+
+def target_gone(ctx: Context) -> RolloutStatus | None:
+    """What served was deleted: nothing is left to move, and that is no verdict about the candidate."""
+    if ctx.seen.routes.state != "gone":
+        return None
+    message = f"{ctx.seen.routes.detail}: nothing is left to move"
+    if ctx.status.phase is Phase.PROMOTED:
+        return replace(note(ctx.status, ctx.now, "TargetGone", message), old_stopped=True)
+    return move(ctx, Phase.FAILED, "TargetGone", message, old_stopped=True)
+
+
+CONTESTED = 5  # times that another hand may change the routes
+
+
+def contested(ctx: Context) -> RolloutStatus | None:
+    """Someone keeps changing what we set, a GitOps tool perhaps: end it where both can agree, with the champion."""
+    changes = sum(entry.reason == "RoutesChanged" for entry in ctx.status.history)
+    if changes < CONTESTED or not ctx.seen.champion.answering:
+        return None
+    message = f"the live routes were changed by another hand {changes} times; let only one set them"
+    return roll_back(ctx, "RoutesContested", message)
 
 
 # --- policies: a step in progress ---------------------------------------------
@@ -283,7 +305,7 @@ def _window_over(ctx: Context) -> bool:
     return ctx.now - ctx.status.phase_since >= parse_duration(ctx.spec.rollback_window)
 
 
-CANDIDATE: tuple[Policy, ...] = (candidate_crashed, candidate_never_ready, harm)
+CANDIDATE: tuple[Policy, ...] = (candidate_crashed, candidate_never_ready, harm, contested)
 POLICIES: dict[Phase, tuple[Policy, ...]] = {
     Phase.PENDING: (begin,),
     Phase.STARTING: (candidate_crashed, candidate_never_ready, candidate_ready),
@@ -318,7 +340,7 @@ def decide(spec: RolloutSpec, status: RolloutStatus, seen: Observation, now: flo
         return Decided(status, ())
     status = account(spec, status, seen, now)
     ctx = Context(spec, obey(Context(spec, status, seen, now)), seen, now)
-    for policy in POLICIES[ctx.status.phase]:
+    for policy in (target_gone, *POLICIES[ctx.status.phase]):
         moved = policy(ctx)
         if moved is not None:
             ctx = ctx._replace(status=moved)

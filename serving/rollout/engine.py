@@ -27,6 +27,7 @@ from .ports import (
     ProviderError,
     Readback,
     Store,
+    SupersededError,
     Traffic,
 )
 from .spec import RolloutSpec
@@ -34,7 +35,7 @@ from .status import Phase, RolloutStatus, Routes
 
 log = logging.getLogger(__name__)
 
-QUICK = 0.05  # seconds between looks while a route change takes effect
+QUICK = 0.05
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,15 @@ class Engine:
     """Drives one rollout from its persisted status to its end.
 
     ``interval`` is the time between looks at the metrics, in seconds; ``on_look``
-    is called with the status after every look.
+    is called with the status after every look; ``quick`` is the time between looks
+    while a route change takes effect.
     """
 
-    def __init__(self, spec: RolloutSpec, ports: Ports, interval: float = 1.0) -> None:
+    def __init__(self, spec: RolloutSpec, ports: Ports, interval: float = 1.0, quick: float = QUICK) -> None:
         self.spec = spec
         self.ports = ports
         self.interval = interval
+        self.quick = quick
         self.on_look: Callable[[RolloutStatus], None] = lambda status: None
         self._told = 0
         self._sampled_at = float("-inf")
@@ -87,12 +90,12 @@ class Engine:
         """Tick until the rollout has ended.
 
         A port that raises is told of and tried again: an engine that gives up
-        would leave a canary without a judge.
+        would leave a canary without a judge. Only ``SupersededError`` ends it.
         """
         while True:
             try:
                 status = await self.tick()
-            except asyncio.CancelledError:
+            except (asyncio.CancelledError, SupersededError):
                 raise
             except Exception as problem:
                 # A user's error (a full disk) is one line; anything else is ours and needs its trace.
@@ -102,7 +105,7 @@ class Engine:
                 continue
             if status.ended:
                 return status
-            await self.ports.clock.sleep(self.interval if settled(status) else QUICK)
+            await self.ports.clock.sleep(self.interval if settled(status) else self.quick)
 
     async def tick(self) -> RolloutStatus:
         """One look: returns the status as it was persisted before acting."""

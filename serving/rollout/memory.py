@@ -33,6 +33,7 @@ class MemoryTraffic:
         self.changes: list[Routes] = []
         self.lag = lag
         self.blind = False  # cannot be read back
+        self.gone = False  # what served was deleted
         self._pending: tuple[Routes, int] | None = None
 
     async def apply(self, routes: Routes) -> None:
@@ -42,6 +43,8 @@ class MemoryTraffic:
         self._settle()
 
     async def read_back(self, routes: Routes) -> Readback:
+        if self.gone:
+            return Readback(state="gone", detail="what served was deleted")
         if self.blind:
             return Readback(state="cannot_tell", detail="the proxy's admin port does not answer")
         self._settle()

@@ -21,9 +21,12 @@ class _Value(msgspec.Struct, frozen=True):
 
 
 class Readback(_Value, frozen=True, kw_only=True):
-    """What the live routes say: do they equal what was asked for?"""
+    """What the live routes say: do they equal what was asked for?
 
-    state: Literal["verified", "not_yet", "cannot_tell"]
+    ``gone``: there is nothing left to route; what served was deleted.
+    """
+
+    state: Literal["verified", "not_yet", "cannot_tell", "gone"]
     detail: str = ""
 
 
@@ -56,6 +59,10 @@ class Command(_Value, frozen=True, kw_only=True):
 
 class ProviderError(Exception):
     """The metrics could not be read. That says nothing about the candidate."""
+
+
+class SupersededError(Exception):
+    """Another engine drives this rollout now; this one must not act any more. Raised by a store."""
 
 
 class Traffic(Protocol):

@@ -28,6 +28,7 @@ _NAMES = "|".join(
 class PrometheusMetrics:
     """Reads the scorers' counters as Prometheus last scraped them.
 
+    ``model`` narrows the series to one model; empty: ``matchers`` do it.
     ``source`` is the label that names a process (``pod`` on Kubernetes, else
     ``instance``). ``matchers`` narrows the series further, in PromQL. A series
     older than Prometheus's look-back (5 minutes) is absent, hence no data.
@@ -44,7 +45,7 @@ class PrometheusMetrics:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._url = f"{url.rstrip('/')}/api/v1/query"
-        self._model = model
+        self._model = f'model="{model}",' if model else ""
         self._source = source
         self._matchers = f",{matchers}" if matchers else ""
         self._client = client or httpx.AsyncClient(timeout=5.0)
@@ -60,7 +61,7 @@ class PrometheusMetrics:
         return Sample(at=at, stable=await self._arm(stable, at), canary=await self._arm(canary, at))
 
     async def _arm(self, predictor: str, at: float) -> Arm:
-        labels = f'__name__=~"{_NAMES}",model="{self._model}",predictor="{predictor}"{self._matchers}'
+        labels = f'__name__=~"{_NAMES}",{self._model}predictor="{predictor}"{self._matchers}'
         by_source: dict[str, list[Row]] = {}
         for series in await self._query(f"{{{labels}}}", at):
             found = series["metric"]

@@ -48,8 +48,12 @@ def payload(how: Notification, status: RolloutStatus, entry: Entry) -> dict[str,
     }
 
 
+async def _nothing(status: RolloutStatus, entry: Entry) -> None:
+    """What comes before the notifications, unless something else is set."""
+
+
 class Webhooks:
-    """Sends entries to everyone who asked to be told.
+    """Sends entries to everyone who asked to be told. ``first`` is done before an entry's notifications.
 
     Args:
         channels: directory with one file per channel, holding its URL.
@@ -69,6 +73,7 @@ class Webhooks:
         self._client = client or httpx.AsyncClient(timeout=5.0)
         self._done = done
         self._sleep = sleep
+        self.first: Callable[[RolloutStatus, Entry], Awaitable[None]] = _nothing
         self._queue: asyncio.Queue[tuple[Sequence[Notification], RolloutStatus, Entry]] = asyncio.Queue()
         self._worker: asyncio.Task[None] | None = None
 
@@ -79,10 +84,14 @@ class Webhooks:
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
 
-    async def close(self) -> None:
-        """Wait a moment for what is queued, then give up."""
+    async def drain(self) -> None:
+        """Wait a moment for what is queued."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._queue.join(), PATIENCE)
+
+    async def close(self) -> None:
+        """Wait a moment for what is queued, then give up."""
+        await self.drain()
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
@@ -91,6 +100,7 @@ class Webhooks:
     async def _work(self) -> None:
         while True:
             wanted, status, entry = await self._queue.get()
+            await self.first(status, entry)
             for how in wanted:
                 await self._post(how, status, entry)
             self._done(entry.seq)

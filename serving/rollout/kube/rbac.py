@@ -25,8 +25,10 @@ RULES: tuple[Rule, ...] = (
     Rule("serinus.io", "modelrollouts/status", ("patch",), "phase, conditions and evidence"),
     Rule("serinus.io", "rolloutapprovals", ("list", "watch"), "who agreed"),
     Rule("serinus.io", "rolloutcommands", ("list", "watch"), "what people asked for"),
-    Rule("machinelearning.seldon.io", "seldondeployments", ("get", "patch"), "the one thing that is moved"),
-    Rule("networking.istio.io", "virtualservices", ("get",), "whether traffic really moved"),
+    Rule(
+        "machinelearning.seldon.io", "seldondeployments", ("get", "list", "watch", "patch"), "what is moved"
+    ),
+    Rule("networking.istio.io", "virtualservices", ("get", "list", "watch"), "whether traffic really moved"),
     Rule("discovery.k8s.io", "endpointslices", ("list", "watch"), "who answers behind a predictor's Service"),
     Rule("apps", "deployments", ("list", "watch"), "whether a predictor is ready"),
     Rule("", "pods", ("list", "watch"), "crash loops, evictions, and where to read counters"),

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from .kubectl import Kubectl
+from .server import server
+
+__all__ = ["server"]
 
 ROOT = Path(__file__).parents[3]
 CLUSTER = Path(os.environ.get("SERINUS_CLUSTER", ROOT.parent / "shared" / "cluster" / "cluster"))

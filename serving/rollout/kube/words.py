@@ -1,0 +1,113 @@
+"""What people say about a rollout: approvals and commands as objects of their own, and fields of the spec."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from serinus.errors import SerinusError
+from serinus.registry.policy import check_approval
+
+from ..account import LIVE
+from ..commands import PAUSABLE
+from ..ports import ApprovalRecord, Command
+from ..status import Phase, RolloutStatus
+from .api import Object
+from .names import APPROVAL, COMMAND
+from .resource import ApprovalSpec, CommandSpec, ModelRolloutSpec, read_spec
+from .subject import Scene
+from .view import seconds
+from .watch import World
+
+# Kubernetes keeps whole seconds, rounded down: rounded up, a word never seems to precede its question.
+WITHIN = 1.0
+BY_SPEC = "whoever edited the spec"
+BY_DELETION = "whoever deleted the ModelRollout"
+
+Refused = Callable[[Object, str], Awaitable[None]]
+
+
+class ResourceApprovals:
+    """RolloutApprovals, under the registry's policy: nobody approves what they built or are rolling out."""
+
+    def __init__(self, world: World, scene: Scene, refused: Refused) -> None:
+        self._world = world
+        self._scene = scene
+        self._refused = refused
+        self._told: set[str] = set()
+
+    async def approvals(self) -> Sequence[ApprovalRecord]:
+        """Those that the policy allows; a refused one is told once, on itself."""
+        found: list[ApprovalRecord] = []
+        for given in self._world.of(APPROVAL, self._scene.namespace, self._scene.name):
+            metadata = given["metadata"]
+            try:
+                spec = read_spec(given["spec"], ApprovalSpec, f"rolloutapproval/{metadata['name']}")
+                check_approval(
+                    f"rollout {self._scene.name}",
+                    built_by=self._scene.spec.candidate.built_by,
+                    started_by=self._scene.spec.started_by,
+                    by=spec.by,
+                    reason=spec.reason,
+                )
+            except SerinusError as problem:
+                if metadata["uid"] not in self._told:
+                    self._told.add(metadata["uid"])
+                    await self._refused(given, str(problem))
+                continue
+            at = seconds(metadata["creationTimestamp"]) + WITHIN
+            found.append(ApprovalRecord(by=spec.by, role=spec.role, at=at, reason=spec.reason))
+        return found
+
+
+class ResourceInbox:
+    """RolloutCommands, the spec's ``paused`` and ``abort``, and the rollout's deletion."""
+
+    def __init__(
+        self,
+        world: World,
+        scene: Scene,
+        current: Callable[[], RolloutStatus],
+        desired: Callable[[], ModelRolloutSpec],
+        leaving: Callable[[], bool],
+        now: Callable[[], float],
+    ) -> None:
+        self._world = world
+        self._scene = scene
+        self._current = current
+        self._desired = desired
+        self._leaving = leaving
+        self._now = now
+
+    async def commands(self) -> Sequence[Command]:
+        """All that may still matter, in the order given."""
+        given = [
+            found
+            for found in self._world.of(COMMAND, self._scene.namespace, self._scene.name)
+            if seconds(found["metadata"]["creationTimestamp"]) + WITHIN >= self._current().started_at
+        ]
+        given.sort(key=lambda found: (found["metadata"]["creationTimestamp"], found["metadata"]["name"]))
+        return [*(self._read(found) for found in given), *self._declared()]
+
+    def _read(self, found: Object) -> Command:
+        metadata = found["metadata"]
+        spec = read_spec(found["spec"], CommandSpec, f"rolloutcommand/{metadata['name']}")
+        at = seconds(metadata["creationTimestamp"])
+        return Command(id=metadata["uid"], kind=spec.command, by=spec.by, at=at, reason=spec.reason)
+
+    def _declared(self) -> list[Command]:
+        """What the spec asks for, as commands that are given once."""
+        status, spec, now = self._current(), self._desired(), self._now()
+        if self._leaving() and status.phase not in (Phase.PROMOTING, Phase.PROMOTED):
+            why = "the ModelRollout is being deleted"
+            return [Command(id="deleted", kind="abort", by=BY_DELETION, at=now, reason=why)]
+        if spec.abort:
+            return [Command(id="spec.abort", kind="abort", by=BY_SPEC, at=now, reason="spec.abort is true")]
+        held = [name for name in status.handled if name.startswith("spec.paused=")]
+        now_held = bool(held) and held[-1].startswith("spec.paused=true")
+        wants = spec.paused
+        number = f"spec.paused={'true' if wants else 'false'}#{len(held)}"
+        if wants and not now_held and status.phase in PAUSABLE and "user" not in status.pause:
+            return [Command(id=number, kind="pause", by=BY_SPEC, at=now, reason="spec.paused is true")]
+        if not wants and now_held and status.phase in LIVE:
+            return [Command(id=number, kind="resume", by=BY_SPEC, at=now, reason="spec.paused is false")]
+        return []

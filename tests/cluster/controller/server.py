@@ -1,0 +1,160 @@
+"""The session's API server without pods, with our kinds and the foreign ones in place."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from serving.rollout.kube.api import Api, Object
+from serving.rollout.kube.crd import definitions
+from serving.rollout.kube.names import Kind
+from serving.rollout.kube.policy import policies
+from serving.rollout.kube.rollout import Settings
+from serving.rollout.kube.supervise import Supervisor
+from serving.rollout.kube.watch import World
+from tests.support.apiserver import ApiServer, tools
+
+from .crds import foreign
+from .stage import Stage
+
+CRD = Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
+POLICY = Kind(
+    "admissionregistration.k8s.io", "v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy"
+)
+BINDING = Kind(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingadmissionpolicybindings",
+    "ValidatingAdmissionPolicyBinding",
+)
+USERS = ("ann", "bob", "controller")
+
+
+async def install(server: ApiServer) -> None:
+    """Our kinds and policies, and what Seldon and Istio would bring."""
+    api = Api(server.configuration())
+    for made in [*definitions(), *foreign()]:
+        await api.create(CRD, None, made)
+    for made in policies():
+        kind = POLICY if made["kind"] == POLICY.kind else BINDING
+        await api.create(kind, None, made)
+    for made in definitions():
+        kind = Kind("serinus.io", "v1alpha1", made["spec"]["names"]["plural"], "")
+        async with asyncio.timeout(20):
+            while await api.find(kind, None, "") is None:
+                await asyncio.sleep(0.1)
+    await api.close()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ApiServer]:
+    path = tools()
+    if path is None:
+        from .conftest import absent
+
+        absent("no kube-apiserver: set SERINUS_CLUSTER to the test cluster's script, and build its tools")
+    assert path is not None
+    made = ApiServer(path)
+    try:
+        made.start(*USERS)
+        asyncio.run(install(made))
+        yield made
+    finally:
+        made.stop()
+
+
+@asynccontextmanager
+async def staged(server: ApiServer) -> AsyncGenerator[Stage]:
+    """A namespace with one served model, and traffic."""
+    api = Api(server.configuration())
+    stage = Stage(api, f"t-{uuid.uuid4().hex[:10]}")
+    await stage.begin()
+    try:
+        yield stage
+    finally:
+        await stage.end()
+        await api.close()
+
+
+def quick(stage: Stage, **changes: Any) -> Settings:
+    """Seconds become moments."""
+    fields: dict[str, Any] = {
+        "interval": 0.15,
+        "quick": 0.04,
+        "patience": 0.1,
+        "checkpoint": 1.0,
+        "prometheus": stage.prometheus.url,
+    }
+    return Settings(**(fields | changes))
+
+
+class Replica:
+    """A controller's working part in one namespace: watches, supervisor, and a feed of ModelRollouts."""
+
+    def __init__(
+        self,
+        server: ApiServer,
+        stage: Stage,
+        *,
+        user: str = "admin",
+        transport: httpx.AsyncBaseTransport | None = None,
+        **settings: Any,
+    ) -> None:
+        self.api = Api(server.configuration(user), transport)
+        self.world = World(self.api, (stage.namespace,))
+        self.supervisor = Supervisor(self.api, self.world, quick(stage, **settings))
+        self._stage = stage
+        self._feed: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await self.world.start()
+        self._feed = asyncio.create_task(self._follow())
+
+    async def _follow(self) -> None:
+        """What kopf does: tell of each ModelRollout that is there or changes."""
+        from serving.rollout.kube.names import ROLLOUT
+
+        known: dict[str, Object] = {}
+        while True:
+            try:
+                listed = (await self._stage.api.list(ROLLOUT, self._stage.namespace))["items"]
+            except OSError:
+                await asyncio.sleep(0.1)
+                continue
+            now = {found["metadata"]["uid"]: found for found in listed}
+            for uid, found in now.items():
+                if (
+                    known.get(uid, {}).get("metadata", {}).get("resourceVersion")
+                    != found["metadata"]["resourceVersion"]
+                ):
+                    self.supervisor.seen("MODIFIED", found)
+            for uid in set(known) - set(now):
+                self.supervisor.seen("DELETED", known[uid])
+            known = now
+            await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        if self._feed is not None:
+            self._feed.cancel()
+            await asyncio.gather(self._feed, return_exceptions=True)
+        await self.supervisor.stop()
+        await self.world.stop()
+        await self.api.close()
+
+
+@asynccontextmanager
+async def controlled(server: ApiServer, **settings: Any) -> AsyncGenerator[Stage]:
+    """A stage with a controller at work."""
+    async with staged(server) as stage:
+        replica = Replica(server, stage, **settings)
+        await replica.start()
+        try:
+            yield stage
+        finally:
+            await replica.stop()
