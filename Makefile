@@ -106,6 +106,10 @@ bench-scorer: $(STAMP) | uv ## The scorer beside its peers: 25 minutes on a quie
 	@$(RUN)/python -m benchmarks.scorer run --set $(or $(SET),default) --uv "$(UV)" --systems "$(SYSTEMS)" \
 	  $(if $(FORCE),--force) $(if $(RESUME),--resume) --out $(or $(OUT),docs/benchmarks/scorer)
 
+.PHONY: guard-scorer
+guard-scorer: $(STAMP) ## The scorer's CPU per request beside the null server's, held to the stored ratio (ARGS=--store writes it)
+	@$(RUN)/python -m benchmarks.scorer.guard $(ARGS)
+
 .PHONY: bench-drift
 bench-drift: $(STAMP) ## Drift monitors on the same traffic (SET=cost on a quiet machine, SET=alarms|rivals|delays|blind|report)
 	@$(RUN)/python -m benchmarks.drift $(or $(SET),default) --out docs/benchmarks/drift

@@ -20,6 +20,12 @@ METHOD = """
 - **CPU** is the process clock of the server and its children (what `/proc/PID/stat` shows rounded to 10 ms), at a fixed
   rate, divided by the answers; the null server (uvloop and httptools, a fixed answer of the same size) is measured at
   the same rates.
+- **Where the machine cannot certify a rate.** No server is faster than one that does nothing. Where the null server
+  holds the limit at no rate, or only below the rate of a row, the tail is the machine's (its hypervisor, its
+  neighbours), and the rates of that run are shown but decide nothing. Beside each target on rates stands the same one
+  by CPU: microseconds of a server's CPU per request in a closed loop of 8 connections, whose reciprocal is what one
+  core can answer if nothing else held it up. It is looser about queues (a server that waits costs nothing) and blind
+  to latency; it is stated in every run, whatever it says.
 - **Peers' settings**: [`benchmarks/scorer/peers`](../../../benchmarks/scorer/peers) and `systems.py`; each in an
   environment of its own from a pinned list. MLServer: no debug, metrics or gzip; BentoML: async endpoint, no metrics or
   access log; LitServe: its ZeroMQ queue; Seldon's wrapper: gunicorn as it starts it, and with threads.

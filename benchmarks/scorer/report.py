@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from . import plots
-from .figures import Figure, Results, Target, batch_rates, figures, targets
+from .figures import Figure, Results, Target, batch_rates, figures, targets, uncertain
 from .method import METHOD
 
 _REASONS = {"none": "no", "adverse": "when adverse", "every": "every"}
@@ -47,7 +47,7 @@ def write(out: Path) -> list[str]:
 
 
 def _verdict(target: Target) -> str:
-    return "-" if target.met is None else "reached" if target.met else "missed"
+    return "open" if target.met is None else "reached" if target.met else "missed"
 
 
 def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
@@ -66,7 +66,7 @@ def _header(results: Results, rows: Sequence[Figure]) -> str:
     text = f"""# The scorer beside MLServer, Seldon's wrapper, BentoML and LitServe
 
 Written by `python -m benchmarks.scorer report`; do not edit. Figures: [`results.json`](results.json). Reproduce with
-`make bench-scorer` (`SET=quick` for three minutes, `SYSTEMS=ours,mlserver` for some). One run of
+`make bench-scorer` (`SET=quick` for a few minutes, `SYSTEMS=ours,mlserver` for some). One run of
 {results["minutes"]:g} minutes, set `{results["set"]}`, {results["rounds"]} round(s), seed {results["seed"]}, commit
 `{m["commit"]}`; a {kind} with {m["cores"]} cores of {m["cpu"]}, {m["memory_gib"]:g} GiB, Linux {m["kernel"]}, Python
 {m["python"]}; {versions}. Load before: {results["quiet_before"]["load"]:.2f}, steal
@@ -74,6 +74,12 @@ Written by `python -m benchmarks.scorer report`; do not edit. Figures: [`results
 machine's."""
     if results["plan"]["limit_ms"] != 5:
         text += f"\n\n**The limit on p99 was {results['plan']['limit_ms']:g} ms and not 5: a trial of the harness.**"
+    null = next((r for r in rows if r.key == "null"), None)
+    if null is not None and (why := uncertain(null, *(r for r in rows if r.ours))):
+        text += (
+            f"\n\n**Rates within 5 ms certify nothing in this run: {why}, so the machine's tail decided and not the "
+            "servers. What can be compared is the CPU that a request takes: the targets marked *by CPU*.**"
+        )
     if results["forced"]:
         text += (
             "\n\n**The machine was not quiet: this run was forced, and its figures are for trying the harness out, not "
@@ -101,7 +107,7 @@ def _losses(rows: Sequence[Figure], verdicts: Sequence[Target]) -> str:
                 )
     missing = [t.name for t in verdicts if t.met is None]
     if missing:
-        lines.append(f"- Not measured in this run: {'; '.join(missing)}.")
+        lines.append(f"- Not decided in this run: {'; '.join(missing)}.")
     return "## Where we lose\n\n" + ("\n".join(lines) or "Nowhere in this run.")
 
 
@@ -124,13 +130,15 @@ def _rows(title: str, rows: Sequence[Figure]) -> str:
                 r.product, r.setting, r.protocol, _REASONS[r.reasons], rate + spread, f"{r.throughput:.0f}",
                 f"{r.half_rate:.0f}", "/".join(_ms(poisson[q]) for q in ("p50", "p99", "p999")),
                 "/".join(_ms(constant[q]) for q in ("p50", "p99", "p999")),
-                f"{r.cpu_us:.0f} at {r.cpu_rate}", f"{r.cpu_ratio:.1f}", f"{r.half_cpu_us:.0f}",
+                f"{r.closed_cpu_us:.0f}", f"{r.closed_ratio:.1f}", f"{r.cpu_us:.0f} at {r.cpu_rate}",
+                f"{r.cpu_ratio:.1f}", f"{r.half_cpu_us:.0f}",
                 f"{r.rss:.0f} ({r.pss:.0f})", f"{r.ready:.1f}",
             ]
         )  # fmt: skip
     head = (
         "server", "setting", "protocol", "reasons", "requests/s with p99 ≤ 5 ms", "closed loop of 8, /s", "half of it",
-        "p50/p99/p99.9 there, ms, Poisson", "… constant", "CPU us/request at rate", "times null",
+        "p50/p99/p99.9 there, ms, Poisson", "… constant", "CPU us/request in that loop", "times null",
+        "CPU us/request at rate", "times null",
         "CPU us at half", "RSS (PSS), MiB", "ready, s",
     )  # fmt: skip
     return f"## {title}\n\n" + _table(head, body)

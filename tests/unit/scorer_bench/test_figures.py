@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from benchmarks.scorer.figures import best, figures, targets
 
 QUANTILES = {"p50": 0.1, "p99": 1.0, "p999": 2.0, "lag_p99": 0.01}
@@ -12,7 +14,8 @@ QUANTILES = {"p50": 0.1, "p99": 1.0, "p999": 2.0, "lag_p99": 0.01}
 def block(key: str, rate: float, cpu: float, round_: int = 0, rps: float = 50.0) -> dict[str, Any]:
     stretch = {**QUANTILES, "cpu_us": cpu, "void": False, "foreign": 0.0, "steal": 0.0, "answered": 5000}
     return {
-        "key": key, "round": round_, "max_rate": rate, "limited_by_generator": False, "closed_8": {"rps": rps},
+        "key": key, "round": round_, "max_rate": rate, "limited_by_generator": False,
+        "closed_8": {"rps": rps, "cpu_us": cpu},
         "half_rate": rate / 2, "half": {"poisson": stretch, "constant": stretch}, "cpu_rate": 1000,
         "cpu": {"1000": {"cpu_us": cpu}}, "rss": 60.0, "pss": 50.0, "ready_s": 1.0,
     }  # fmt: skip
@@ -58,7 +61,7 @@ def test_the_best_peer_is_the_yardstick_and_reasons_are_compared_apart() -> None
     made = verdicts(found)
     assert made["Score and decision (log relaxed)"] is False  # 9.5x
     assert made["Exact reasons on every request (log relaxed)"] is True  # 10x
-    assert made["and at least 3x the best peer without reasons"] is True
+    assert made["Reasons (log relaxed)"] is True  # 3x
     assert made["CPU per request, score and decision"] is True  # 4x
 
 
@@ -88,3 +91,36 @@ def test_the_log_may_cost_15_percent() -> None:
     for relaxed, met in ((8500, True), (8400, False)):
         found = results(block("ours-never", relaxed, 40.0), block("ours-never-off", 10000, 40.0))
         assert verdicts(found)["Decision log relaxed"] is met
+
+
+@pytest.mark.parametrize(
+    ("null", "certified"),
+    [
+        (20000.0, True),
+        (9000.0, False),  # below ours: no server is faster than one that does nothing
+        (0.0, False),
+    ],
+)
+def test_rates_decide_nothing_where_the_machine_keeps_the_null_server_from_the_limit(
+    null: float, certified: bool
+) -> None:
+    found = results(
+        block("null", null, 10.0),
+        block("ours-never", 9500, 40.0),
+        block("ours-never-off", 9600, 36.0),
+        block("ours-always", 9400, 50.0),
+        block("mlserver", 800, 900.0),
+    )
+    made = verdicts(found)
+    assert made["Score and decision (log relaxed)"] is (True if certified else None)
+    assert made["Decision log relaxed"] is (True if certified else None)
+    assert made["Score and decision (log relaxed), by CPU"] is True  # 900 of 40 us
+    assert made["Decision log relaxed, by CPU"] is True  # 36 of 40
+
+
+def test_the_cpu_target_is_met_at_a_fixed_rate_and_by_a_busy_server() -> None:
+    busy = block("ours-never", 900, 40.0)
+    busy["closed_8"]["cpu_us"] = 51.0
+    for row, met in ((block("ours-never", 900, 40.0), True), (busy, False)):
+        found = results(block("null", 20000, 10.0), row)
+        assert verdicts(found)["CPU per request, score and decision"] is met
