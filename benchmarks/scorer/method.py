@@ -16,7 +16,9 @@ METHOD = """
   connection that the server closes is opened anew and the request sent again, within its latency.
 - **Highest rate.** From three quarters of the closed-loop throughput in steps of 1.3, then bisection to 4 %; a probe
   holds with p99 ≤ 5 ms and no error or unanswered request, and has a second try; the generator's lag never helps a
-  server. Headline rows are measured again in later rounds, in random order, from the first round's rate.
+  server. The rows that targets rest on are measured in several rounds, in random order, the later ones from the first
+  one's rate; the other rows once, between those rounds, with a search half as long. A row that is not reached before
+  the time is up is listed as not measured.
 - **CPU** is the process clock of the server and its children (what `/proc/PID/stat` shows rounded to 10 ms), at a fixed
   rate, divided by the answers; the null server (uvloop and httptools, a fixed answer of the same size) is measured at
   the same rates.

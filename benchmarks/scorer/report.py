@@ -189,7 +189,7 @@ def _validity(results: Results, rows: Sequence[Figure]) -> str:
     proofs = [b["proof"] for b in results["blocks"] if "proof" in b and b["key"] != "null"]
     score = max((p["score_error"] for p in proofs), default=math.nan)
     reason = max((p["reason_error"] for p in proofs), default=math.nan)
-    additivity = {k: v for k, v in results.get("additivity", {}).items() if k != "block_s"}
+    additivity = {k: v for k, v in results.get("additivity", {}).items() if k not in ("block_s", "commit")}
     refused = sorted(
         {(b["key"].split("-")[0], b["proof"]["malformed"]) for b in results["blocks"] if "proof" in b}
     )

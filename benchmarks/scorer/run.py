@@ -6,16 +6,18 @@ import json
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from . import batches, checks, crosscheck, machine
 from .models import Files, prepare
 from .systems import System, all_systems, scorer_help
 from .visit import Plan, visit
 
+Step = tuple[int, System] | Literal["batches", "crosscheck"]
+"""A row's round, or what is measured beside the rows."""
 NULL_RATES = (20, 50, 100, 200, 500, 1000)
 
 
@@ -24,7 +26,7 @@ class Run:
     """What to do.
 
     Attributes:
-        rounds: in the first every row is searched; in the others the headline rows again.
+        rounds: of the headline rows; every other row is measured once.
         minutes: no block starts after that.
         force: measure although the machine is not quiet; the report says so.
     """
@@ -63,29 +65,23 @@ def run(what: Run, say: Callable[[str], None]) -> dict[str, Any]:
 
     blocks: list[dict[str, Any]] = []
     extras: dict[str, Any] = {}
-    for round_ in range(what.rounds):
-        order = [s for s in what.systems if round_ == 0 or s.headline]
-        random.Random(what.seed + round_).shuffle(order)
-        for system in order:
-            known = _known(blocks, system.key)
-            if round_ and (known is None or not in_time()):
-                continue
-            block = _block(
-                what,
-                f"{system.key}-{round_}",
-                say,
-                in_time,
-                partial(_visit, what, files, system, round_, known),
-            )
-            blocks.append({"key": system.key, "round": round_, **block})
-        if round_ == 0:
-            plan = (what.plan, what.work, what.venvs)
-            extras["batches"] = _block(
-                what, "batches", say, in_time, partial(batches.run, what.systems, files, *plan)
-            )
-            extras["crosscheck"] = _block(
-                what, "crosscheck", say, in_time, partial(crosscheck.run, what.systems, blocks, files, *plan)
-            )
+    plan = (what.plan, what.work, what.venvs)
+    more: dict[str, Callable[[], dict[str, Any]]] = {
+        "batches": partial(batches.run, what.systems, files, *plan),
+        "crosscheck": partial(crosscheck.run, what.systems, blocks, files, *plan),
+    }
+    for step in order(what.systems, what.rounds, what.seed):
+        if isinstance(step, str):
+            extras[step] = _block(what, step, say, in_time, more[step])
+            continue
+        round_, system = step
+        known = _known(blocks, system.key)
+        if round_ and (known is None or not in_time()):
+            continue
+        block = _block(
+            what, f"{system.key}-{round_}", say, in_time, partial(_visit, what, files, system, round_, known)
+        )
+        blocks.append({"key": system.key, "round": round_, **block})
     extras["additivity"] = _block(what, "additivity", say, lambda: True, partial(_additivity, files))
     return {
         "machine": machine.description(),
@@ -105,6 +101,33 @@ def run(what: Run, say: Callable[[str], None]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def order(systems: Sequence[System], rounds: int, seed: int) -> list[Step]:
+    """What is measured when: what the targets rest on first, in rounds that lie apart, and the rest between them.
+
+    So a run whose time is up lacks the least. Rows are shuffled within their round.
+    """
+
+    def shuffled(chosen: Sequence[System], salt: int) -> list[System]:
+        made = list(chosen)
+        random.Random(seed + salt).shuffle(made)
+        return made
+
+    headline, others = (
+        [s for s in systems if s.headline],
+        shuffled([s for s in systems if not s.headline], 100),
+    )
+    parts = max(1, rounds - 1)
+    found: list[Step] = []
+    for round_ in range(rounds):
+        found += [(round_, s) for s in shuffled(headline, round_)]
+        if round_ == 0:
+            found.append("batches")
+            found.append("crosscheck")
+        if round_ < parts:
+            found += [(0, s) for s in others[round_::parts]]
+    return found
+
+
 def _additivity(files: Files) -> dict[str, Any]:
     return {m: checks.additivity(files, m) for m in ("lightgbm", "sklearn") if files.bundle(m) is not None}
 
@@ -118,8 +141,10 @@ def _visit(what: Run, files: Files, system: System, round_: int, known: float | 
     if why := system.missing(files, what.venvs):
         return {"failed": why}
     seed = what.seed * 1000 + round_ * 97 + sum(system.key.encode()) % 89
+    # A row that no target rests on is searched for half as long.
+    plan = what.plan if system.headline else replace(what.plan, search=what.plan.search / 2)
     return visit(
-        system, files, what.work, what.venvs, what.plan, seed=seed, known=known,
+        system, files, what.work, what.venvs, plan, seed=seed, known=known,
         null_rates=NULL_RATES if system.key == "null" else (),
     )  # fmt: skip
 
@@ -130,8 +155,12 @@ def _block(
 ) -> dict[str, Any]:  # fmt: skip
     """One block, from its file if it was measured before; a failure is a result, and the run goes on."""
     path = what.blocks / f"{name}.json"
+    commit = machine.description()["commit"]
     if path.exists():
-        return json.loads(path.read_text())
+        kept: dict[str, Any] = json.loads(path.read_text())
+        if kept.get("commit") == commit:
+            return kept
+        say(f"{name}: measured anew, as it was measured at another commit ({kept.get('commit')})")
     if not in_time():
         say(f"{name}: not measured, the time is up")
         return {"failed": "not measured: the run's time was up"}
@@ -142,6 +171,7 @@ def _block(
         raise
     except Exception as error:
         block = {"failed": f"{type(error).__name__}: {error}"[:900]}
+    block["commit"] = commit
     block["block_s"] = round(time.monotonic() - began, 1)
     if "failed" not in block:
         path.write_text(json.dumps(block))
