@@ -190,14 +190,16 @@ def uncertain(null: Figure | None, *rows: Figure) -> str:
     """Why rates within the limit say nothing of these rows here, or nothing.
 
     No server is faster than one that does nothing. Where the null server holds the limit at no rate, or only below
-    a row's, the machine's own tail has decided.
+    a row's, the machine's own tail has decided, or the generator.
     """
     if null is None:
         return ""
     if null.rate == 0:
         return "the null server itself held p99 at no rate"
-    if any(row.rate > null.rate for row in rows):
+    if not null.limited and any(row.rate > null.rate for row in rows):
         return f"the null server itself held p99 only up to {null.rate:.0f}/s"
+    if any(row.limited and not row.rate for row in rows):
+        return "the generator lagged at every rate"
     return ""
 
 
@@ -212,6 +214,8 @@ def _times(
     how = f"{peer.rate:.0f}/s" if peer.rate else f"none within 5 ms; {peer.throughput:.0f}/s without a limit"
     text = f"{ratio:.1f}x ({mine.rate:.0f}/s; {peer.product}, {peer.setting}: {how})"
     why = uncertain(null, mine)
+    if not why and mine.limited and ratio < wanted:
+        why = "the generator, not the server, ended the search"
     if why:
         text = f"not certified: {why}; {text}"
     spared = peer.closed_cpu_us / mine.closed_cpu_us
@@ -232,6 +236,8 @@ def _log_targets(null: Figure | None, off: Figure | None, on: Figure | None) -> 
         return [Target(name, "not measured", math.nan, None) for name in names]
     share = on.rate / off.rate if off.rate else math.nan
     why = uncertain(null, off, on) or ("" if off.rate else "without a log no rate held p99")
+    if not why and (off.limited or on.limited):
+        why = "the generator, not the server, ended the search"
     text = f"{share:.1%} ({on.rate:.0f} of {off.rate:.0f}/s)"
     busy = off.closed_cpu_us / on.closed_cpu_us
     cpu = f"{busy:.1%} ({off.closed_cpu_us:.1f} us a request without, {on.closed_cpu_us:.1f} with; closed loop of 8)"

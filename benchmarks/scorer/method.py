@@ -24,7 +24,8 @@ METHOD = """
   the same rates.
 - **Where the machine cannot certify a rate.** No server is faster than one that does nothing. Where the null server
   holds the limit at no rate, or only below the rate of a row, the tail is the machine's (its hypervisor, its
-  neighbours), and the rates of that run are shown but decide nothing. Beside each target on rates stands the same one
+  neighbours), and the rates of that run are shown but decide nothing; nor does a rate decide against a row whose search
+  the generator ended (≥ in the tables). Beside each target on rates stands the same one
   by CPU: microseconds of a server's CPU per request in a closed loop of 8 connections, whose reciprocal is what one
   core can answer if nothing else held it up. It is looser about queues (a server that waits costs nothing) and blind
   to latency; it is stated in every run, whatever it says.

@@ -15,6 +15,9 @@ from pathlib import Path
 from .grpc_wire import call
 
 SERVER_CORE, GENERATOR_CORE = 0, 1
+_REFUSING = (
+    30.0  # seconds after which a server that listens and refuses is not one that still loads its model
+)
 
 
 class NotStarted(Exception):  # noqa: N818  as asyncio's TimeoutError, a state and no fault of ours
@@ -60,7 +63,7 @@ class Server:
             NotStarted: if that takes longer than ``seconds``, or the process ends.
         """
         deadline = self.began + seconds
-        said, refused = "", 0
+        said, refused = "", 0.0
         while time.perf_counter() < deadline:
             if self._process.poll() is not None:
                 raise NotStarted(f"ended with {self._process.returncode}: {self.last_words()}")
@@ -72,9 +75,10 @@ class Server:
                 if status == 200:
                     return time.perf_counter() - self.began
                 said = f"status {status}: {body[:300]!r}"
-                refused += 1 if status in (400, 404, 415, 422) else 0
-                if refused > 200:  # it listens, and never takes this
-                    raise NotStarted(said)
+                if status in (400, 404, 415, 422):
+                    refused = refused or time.perf_counter()
+                    if time.perf_counter() - refused > _REFUSING:
+                        raise NotStarted(said)
             except (OSError, http.client.HTTPException) as error:
                 said = said or repr(error)
             time.sleep(0.02)

@@ -124,3 +124,20 @@ def test_the_cpu_target_is_met_at_a_fixed_rate_and_by_a_busy_server() -> None:
     for row, met in ((block("ours-never", 900, 40.0), True), (busy, False)):
         found = results(block("null", 20000, 10.0), row)
         assert verdicts(found)["CPU per request, score and decision"] is met
+
+
+def test_a_search_that_the_generator_ended_is_no_miss() -> None:
+    mine = {**block("ours-never", 900, 40.0), "limited_by_generator": True}
+    off = block("ours-never-off", 2000, 36.0)
+    made = verdicts(results(block("null", 20000, 10.0), mine, off, block("mlserver", 800, 900.0)))
+    assert made["Score and decision (log relaxed)"] is None
+    assert made["Decision log relaxed"] is None
+    mine["max_rate"] = 9000
+    made = verdicts(results(block("null", 20000, 10.0), mine, block("mlserver", 800, 900.0)))
+    assert made["Score and decision (log relaxed)"] is True  # at least this much is certain
+
+
+def test_a_null_server_that_the_generator_ended_says_nothing_against_a_faster_row() -> None:
+    null = {**block("null", 5000, 10.0), "limited_by_generator": True}
+    made = verdicts(results(null, block("ours-never", 9000, 40.0), block("mlserver", 800, 900.0)))
+    assert made["Score and decision (log relaxed)"] is True
