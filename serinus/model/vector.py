@@ -56,6 +56,10 @@ class Vectorizer:
         self._required = np.array([not contract.allows_missing(f) for f in contract.features])
         self._encode_good = self._fast(contract) if _native is not None else None
 
+    def limits(self, index: int) -> tuple[float, float]:
+        """The least and greatest value that the contract allows a feature; infinite without a bound."""
+        return float(self._lows[index]), float(self._highs[index])
+
     def _fast(self, contract: Contract) -> Encoder:
         """The compiled encoder: it takes the values that are well and leaves the rest to Python."""
         assert _native is not None

@@ -45,6 +45,7 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     missing: tuple[int, ...]
     low: float = -_MOST
     high: float = _MOST
+    span: tuple[float, float] | None = None
     mean: float = 0.0
     watched: bool = True
 
@@ -126,7 +127,7 @@ def build_column(
         values: (n,), NaN is missing; codes if it is a category.
         levels: number of a category's levels; 0 for numbers.
         strata: (n,) context of each row, 0 to ``count - 1``.
-        bounds: valid range; that of the reference if None.
+        bounds: valid range, infinite where there is none; that of the reference if None.
     """
     held = ~np.isnan(values)
     present = values[held]
@@ -147,6 +148,7 @@ def build_column(
         low, high = (
             bounds or (float(present.min()), float(present.max())) if present.size else (-_MOST, _MOST)
         )
+        low, high = max(low, -_MOST), min(high, _MOST)
     return Column(
         name=name,
         kind="category" if levels else "number",
@@ -155,6 +157,7 @@ def build_column(
         missing=tuple(missing.tolist()),
         low=low,
         high=high,
+        span=(float(present.min()), float(present.max())) if present.size and not levels else None,
         mean=float(present.mean()) if present.size else 0.0,
         watched=watched and present.size > 0,
     )

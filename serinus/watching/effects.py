@@ -158,6 +158,7 @@ def _widths(column: Column) -> Floats:
     edges = np.asarray(column.edges)
     if column.kind == "category" or not edges.size:
         return np.zeros(column.cells)
-    low = min(column.low, float(edges[0])) if column.low > -_UNBOUNDED else float(edges[0])
-    high = max(column.high, float(edges[-1])) if column.high < _UNBOUNDED else float(edges[-1])
+    least, most = column.span or (column.low, column.high)
+    low = min(least, float(edges[0])) if least > -_UNBOUNDED else float(edges[0])
+    high = max(most, float(edges[-1])) if most < _UNBOUNDED else float(edges[-1])
     return np.diff(np.concatenate([[low], edges, [high]]))

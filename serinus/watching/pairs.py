@@ -59,7 +59,8 @@ class PairDetector:
     """Compares the looks of two predictors; prepared once.
 
     Args:
-        plan: its budget, look, ``min_rows``, ``min_psi`` and ``min_effect_rows`` are used.
+        plan: its budget, look, ``min_rows``, ``min_psi`` and ``min_effect_rows`` are used; looks wait until both
+            predictors have that many rows.
         margin: odds ratio between the predictors, in either direction, that is no difference.
     """
 
@@ -129,7 +130,8 @@ class PairDetector:
         both = np.stack([self._counts(champion), self._counts(canary)])
         both = both + np.frombuffer(evidence.waiting, "<i8").reshape(2, -1)
         looks = evidence.looks + 1
-        if both.sum(axis=1).min() < self.plan.min_rows * len(self._sizes):
+        # A look too thin for an effect could never be judged, however short looks are.
+        if both.sum(axis=1).min() < max(self.plan.min_rows, self.plan.min_effect_rows) * len(self._sizes):
             return msgspec.structs.replace(evidence, looks=looks, waiting=both.astype("<i8").tobytes())
         (hits_s, units_s), (hits_c, units_c) = map(self._questions, both)
         asked = (units_s > 0) & (units_c > 0) & (hits_s + hits_c > 0)

@@ -6,6 +6,8 @@ commutative (counts exactly, sums of values up to rounding).
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import numpy as np
 
@@ -22,10 +24,10 @@ class Sketch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     Args:
         baseline: its digest.
-        rows: rows seen; ``refused`` of them by the contract, which are in no column.
+        rows: rows seen; ``refused`` of them for their shape or the type of a value, which are in no column.
         counts: values in each cell.
         missing: values that were absent, ``unknown``: levels that training had not seen (not in ``missing``).
-        outside: values outside of the column's bounds (they are in ``counts`` too).
+        outside: values outside of the column's bounds. Those of accepted rows are in ``counts`` too.
         sums, squares: of the values and of their squares, both taken about the baseline's mean.
         first_at, last_at: unix seconds of the first and the last row; None while empty.
     """
@@ -108,7 +110,7 @@ class Tally:
             if i not in self._long:
                 self._edges[i, : column.cells - 1] = column.edges
             # Present values, those not below the bounds, and those above them, are counted like edges.
-            self._edges[i, -3:] = -np.inf, column.low, np.nextafter(column.high, np.inf)
+            self._edges[i, -3:] = -np.inf, column.low, math.nextafter(column.high, math.inf)
         self._sizes = [c.cells for c in baseline.columns]
         self._real = np.arange(width - 1) < np.array(self._sizes)[:, None] - 1
         self._centre = np.array([c.mean for c in baseline.columns])
@@ -121,17 +123,25 @@ class Tally:
         self._above = np.zeros(self._edges.shape, np.int64)
         self._cells = {i: np.zeros(self._columns[i].cells, np.int64) for i in self._long}
         self._unknown = np.zeros(size, np.int64)
+        self._rejected = np.zeros((3, size), np.int64)
         self._sums = np.zeros(size)
         self._squares = np.zeros(size)
         self._first: float | None = None
         self._last: float | None = None
 
     def add(
-        self, rows: Floats, *, at: float | None = None, unknown: Ints | None = None, refused: int = 0
+        self,
+        rows: Floats,
+        *,
+        at: float | None = None,
+        unknown: Ints | None = None,
+        rejected: Ints | None = None,
+        refused: int = 0,
     ) -> None:
         """Takes accepted rows (n, F) in, NaN missing or unknown; of the NaN, ``unknown`` (F,) are unknown levels.
 
-        ``refused`` rows came beside them. ``at`` is when, in unix seconds.
+        Beside them came rows that were not scored: ``rejected`` (3, F) for one value that was missing, an unknown
+        level, or out of the column's range, and ``refused`` for another shape or type. ``at`` is when, in unix seconds.
 
         Raises:
             SerinusError: SRN-WATCHING-001 if the rows are not F wide.
@@ -143,6 +153,9 @@ class Tally:
                 hint="Give rows of shape (n, F) in the order of the baseline.",
             )
         self._rows += len(rows) + refused
+        if rejected is not None:
+            self._rows += int(rejected.sum())
+            self._rejected[:, : self._features] += rejected
         self._refused += refused
         if unknown is not None:
             self._unknown[: self._features] += unknown
@@ -209,9 +222,11 @@ class Tally:
             rows=self._rows,
             refused=self._refused,
             counts=self._counts(),
-            missing=tuple(np.maximum(self._seen_rows - present - self._unknown, 0).tolist()),
-            unknown=tuple(self._unknown.tolist()),
-            outside=tuple((present - low + high).tolist()),
+            missing=tuple(
+                (np.maximum(self._seen_rows - present - self._unknown, 0) + self._rejected[0]).tolist()
+            ),
+            unknown=tuple((self._unknown + self._rejected[1]).tolist()),
+            outside=tuple((present - low + high + self._rejected[2]).tolist()),
             sums=tuple(self._sums.tolist()),
             squares=tuple(self._squares.tolist()),
             first_at=self._first,

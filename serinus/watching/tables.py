@@ -109,7 +109,14 @@ class Shares:
         # Where a stream's hits lie in (missing, unknown, outside, refused), and its rows in (values, rows, all rows).
         self.hits_at = np.array([offsets[kind] + max(i, 0) for i, kind in self.streams])
         rows_at = {"missing": size, "unknown": size, "outside": 0, "refused": 2 * size}
-        self.rows_at = np.array([rows_at[kind] + max(i, 0) for i, kind in self.streams])
+        # A row that was refused for a value out of range is a row of the traffic, and no value in a cell.
+        every = 2 * size
+        self.rows_at = np.array(
+            [
+                every if kind == "outside" and i < baseline.features else rows_at[kind] + max(i, 0)
+                for i, kind in self.streams
+            ]
+        )
         tail = plan.reference_error / (len(self.streams) * baseline.strata)
         self.reference = np.zeros((baseline.strata, len(self.streams)))
         self.null = np.zeros_like(self.reference)

@@ -22,7 +22,8 @@ from serving.drift.http import build_app
 from serving.drift.mailbox import Mailbox
 from serving.drift.monitor import Monitor, Settings
 from serving.drift.policy import Policy, spend
-from serving.drift.window import RowReader
+from serving.drift.rows import RowReader
+from serving.drift.state import DirectoryStore
 
 log = logging.getLogger("serinus.drift")
 app = typer.Typer(add_completion=False)
@@ -33,6 +34,14 @@ class DetectorName(StrEnum):
 
     alibi = "alibi"
     numpy = "numpy"
+    none = "none"
+
+
+class Decider(StrEnum):
+    """What an alert needs beside the effect."""
+
+    evidence = "evidence"
+    tests = "tests"
 
 
 @app.command()
@@ -52,29 +61,56 @@ def drift(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 lets the kernel choose.")] = 0,
-    window: Annotated[int, typer.Option(min=100, help="Rows of a predictor that are judged together.")] = 500,
-    max_age: Annotated[
-        str, typer.Option(help="Judge a window after this long even if it is not full.")
-    ] = "24h",
-    false_alarm_every: Annotated[
-        str, typer.Option(help="Budget: at most one false alarm in this time.")
-    ] = "90d",
-    evaluation_every: Annotated[
-        str,
-        typer.Option(
-            help="How often a window fills at the expected traffic; with the budget it gives alpha."
-        ),
+    champion: Annotated[
+        str, typer.Option(help="Predictor that the others are compared with (default: the first seen).")
+    ] = "",
+    look: Annotated[
+        str, typer.Option(help="Time between looks: evidence is taken, and alerts follow, this often.")
     ] = "5m",
-    p_value: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Alpha of a window, instead of the budget's.")
-    ] = None,
+    false_alarm_every: Annotated[
+        str, typer.Option(help="Budget of the model: on average at most one false alarm in this time.")
+    ] = "90d",
     min_effect: Annotated[float, typer.Option(min=0, help="PSI below which a shift is no drift.")] = 0.1,
     max_excess: Annotated[
-        float, typer.Option(min=0, max=1, help="Risen share of missing values that is bad.")
-    ] = 0.05,
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Rise in the share of missing, unknown, out-of-range or refused values that is bad.",
+        ),
+    ] = 0.005,
+    tolerance: Annotated[
+        float,
+        typer.Option(min=0, help="Distance from the reference that is no evidence (chi-square; about PSI)."),
+    ] = 0.005,
+    dependence: Annotated[
+        float,
+        typer.Option(
+            min=1, help="Rows after which the past says no more about a row; 1: rows are independent."
+        ),
+    ] = 1.0,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Directory in which evidence survives a restart (default: it starts anew)."),
+    ] = None,
     detector: Annotated[
-        DetectorName, typer.Option(help="alibi: Alibi Detect; numpy: no library.")
+        DetectorName,
+        typer.Option(help="Two-sample tests beside the evidence: Alibi Detect, our own in numpy, or none."),
     ] = DetectorName.alibi,
+    decides: Annotated[
+        Decider,
+        typer.Option(help="What an alert needs beside the effect: the evidence, or the window's tests."),
+    ] = Decider.evidence,
+    window: Annotated[
+        int, typer.Option(min=100, help="Rows that the tests are given: a fair sample of a look or more.")
+    ] = 500,
+    max_age: Annotated[
+        str,
+        typer.Option(help="Test a window after this long even if it is not full; forget a silent predictor."),
+    ] = "24h",
+    p_value: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Alpha of a window's tests, instead of the budget's.")
+    ] = None,
     alert_url: Annotated[
         str | None, typer.Option(help="POST alerts here, as Alertmanager would. Off where Alertmanager runs.")
     ] = None,
@@ -85,10 +121,12 @@ def drift(
 ) -> None:
     """Watch a model's payloads for drift.
 
-    Receives CloudEvents as Seldon's payload logger sends them (POST /), keeps a
-    window per predictor and compares each with the bundle's reference. Drift is
-    active only on evidence (p-value within the false-alarm budget) and effect
-    (PSI). Bad data are told apart and never call for retraining.
+    Receives CloudEvents as Seldon's payload logger sends them (POST /) and counts
+    them in the bins of the bundle's reference. At each look the evidence of all
+    looks is updated: for each feature and the score, for each predictor, and for
+    a canary also against the champion at the same hour. Drift is active only on
+    evidence (within the false-alarm budget) and effect (PSI). Bad data are told
+    apart and never call for retraining.
     Metrics: GET /metrics, /prometheus. Verdicts with their numbers: GET /status.
     """
     logging.basicConfig(
@@ -98,9 +136,26 @@ def drift(
     installation = find_home(home)
     trusted = None if untrusted else Keyring.load(keys or installation.keys)
     opened = open_bundle(bundle, trusted=trusted)
-    alpha = p_value if p_value is not None else _alpha(false_alarm_every, evaluation_every)
-    policy = Policy(alpha=alpha, min_psi=min_effect, max_excess=max_excess)
-    settings = Settings(model or opened.name, opened.digest, window, _duration("--max-age", max_age))
+    policy = Policy(
+        budget=_duration("--false-alarm-every", false_alarm_every),
+        look=_duration("--look", look),
+        decides=decides.value,
+        min_psi=min_effect,
+        max_excess=max_excess,
+        tolerance=tolerance,
+        dependence=dependence,
+        p_value=p_value,
+    )
+    _check(policy, false_alarm_every, look)
+    name = model or opened.name
+    settings = Settings(
+        name,
+        opened.digest,
+        window,
+        _duration("--max-age", max_age),
+        champion,
+        opened.contract.decision.decline_at,
+    )
     yardstick = build_yardstick(opened, _factory(detector), window, policy)
     alerter = Alerter(settings.model, HttpOutbox(alert_url)) if alert_url else None
     monitor = Monitor(
@@ -109,6 +164,7 @@ def drift(
         RowReader(opened.contract, opened.levels),
         policy,
         mailbox=Mailbox(queue),
+        store=DirectoryStore(state / name) if state else None,
         on_verdict=alerter.update if alerter else lambda evaluation: None,
     )
     http.end_with_zero()
@@ -116,8 +172,8 @@ def drift(
     if alerter:
         alerter.start()
     log.info(
-        "watching %s %s: alpha %.3g a window over %d tests, detector %s",
-        settings.model, settings.digest[:19], policy.alpha, yardstick.tests, detector.value,
+        "watching %s %s: a look each %s, at most one false alarm in %s, %d columns, tests by %s",
+        settings.model, settings.digest[:19], look, false_alarm_every, len(yardstick.features) + 1, detector.value,
     )  # fmt: skip
     try:
         http.serve(build_app(monitor), listener, {"model": settings.model, "digest": settings.digest})
@@ -136,7 +192,9 @@ def main() -> None:
         raise SystemExit(2) from error
 
 
-def _factory(name: DetectorName) -> DetectorFactory:
+def _factory(name: DetectorName) -> DetectorFactory | None:
+    if name is DetectorName.none:
+        return None
     if name is DetectorName.numpy:
         return NumpyDetector
     # Seconds of import: paid here, before the ready line.
@@ -145,17 +203,15 @@ def _factory(name: DetectorName) -> DetectorFactory:
     return AlibiDetector
 
 
-def _alpha(false_alarm_every: str, evaluation_every: str) -> float:
-    every = _duration("--evaluation-every", evaluation_every)
-    period = _duration("--false-alarm-every", false_alarm_every)
+def _check(policy: Policy, false_alarm_every: str, look: str) -> None:
     try:
-        return spend(period, every)
+        spend(policy.budget, policy.look)
     except ValueError as error:
         raise SerinusError(
             "SRN-DRIFT-004",
-            f"{false_alarm_every} and {evaluation_every} make no budget: {error}",
-            where="--false-alarm-every, --evaluation-every",
-            hint="Give a longer --false-alarm-every, e.g. 90d, and the time in which a window fills.",
+            f"{false_alarm_every} and {look} make no budget: {error}",
+            where="--false-alarm-every, --look",
+            hint="Give a longer --false-alarm-every, e.g. 90d, or a shorter --look.",
         ) from error
 
 

@@ -87,6 +87,7 @@ def describe(monitor: Monitor) -> dict[str, object]:
     return {
         "model": monitor.settings.model,
         "digest": monitor.settings.digest,
+        "champion": state.primary,
         "window": monitor.settings.window,
         "policy": monitor.policy,
         "tests_per_window": monitor.yardstick.tests,
@@ -99,6 +100,8 @@ def describe(monitor: Monitor) -> dict[str, object]:
                 "score_status": evaluation.verdict.score.status,
                 "retrain": evaluation.verdict.calls_for_retraining,
                 "verdict": evaluation.verdict,
+                "estimated": state.estimated.get(predictor),
+                "against_champion": state.pairs.get(predictor),
             }
             for predictor, evaluation in state.evaluations.items()
         },

@@ -125,7 +125,7 @@ def _v1_table(data: object) -> Table:
     if not isinstance(data, dict):
         raise PayloadError("data is not an object")
     listed = data.get("names")
-    names = tuple(str(name) for name in listed) if isinstance(listed, list) and listed else None
+    names = tuple(map(str, listed)) if isinstance(listed, list) and listed else None
     if "ndarray" in data:
         return Table(names, _matrix(_list(data["ndarray"], "data.ndarray"), "data.ndarray"))
     if isinstance(data.get("tensor"), dict):
@@ -150,13 +150,14 @@ def _v2_table(inputs: list[Any]) -> Table:
 
 
 def _matrix(rows: list[Any], where: str) -> list[list[object]]:
+    kinds = set(map(type, rows))
+    if kinds <= {list}:
+        return rows
     # A single row may come without its outer list.
-    if rows and not any(isinstance(row, list) for row in rows):
+    if list not in kinds:
         return [rows]
-    for i, row in enumerate(rows):
-        if not isinstance(row, list):
-            raise PayloadError(f"{where}[{i}] is not a list")
-    return rows
+    i = next(i for i, row in enumerate(rows) if not isinstance(row, list))
+    raise PayloadError(f"{where}[{i}] is not a list")
 
 
 def _reshape(values: list[Any], shape: object) -> list[list[object]]:
@@ -182,10 +183,9 @@ def _list(value: object, where: str) -> list[Any]:
 
 
 def _numbers(values: Sequence[object]) -> list[float]:
-    numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-    if len(numbers) != len(values):
+    if not set(map(type, values)) <= {int, float}:
         raise PayloadError("a probability is not a number")
-    return numbers
+    return [float(v) for v in values]  # pyright: ignore[reportArgumentType]
 
 
 def _text(value: object) -> str | None:

@@ -1,4 +1,4 @@
-"""What a window's evaluation says, as metrics, /status and alerts carry it."""
+"""What a look's evaluation says, as metrics, /status and alerts carry it."""
 
 from __future__ import annotations
 
@@ -6,48 +6,72 @@ from typing import Literal
 
 import msgspec
 
+from serinus.watching import Effect, ShareReport
+
 Status = Literal["stable", "drift", "no_data"]
 Quality = Literal["good", "bad", "no_data"]
+
+
+class TestResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One column of the last window that was tested: rows present, p-value and the test's own distance."""
+
+    __test__ = False  # not a test of ours, whatever pytest thinks of its name
+
+    rows: int
+    p_value: float | None = None
+    distance: float | None = None
+    effect: Effect | None = None
 
 
 class ColumnVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """One feature, or the score.
 
-    ``no_data`` says that nothing can be said, and ``reason`` why: it is neither
-    stable nor drifted. ``rows`` are the values that were present. ``psi_limit``
-    is what PSI had to exceed. Ratios are of the window's accepted rows;
-    ``missing_p_value`` tests a risen share of missing or unknown values.
+    ``no_data`` says that nothing can be said, and ``reason`` why: it is neither stable nor drifted. Evidence is log10
+    of the e-value. ``effect`` is of the shortest recent span that can tell the band from chance, ``psi_limit`` what its
+    PSI has to exceed. Shares are of the last looks' rows. ``test`` is the second opinion.
     """
 
     name: str
     status: Status
     reason: str
-    rows: int
-    p_value: float | None = None
-    distance: float | None = None
-    psi: float | None = None
+    rows: int = 0
+    evidence_log10: float | None = None
+    effect: Effect | None = None
     psi_limit: float | None = None
+    test: TestResult | None = None
     quality: Quality = "no_data"
     missing_ratio: float | None = None
-    reference_missing_ratio: float | None = None
     unknown_ratio: float | None = None
-    missing_p_value: float | None = None
+    outside_ratio: float | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """One window of one predictor. ``p_threshold`` is what each p-value was held against."""
+    """One look of one predictor.
+
+    Args:
+        rows: rows of the look, refused ones included; ``refused`` of them.
+        looks: looks that the evidence rests on.
+        evidence_log10: of all columns together; ``column_threshold_log10`` is what a column's is held against.
+        p_threshold: what each p-value of the window tests is held against.
+        shares: every share of bad values, with the evidence that it has risen; ``quality_threshold_log10`` is
+            what that is held against.
+        quality_score: 1 is as clean as the reference; the largest rise of a share, taken from 1. None without rows.
+    """
 
     predictor: str
     rows: int
     refused: int
+    looks: int
+    evidence_log10: float
+    column_threshold_log10: float
+    quality_threshold_log10: float
     p_threshold: float
     features: tuple[ColumnVerdict, ...]
     score: ColumnVerdict
     quality: Quality
     quality_score: float | None
-    """1 is as clean as the reference; the worst of refused rows and of any feature's
-    excess of missing or unknown values, taken from 1. None without rows."""
     quality_reason: str
+    shares: tuple[ShareReport, ...] = ()
 
     @property
     def drifted(self) -> tuple[str, ...]:

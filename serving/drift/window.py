@@ -1,127 +1,92 @@
-"""The rows of one predictor between two evaluations."""
+"""The rows of one predictor that the two-sample tests are given: a fair sample of what passed since the last one."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from serinus.contract import Contract
-from serinus.model import FieldError, Levels, Vectorizer
 from serinus.watching.bins import Floats
-from serving.drift.payload import Table
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row as the contract reads it: its vector, or the field for which it was refused."""
-
-    vector: Floats | None
-    unknown: tuple[int, ...] = ()
-    refused: str | None = None
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A closed window. ``vectors`` (n, F), NaN is missing or unknown; ``unknown`` (F,) counts
-    the levels that training had not seen; ``refused`` counts refused rows by field;
-    ``scores`` (k,) are the calibrated probabilities answered meanwhile."""
+    """A closed window: ``vectors`` (n, F), NaN missing or unknown, and ``scores`` (k,), each in order of arrival."""
 
     vectors: Floats
-    unknown: tuple[int, ...]
-    refused: Mapping[str, int]
     scores: Floats
 
     @property
     def rows(self) -> int:
-        """All rows seen, refused ones included."""
-        return self.vectors.shape[0] + sum(self.refused.values())
+        """Rows in it."""
+        return len(self.vectors)
 
 
-class RowReader:
-    """Encodes rows by the contract, and tells a missing value from an unknown level."""
+class Reservoir:
+    """A uniform sample of ``size`` of the items that came (Vitter 1985, algorithm R), in order of arrival.
 
-    def __init__(self, contract: Contract, levels: Levels) -> None:
-        self.vectorizer = Vectorizer(contract, levels)
-        self._categorical = frozenset(self.vectorizer.categorical)
+    The memory is that of ``size`` items, however many come. The same seed and items give the same sample.
+    """
 
-    def read(self, table: Table) -> Iterator[Row]:
-        """Each row of a payload, in order; a refused value refuses its row, never the payload."""
-        names = self.vectorizer.names
-        in_order = table.names is None or table.names == names
-        for values in table.rows:
-            if in_order:
-                yield self._values(values)
-            else:
-                yield self._mapping(dict(zip(table.names or (), values, strict=False)))
-        for mapping in table.mappings:
-            yield self._mapping(mapping)
+    def __init__(self, size: int, width: int, seed: int) -> None:
+        self._size = size
+        self._items = np.empty((size, width))
+        self._order = np.empty(size, np.int64)
+        self._random = np.random.default_rng(seed)
+        self.seen = 0
 
-    def _mapping(self, row: Mapping[str, object]) -> Row:
-        try:
-            vector = self.vectorizer.encode(row)
-        except FieldError as error:
-            return Row(None, refused=error.field if error.field in self.vectorizer.names else "other")
-        return self._row(vector, [row.get(name) for name in self.vectorizer.names])
+    def add(self, items: Floats) -> None:
+        """Takes items (n, width) in."""
+        room = max(0, min(self._size - self.seen, len(items)))
+        if room:
+            self._items[self.seen : self.seen + room] = items[:room]
+            self._order[self.seen : self.seen + room] = np.arange(self.seen, self.seen + room)
+        rest = items[room:]
+        if len(rest):
+            number = np.arange(self.seen + room, self.seen + len(items))
+            place = self._random.integers(0, number + 1)
+            taken = np.flatnonzero(place < self._size)
+            # Where two of one batch take the same place, the later one has it, as if they had come one by one.
+            self._items[place[taken]] = rest[taken]
+            self._order[place[taken]] = number[taken]
+        self.seen += len(items)
 
-    def _values(self, values: Sequence[object]) -> Row:
-        try:
-            vector = self.vectorizer.encode_values(values)
-        except FieldError as error:
-            return Row(None, refused=error.field if error.field in self.vectorizer.names else "other")
-        return self._row(vector, values)
-
-    def _row(self, vector: Floats, values: Sequence[object]) -> Row:
-        absent = np.flatnonzero(np.isnan(vector)).tolist()
-        unknown = tuple(i for i in absent if i in self._categorical and not _missing(values[i]))
-        return Row(vector, unknown)
+    def take(self) -> Floats:
+        """The sample, and starts anew."""
+        held = min(self.seen, self._size)
+        sample = self._items[:held][np.argsort(self._order[:held])]
+        self.seen = 0
+        return sample
 
 
-def _missing(value: object) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-@dataclass
 class Window:
-    """A window being filled. Memory is bounded by ``size`` rows and ``size`` scores."""
+    """A window being filled, of at most ``size`` rows and ``size`` scores."""
 
-    size: int
-    features: int
-    opened: float
-    vectors: list[Floats] = field(default_factory=list[Floats])
-    unknown: list[int] = field(default_factory=list[int])
-    refused: dict[str, int] = field(default_factory=dict[str, int])
-    scores: list[float] = field(default_factory=list[float])
-
-    def __post_init__(self) -> None:
-        self.unknown = [0] * self.features
+    def __init__(self, size: int, features: int, opened: float, *, seed: int = 0) -> None:
+        self.size = size
+        self.opened = opened
+        self._rows = Reservoir(size, features, seed)
+        self._scores = Reservoir(size, 1, seed + 1)
 
     @property
     def rows(self) -> int:
-        """Rows so far, refused ones included."""
-        return len(self.vectors) + sum(self.refused.values())
+        """Rows that came since it was opened."""
+        return self._rows.seen
 
     @property
     def full(self) -> bool:
-        """Whether the window holds ``size`` rows."""
+        """Whether ``size`` rows came."""
         return self.rows >= self.size
 
-    def add(self, row: Row) -> None:
-        """Take one row in."""
-        if row.vector is None:
-            self.refused[row.refused or "other"] = self.refused.get(row.refused or "other", 0) + 1
-            return
-        self.vectors.append(row.vector)
-        for i in row.unknown:
-            self.unknown[i] += 1
+    def add(self, vectors: Floats) -> None:
+        """Takes rows (n, F) in."""
+        self._rows.add(vectors)
 
-    def add_scores(self, scores: Sequence[float]) -> None:
-        """Take answered probabilities in; those beyond ``size`` belong to rows of a later window."""
-        self.scores.extend(scores[: max(0, self.size - len(self.scores))])
+    def add_scores(self, scores: Floats) -> None:
+        """Takes answered probabilities (k,) in."""
+        self._scores.add(scores.reshape(-1, 1))
 
-    def close(self) -> Sample:
-        """What the window held, for evaluation."""
-        vectors = np.array(self.vectors) if self.vectors else np.empty((0, self.features))
-        return Sample(vectors, tuple(self.unknown), dict(self.refused), np.array(self.scores))
+    def close(self, now: float) -> Sample:
+        """What it held, and starts anew."""
+        self.opened = now
+        return Sample(self._rows.take(), self._scores.take()[:, 0])

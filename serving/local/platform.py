@@ -313,6 +313,7 @@ class Platform(RolloutDesk):
         assert self.drift is not None
         flags = ["--bundle", champion.bundle, "--home", str(self.home.root), "--model", champion.model]
         flags += ["--port", str(self.drift.port), "--window", str(self.settings.drift_window)]
+        flags += ["--champion", champion.name, "--state", str(self.directory / "drift")]
         if self.retrain is not None:
             flags += ["--alert-url", f"{self.retrain.url}/api/v1/alerts"]
         return (sys.executable, "-m", "serving.drift", *flags, *self.settings.drift_flags)

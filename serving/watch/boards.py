@@ -261,17 +261,113 @@ DRIFT = Board(
                     limits=((1, "red"),),
                 ),
                 Panel(
-                    "p-value",
+                    "Evidence, powers of ten",
+                    (
+                        (f"serinus_drift_evidence_log10{{{ONE}}}", "{{predictor}} {{feature}}"),
+                        (f"serinus_drift_evidence_threshold_log10{{{ONE}}}", "{{predictor}} threshold"),
+                    ),
+                    says="At the threshold it counts; that keeps the model's false-alarm budget.",
+                ),
+                Panel(
+                    "p-value, a second opinion",
                     (
                         (f"serinus_drift_p_value{{{ONE}}}", "{{predictor}} {{feature}}"),
                         (f"serinus_drift_p_threshold{{{ONE}}}", "{{predictor}} threshold"),
                     ),
-                    says="Evidence. At or below the threshold it counts.",
+                    says="Two-sample test of the last window; at or below the threshold it is evidence.",
                 ),
                 Panel(
-                    "Missing or unknown",
+                    "How far from the reference",
+                    (
+                        (f"serinus_drift_kl_divergence{{{ONE}}}", "{{predictor}} {{feature}} KL"),
+                        (
+                            f"serinus_drift_wasserstein_distance{{{ONE}}}",
+                            "{{predictor}} {{feature}} Wasserstein",
+                        ),
+                    ),
+                    says="Kullback-Leibler in nats; Wasserstein in units of the feature.",
+                ),
+                Panel(
+                    "Values behind the effect",
+                    ((f"serinus_drift_effect_rows{{{ONE}}}", "{{predictor}} {{feature}}"),),
+                ),
+                Panel(
+                    "A predictor against the champion",
+                    (
+                        (f"serinus_drift_pair_evidence_log10{{{ONE}}}", "{{predictor}} {{feature}}"),
+                        (f"serinus_drift_pair_evidence_threshold_log10{{{ONE}}}", "{{predictor}} threshold"),
+                        (f"serinus_drift_pair_psi{{{ONE}}}", "{{predictor}} {{feature}} PSI"),
+                        (f"serinus_drift_pair_active{{{ONE}}}", "{{predictor}} {{kind}} differs"),
+                    ),
+                    says="At the same hour, so that the time of day cancels.",
+                ),
+            ),
+        ),
+        (
+            "Data quality",
+            (
+                Panel(
+                    "Bad values by kind",
+                    ((f"serinus_data_quality_share_ratio{{{ONE}}}", "{{predictor}} {{feature}} {{kind}}"),),
+                    unit="percentunit",
+                ),
+                Panel(
+                    "Evidence that a share has risen, powers of ten",
+                    (
+                        (
+                            f"serinus_data_quality_evidence_log10{{{ONE}}}",
+                            "{{predictor}} {{feature}} {{kind}}",
+                        ),
+                        (
+                            f"serinus_data_quality_evidence_threshold_log10{{{ONE}}}",
+                            "{{predictor}} threshold",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Missing",
                     ((f"serinus_feature_missing_ratio{{{ONE}}}", "{{predictor}} {{feature}}"),),
                     unit="percentunit",
+                ),
+            ),
+        ),
+        (
+            "Performance before labels",
+            tuple(
+                Panel(
+                    f"Estimated {measure}",
+                    tuple(
+                        (
+                            f'serinus_estimated_performance{part}_ratio{{{ONE}, measure="{measure}"}}',
+                            f"{{{{predictor}}}} {word}",
+                        )
+                        for part, word in (("", "estimate"), ("_low", "low"), ("_high", "high"))
+                    ),
+                    says="What calibrated probabilities promise on the latest traffic, with the 95 % band.",
+                    unit="percentunit",
+                )
+                for measure in ("auc", "precision", "recall")
+            ),
+        ),
+        (
+            "Traffic",
+            (
+                Panel(
+                    "Rows judged",
+                    (
+                        (
+                            f"sum by (predictor) (rate(serinus_drift_rows_total{{{ONE}}}{RATE}))",
+                            "{{predictor}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Rows in the open look",
+                    ((f"serinus_drift_window_rows{{{ONE}}}", "{{predictor}}"),),
+                ),
+                Panel(
+                    "State that could not be kept",
+                    ((f"increase(serinus_drift_state_failures_total{{{ONE}}}[$__range])", "times"),),
                 ),
             ),
         ),
@@ -289,7 +385,7 @@ DRIFT = Board(
                     unit="reqps",
                 ),
                 Panel(
-                    "Since a window was judged",
+                    "Since a look was judged",
                     (
                         (
                             f"time() - serinus_drift_last_evaluation_timestamp_seconds{{{ONE}}}",
@@ -299,7 +395,7 @@ DRIFT = Board(
                     unit="s",
                 ),
                 Panel(
-                    "Windows that drifted",
+                    "Times that drift or bad data began",
                     ((f"increase(drift_events_total{{{ONE}}}[$__range])", "{{predictor}} {{kind}}"),),
                 ),
             ),

@@ -165,10 +165,16 @@ async def _until[T](look: Callable[[], Awaitable[T | None]], traffic: Traffic, t
 def _in_words(predictor: str, verdict: dict[str, Any]) -> str:
     """Which columns drifted, by how much, and how sure that is."""
     columns = [c for c in (*verdict["features"], verdict["score"]) if c["status"] == "drift"]
-    columns.sort(key=lambda c: -(c.get("psi") or 0))
-    told = ", ".join(
-        f"{c['name']} (PSI {c['psi']:.2f}, limit {c['psi_limit']:.2f}, p {c['p_value']:.1g})"
-        for c in columns[:3]
-    )
+    columns.sort(key=lambda c: -((c.get("effect") or {}).get("psi") or 0))
+    told = ", ".join(_one(c, verdict) for c in columns[:3])
     more = f" and {len(columns) - 3} more" if len(columns) > 3 else ""
-    return f"Alibi Detect on {verdict['rows']} requests of {predictor}: drift in {told}{more}"
+    return f"after {verdict['looks']} looks at {predictor}: drift in {told}{more}"
+
+
+def _one(column: dict[str, Any], verdict: dict[str, Any]) -> str:
+    effect, test = column["effect"], column.get("test") or {}
+    second = f"; Alibi Detect p {test['p_value']:.1g}" if test.get("p_value") is not None else ""
+    return (
+        f"{column['name']} (PSI {effect['psi']:.2f}, limit {column['psi_limit']:.2f}, "
+        f"evidence 10^{column['evidence_log10']:.1f} of 10^{verdict['column_threshold_log10']:.1f}{second})"
+    )

@@ -36,6 +36,7 @@ BUILDER, APPROVER = "alice", "bob"
 LIVE_SHARE = {True: 0.4, False: 0.25}
 FEWEST_RECORDS = 400
 RATE = 150.0  # requests per second, unless told otherwise
+LOOK = "2s"  # of the drift monitor; five minutes by default
 SCORER = (sys.executable, "-m", "serving.scorer")
 # Room for some 50,000 nodes, more than twice what the default training grows; both predictors have it.
 MODEL_MEMORY = "4MiB"
@@ -271,8 +272,12 @@ class Demo:
             interval=0.5,
             drift=True,
             drift_window=400,
-            # Where Alertmanager runs it carries the alerts, and the monitor must not send its own.
-            drift_flags=("--alert-url", "") if monitoring.find_prometheus() else (),
+            drift_flags=(
+                # Weeks pass in minutes here, and so do looks; the budget is that of production.
+                *("--look", LOOK),
+                # Where Alertmanager runs it carries the alerts, and the monitor must not send its own.
+                *(("--alert-url", "") if monitoring.find_prometheus() else ()),
+            ),
             retrain=shlex.join(command),
             retrain_flags=("--cooldown", "60s"),
         )

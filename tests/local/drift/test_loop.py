@@ -16,6 +16,7 @@ from tests.local.drift.support import Logger, Program, need, until
 from tests.support.bundles import small_bundle, small_home, small_records
 
 pytestmark = pytest.mark.local
+LOOK = ("--look", "300ms")
 
 
 def command(marks: Path) -> str:
@@ -37,6 +38,13 @@ def surge(seed: int) -> list[dict[str, Any]]:
     ]
 
 
+def a_look(logger: Logger, sidecar: Program, rows: list[dict[str, Any]]) -> None:
+    """Sends rows and waits until they were judged."""
+    before = sidecar.status()["rows"].get("champion", 0)
+    logger.request(rows)
+    until(lambda: sidecar.status()["rows"].get("champion", 0) == before + len(rows), why="a look is judged")
+
+
 def finished(receiver: Program) -> list[Any]:
     return [run for run in receiver.status()["runs"] if run["outcome"] != "running"]
 
@@ -45,18 +53,18 @@ def test_the_monitor_calls_the_receiver_itself_where_there_is_no_prometheus(tmp_
     bundle, home, marks = small_bundle(tmp_path), small_home(tmp_path), tmp_path / "marks"
     receiver_flags = ("--home", str(home.root), "--command", command(marks))
     with Program("serving.retrain", *receiver_flags, log=tmp_path / "retrain.log") as receiver:
-        flags = ("--bundle", str(bundle.path), "--home", str(home.root), "--alert-url")
+        flags = ("--bundle", str(bundle.path), "--home", str(home.root), *LOOK, "--alert-url")
         url = f"http://{receiver.address}/api/v1/alerts"
         with Program("serving.drift", *flags, url, log=tmp_path / "drift.log") as sidecar:
             logger = Logger(sidecar)
             logger.request(surge(40))
             until(lambda: receiver.status()["outcomes"]["ignored"] == 1, why="bad data reach the receiver")
             assert receiver.status()["runs"] == []
-            logger.request(shifted(41))
+            for seed in (51, 52):
+                a_look(logger, sidecar, shifted(seed))
             run = until(lambda: finished(receiver))[0]
             assert (run["outcome"], run["result"]) == ("succeeded", {"version": 2})
-            logger.request(shifted(42))
-            until(lambda: sidecar.status()["rows"]["champion"] == 1500)
+            a_look(logger, sidecar, shifted(53))
         assert receiver.stop() == 0
     assert marks.read_text().splitlines() == [
         "small: alert SerinusFeatureDrift on small: The features of small drift: amount"
@@ -75,7 +83,7 @@ def test_prometheus_scrapes_alertmanager_alerts_and_one_run_starts(tmp_path: Pat
 async def _loop(tmp_path: Path, tools: monitoring.Tools) -> None:
     bundle, home, marks = small_bundle(tmp_path), small_home(tmp_path), tmp_path / "marks"
     receiver_flags = ("--home", str(home.root), "--command", command(marks))
-    drift_flags = ("--bundle", str(bundle.path), "--home", str(home.root))
+    drift_flags = ("--bundle", str(bundle.path), "--home", str(home.root), *LOOK)
     with (
         Program("serving.retrain", *receiver_flags, log=tmp_path / "retrain.log") as receiver,
         Program("serving.drift", *drift_flags, log=tmp_path / "drift.log") as sidecar,
@@ -104,15 +112,15 @@ def _story(running: monitoring.Monitoring, receiver: Program, sidecar: Program) 
     until(lambda: "SerinusDataQuality" in _firing(running), why="bad data fire their alert")
     assert receiver.status()["outcomes"]["ignored"] == 0, "and are not even routed to the receiver"
     began = time.monotonic()
-    logger.request(shifted(51))
+    for seed in (71, 72):
+        a_look(logger, sidecar, shifted(seed))
     until(lambda: "SerinusFeatureDrift" in _firing(running), why="drift fires its alert")
     alerted = time.monotonic()
     run = until(lambda: finished(receiver), why="the run ended")[0]
     ended = time.monotonic()
     assert (run["outcome"], run["model"]) == ("succeeded", "small")
     print(f"shift to alert {alerted - began:.1f} s, alert to end of run {ended - alerted:.1f} s")
-    logger.request(shifted(52))
-    until(lambda: sidecar.status()["rows"]["champion"] == 1500)
+    a_look(logger, sidecar, shifted(73))
     assert len(receiver.status()["runs"]) == 1
 
 

@@ -15,7 +15,7 @@ from tests.support.bundles import small_bundle, small_home, small_records
 
 pytestmark = pytest.mark.local
 
-FLAGS = ("--window", "500")
+FLAGS = ("--window", "500", "--look", "200ms", "--max-age", "1s")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def send(sidecar: Program, predictor: str, rows: list[dict[str, Any]]) -> None:
         assert logger.request(rows[i : i + 50]) == 202
 
 
-def test_twelve_clean_windows_are_silent_and_scores_too(sidecar: Program, bundle: Bundle) -> None:
+def test_six_thousand_clean_rows_are_silent_and_scores_too(sidecar: Program, bundle: Bundle) -> None:
     random, logger = np.random.default_rng(1), Logger(sidecar, "clean")
     for i in range(12):
         logger.response(random.choice(bundle.reference_scores, 500).tolist(), bundle.digest)
@@ -68,38 +68,54 @@ def test_twelve_clean_windows_are_silent_and_scores_too(sidecar: Program, bundle
 
 
 def test_an_inflated_amount_fires(sidecar: Program) -> None:
-    send(sidecar, "inflated", [{**row, "amount": row["amount"] * 2} for row in small_records(500, seed=31)])
-    verdict = judged(sidecar, "inflated", 500)
+    send(sidecar, "inflated", [{**row, "amount": row["amount"] * 2} for row in small_records(1000, seed=31)])
+    verdict = judged(sidecar, "inflated", 1000)
     assert (verdict["drifted"], verdict["retrain"]) == (["amount"], True)
     metrics = sidecar.get("/prometheus")
     assert 'serinus_drift_active{kind="feature",model="small",predictor="inflated"} 1.0' in metrics
     assert 'drift_events_total{kind="feature",model="small",predictor="inflated"} 1.0' in metrics
 
 
+def test_alibi_detect_gives_its_opinion_of_the_window(sidecar: Program) -> None:
+    send(sidecar, "second", [{**row, "amount": row["amount"] * 2} for row in small_records(1000, seed=36)])
+
+    def tested() -> dict[str, float] | None:
+        seen = sidecar.status()["predictors"].get("second")
+        return (
+            {c["name"]: c["test"]["p_value"] for c in seen["verdict"]["features"] if c["test"]}
+            if seen
+            else None
+        )
+
+    p_values = until(lambda: tested() or None)
+    assert p_values["amount"] < 1e-9
+    assert p_values["channel"] > 1e-6
+
+
 def test_a_shift_behind_one_percent_of_missing_values_fires(sidecar: Program) -> None:
-    rows = small_records(500, seed=32)
+    rows = small_records(1000, seed=32)
     for i, row in enumerate(rows):
         row["days_since_last"] = None if i % 100 == 0 else (row["days_since_last"] or 0.0) + 60.0
     send(sidecar, "holey", rows)
-    verdict = judged(sidecar, "holey", 500)
+    verdict = judged(sidecar, "holey", 1000)
     assert verdict["drifted"] == ["days_since_last"]
 
 
 def test_another_mix_of_levels_fires(sidecar: Program) -> None:
     rows = [
         {**row, "channel": "swipe" if i % 2 else row["channel"]}
-        for i, row in enumerate(small_records(500, seed=33))
+        for i, row in enumerate(small_records(1000, seed=33))
     ]
     send(sidecar, "swiped", rows)
-    assert judged(sidecar, "swiped", 500)["drifted"] == ["channel"]
+    assert judged(sidecar, "swiped", 1000)["drifted"] == ["channel"]
 
 
 def test_a_surge_of_missing_values_is_bad_data_alone(sidecar: Program) -> None:
-    rows = small_records(500, seed=34)
+    rows = small_records(1000, seed=34)
     for i, row in enumerate(rows):
         row["days_since_last"] = None if i % 2 else row["days_since_last"]
     send(sidecar, "surge", rows)
-    verdict = judged(sidecar, "surge", 500)
+    verdict = judged(sidecar, "surge", 1000)
     assert (verdict["verdict"]["quality"], verdict["feature_status"], verdict["retrain"]) == (
         "bad",
         "stable",
@@ -114,18 +130,21 @@ def test_garbage_is_counted_and_the_monitor_lives(sidecar: Program) -> None:
     assert sidecar.get("/health/ready")
 
 
-def test_a_restart_gives_the_same_thresholds_and_verdict_and_sigterm_a_clean_exit(
-    home: Path, bundle: Bundle
-) -> None:
+def test_a_restart_goes_on_where_it_stood_and_sigterm_is_a_clean_exit(home: Path, bundle: Bundle) -> None:
     flags = ("--bundle", str(bundle.path), "--home", str(small_home(home).root), *FLAGS)
-    rows = [{**row, "amount": row["amount"] * 1.5} for row in small_records(500, seed=35)]
-    verdicts: list[Any] = []
-    for _ in range(2):
-        with Program("serving.drift", *flags, log=home / "again.log") as program:
-            send(program, "champion", rows)
-            verdicts.append(judged(program, "champion", 500)["verdict"])
-            assert program.stop() == 0
-    assert verdicts[0] == verdicts[1]
+    flags += ("--state", str(home / "state"))
+    rows = [{**row, "amount": row["amount"] * 2} for row in small_records(1000, seed=35)]
+    with Program("serving.drift", *flags, log=home / "again.log") as program:
+        send(program, "champion", rows)
+        before = judged(program, "champion", 1000)
+        assert program.stop() == 0
+    with Program("serving.drift", *flags, log=home / "again.log") as program:
+        after = program.status()["predictors"]["champion"]
+        assert program.stop() == 0
+    assert before["drifted"] == after["drifted"] == ["amount"]
+    evidence = [column["evidence_log10"] for column in before["verdict"]["features"]]
+    assert evidence == [column["evidence_log10"] for column in after["verdict"]["features"]]
+    assert (home / "state" / "small" / "champion.json").exists()
 
 
 def test_a_port_in_use_is_an_error_with_its_code(sidecar: Program, bundle: Bundle) -> None:

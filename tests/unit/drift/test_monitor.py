@@ -10,9 +10,10 @@ from serving.drift.evaluate import Yardstick
 from serving.drift.exposition import DriftCollector
 from serving.drift.http import build_app
 from serving.drift.mailbox import Letter, Mailbox
-from serving.drift.monitor import MAX_PREDICTORS, UNLISTED, Evaluation, Monitor, Settings
+from serving.drift.monitor import UNLISTED, Evaluation, Monitor, Settings
 from serving.drift.payload import REQUEST_TYPE, RESPONSE_TYPE, Envelope
-from serving.drift.window import RowReader
+from serving.drift.policy import MAX_PREDICTORS, Policy
+from serving.drift.rows import RowReader
 from tests.support.bundles import small_records
 from tests.unit.drift.conftest import POLICY
 
@@ -24,6 +25,7 @@ HEADERS = {
     "Ce-Endpoint": "champion",
     "Content-Type": "application/json",
 }
+HOUR = 3600.0
 
 
 class Clock:
@@ -45,6 +47,10 @@ def response(probabilities: list[float], digest: str | None, predictor: str = "c
     return Letter(Envelope(RESPONSE_TYPE, predictor, "r"), json.dumps(document).encode())
 
 
+def doubled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**row, "amount": row["amount"] * 2} for row in rows]
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -59,51 +65,129 @@ def seen() -> list[Evaluation]:
 def monitor(
     bundle: Bundle, yardstick: Yardstick, reader: RowReader, clock: Clock, seen: list[Evaluation]
 ) -> Monitor:
-    settings = Settings("small", bundle.digest, 500, 3600.0)
+    settings = Settings("small", bundle.digest, 500, HOUR, threshold=0.6)
     return Monitor(
         settings, yardstick, reader, POLICY, clock=clock, mailbox=Mailbox(letters=3), on_verdict=seen.append
     )
 
 
-def test_a_window_is_judged_when_it_is_full_and_not_before(monitor: Monitor, seen: list[Evaluation]) -> None:
-    rows = small_records(1200, seed=5)
-    monitor.process(request(rows[:499]))
+def pass_a_look(monitor: Monitor, clock: Clock, seconds: float = POLICY.look) -> None:
+    clock.now += seconds
+    monitor.close_due_looks()
+
+
+def page(monitor: Monitor) -> str:
+    registry = CollectorRegistry()
+    registry.register(DriftCollector(monitor))  # pyright: ignore[reportArgumentType]
+    return generate_latest(registry).decode()
+
+
+def test_a_look_is_closed_by_the_clock_whatever_the_traffic(
+    monitor: Monitor, clock: Clock, seen: list[Evaluation]
+) -> None:
+    monitor.process(request(small_records(1200, seed=5)))
+    pass_a_look(monitor, clock, POLICY.look - 1)
     assert seen == []
-    assert monitor.snapshot().filling == {"champion": 499}
-    monitor.process(request(rows[499:]))
-    assert [e.verdict.rows for e in seen] == [500, 500]
-    assert monitor.snapshot().filling == {"champion": 200}
+    assert monitor.snapshot().filling == {"champion": 1200}
+    pass_a_look(monitor, clock, 1)
+    assert [e.verdict.rows for e in seen] == [1200]
+    assert monitor.snapshot().filling == {"champion": 0}
+    assert monitor.snapshot().rows == {"champion": 1200}
 
 
-def test_predictors_have_windows_of_their_own(monitor: Monitor, seen: list[Evaluation]) -> None:
+def test_a_late_look_is_one_look_and_the_next_is_no_closer_than_planned(
+    monitor: Monitor, clock: Clock, seen: list[Evaluation]
+) -> None:
+    monitor.process(request(small_records(100, seed=5)))
+    pass_a_look(monitor, clock, 10 * POLICY.look)
+    monitor.process(request(small_records(100, seed=6)))
+    pass_a_look(monitor, clock, POLICY.look - 1)
+    assert len(seen) == 1
+    pass_a_look(monitor, clock, 1)
+    assert len(seen) == 2
+
+
+def test_a_look_without_traffic_says_nothing(monitor: Monitor, clock: Clock, seen: list[Evaluation]) -> None:
+    monitor.process(request(small_records(300, seed=5)))
+    for _ in range(3):
+        pass_a_look(monitor, clock)
+    assert len(seen) == 1
+    assert monitor.snapshot().evaluations["champion"].time == 1000 + POLICY.look
+
+
+def test_predictors_are_looked_at_apart_and_at_the_same_time(
+    monitor: Monitor, clock: Clock, seen: list[Evaluation]
+) -> None:
     rows = small_records(500, seed=5)
-    monitor.process(request(rows[:250], "champion"))
-    monitor.process(request(rows[250:], "canary"))
-    assert seen == []
-    monitor.process(request(rows[:250], "canary"))
-    assert [e.verdict.predictor for e in seen] == ["canary"]
+    monitor.process(request(rows[:300], "champion"))
+    monitor.process(request(doubled(rows[:200]), "canary"))
+    pass_a_look(monitor, clock)
+    assert {e.verdict.predictor: (e.verdict.rows, e.time) for e in seen} == {
+        "champion": (300, clock.now),
+        "canary": (200, clock.now),
+    }
 
 
-def test_an_old_window_is_judged_as_it_is(monitor: Monitor, clock: Clock, seen: list[Evaluation]) -> None:
-    monitor.process(request(small_records(20, seed=5)))
-    clock.now += 3599
-    monitor.close_old_windows()
-    assert seen == []
-    clock.now += 1
-    monitor.close_old_windows()
-    assert [e.verdict.feature_status for e in seen] == ["no_data"]
+def test_windows_are_tested_when_they_are_full_or_old(
+    monitor: Monitor, clock: Clock, seen: list[Evaluation]
+) -> None:
+    def tested() -> int | None:
+        test = seen[-1].verdict.features[0].test
+        return test.rows if test else None
+
+    monitor.process(request(small_records(300, seed=5)))
+    pass_a_look(monitor, clock)
+    assert tested() is None
+    monitor.process(request(small_records(900, seed=6)))
+    pass_a_look(monitor, clock)
+    assert tested() == 500, "a sample of all that came, of the window's size"
+    monitor.process(request(small_records(150, seed=7)))
+    pass_a_look(monitor, clock, HOUR)
+    assert tested() == 150
 
 
 def test_scores_of_another_model_are_not_this_models_drift(
-    monitor: Monitor, bundle: Bundle, seen: list[Evaluation]
+    monitor: Monitor, clock: Clock, bundle: Bundle, seen: list[Evaluation]
 ) -> None:
-    monitor.process(response([0.99] * 500, "sha256:another"))
-    monitor.process(request(small_records(500, seed=5)))
-    assert seen[-1].verdict.score.status == "no_data"
-    monitor.process(response([0.99] * 500, bundle.digest))
-    monitor.process(request(small_records(500, seed=6)))
-    assert seen[-1].verdict.score.status == "drift"
-    assert monitor.snapshot().payloads["champion", "other_model"] == 1
+    for digest, status in (("sha256:another", "no_data"), (bundle.digest, "drift")):
+        for _ in range(2):
+            monitor.process(response([0.99] * 500, digest))
+            monitor.process(request(small_records(500, seed=5)))
+            pass_a_look(monitor, clock)
+        assert seen[-1].verdict.score.status == status
+    assert monitor.snapshot().payloads["champion", "other_model"] == 2
+
+
+def test_a_canary_is_compared_with_the_champion_at_the_same_hour(
+    monitor: Monitor, clock: Clock, bundle: Bundle
+) -> None:
+    """Both drift from the reference alike: no difference. Then only the canary's inputs change."""
+    for i, change in enumerate([doubled] * 4 + [list] * 4):
+        rows = doubled(small_records(1000, seed=50 + i))
+        monitor.process(request(rows[:500], "champion"))
+        monitor.process(request(change(small_records(500, seed=90 + i)), "canary"))
+        monitor.process(response([0.1, 0.2] * 250, bundle.digest, "champion"))
+        monitor.process(response([0.1, 0.2] * 250, "sha256:another", "canary"))
+        pass_a_look(monitor, clock)
+        if i == 3:
+            assert monitor.snapshot().pairs["canary"].status == "stable"
+            assert monitor.snapshot().evaluations["canary"].verdict.drifted == ("amount",)
+    found = monitor.snapshot().pairs
+    assert list(found) == ["canary"], "the champion is not compared with itself"
+    assert found["canary"].drifted == ("amount",)
+    text = page(monitor)
+    labels = 'model="small",predictor="canary"'
+    assert f'serinus_drift_pair_active{{kind="feature",{labels}}} 1.0' in text
+    assert f'serinus_drift_pair_active{{kind="score",{labels}}} 0.0' in text
+    assert f'drift_events_total{{kind="pair",{labels}}} 1.0' in text
+    assert f'serinus_drift_pair_evidence_log10{{feature="amount",{labels}}}' in text
+
+
+def test_an_event_is_the_beginning_of_drift_and_not_each_look_at_it(monitor: Monitor, clock: Clock) -> None:
+    for i, change in enumerate([doubled, doubled, doubled, *[list] * 12, doubled, doubled]):
+        monitor.process(request(change(small_records(600, seed=30 + i))))
+        pass_a_look(monitor, clock)
+    assert monitor.snapshot().events["champion", "feature"] == 2
 
 
 @pytest.mark.parametrize(
@@ -113,13 +197,16 @@ def test_scores_of_another_model_are_not_this_models_drift(
         (Letter(Envelope("io.seldon.serving.feedback", "champion", "r"), b"{}"), "ignored"),
         (request([]), "accepted"),
         (request([{"nonsense": 1}]), "accepted"),
+        (response([float("nan"), 0.5], None), "accepted"),
+        (response([], None), "accepted"),
     ],
 )
 def test_what_became_of_a_payload_is_counted_and_nothing_ends_the_monitor(
-    monitor: Monitor, letter: Letter, outcome: str
+    monitor: Monitor, clock: Clock, letter: Letter, outcome: str
 ) -> None:
     monitor.process(letter)
     assert monitor.snapshot().payloads == {("champion", outcome): 1}
+    pass_a_look(monitor, clock)
 
 
 def test_a_full_queue_drops_and_counts_without_waiting(monitor: Monitor) -> None:
@@ -136,7 +223,7 @@ def test_the_queue_is_bounded_in_bytes_and_gets_its_room_back() -> None:
     assert mailbox.put(Letter(envelope, b"x"))
 
 
-def test_strangers_cannot_open_windows_without_end(monitor: Monitor) -> None:
+def test_strangers_cannot_open_comparisons_without_end(monitor: Monitor) -> None:
     for i in range(50):
         monitor.process(request(small_records(1), f"p{i}"))
     snapshot = monitor.snapshot()
@@ -144,22 +231,69 @@ def test_strangers_cannot_open_windows_without_end(monitor: Monitor) -> None:
     assert snapshot.payloads[UNLISTED, "accepted"] == 50 - MAX_PREDICTORS
 
 
-def test_metrics_tell_verdicts_and_leave_out_what_is_not_known(monitor: Monitor) -> None:
-    registry = CollectorRegistry()
-    registry.register(DriftCollector(monitor))  # pyright: ignore[reportArgumentType]
-    assert generate_latest(registry).decode().count("} ") == 0
-    rows = [{**row, "amount": row["amount"] * 2} for row in small_records(500, seed=5)]
-    monitor.process(request(rows))
-    text = generate_latest(registry).decode()
+def test_a_predictor_that_is_long_silent_makes_room_and_the_champion_never_does(
+    monitor: Monitor, clock: Clock
+) -> None:
+    for i in range(MAX_PREDICTORS):
+        monitor.process(request(small_records(1), f"p{i}"))
+        clock.now += 1
+    clock.now += HOUR - 5
+    monitor.process(request(small_records(1), "next"))
+    known = set(monitor.snapshot().filling)
+    assert "p0" in known, "the first seen is the champion"
+    assert "p1" not in known
+    assert "next" in known
+    assert 'predictor="p1"' not in page(monitor)
+
+
+def test_metrics_tell_verdicts_and_leave_out_what_is_not_known(monitor: Monitor, clock: Clock) -> None:
+    assert page(monitor).count("} ") == 1, "that nothing was left unsaved is known at once"
+    for _ in range(2):
+        monitor.process(request(doubled(small_records(500, seed=5))))
+        pass_a_look(monitor, clock)
+    text = page(monitor)
     champion = 'model="small",predictor="champion"'
     assert f'serinus_drift_active{{kind="feature",{champion}}} 1.0' in text
     assert 'serinus_drift_active{kind="score"' not in text, "no score was seen: no verdict, not a zero"
     assert f'drift_events_total{{kind="feature",{champion}}} 1.0' in text
     assert f'drift_events_total{{kind="data_quality",{champion}}} 0.0' in text
     assert f"serinus_data_quality_bad{{{champion}}} 0.0" in text
-    assert f"serinus_drift_last_evaluation_timestamp_seconds{{{champion}}} 1000.0" in text
-    assert 'serinus_drift_psi{feature="amount",' in text
-    assert 'feature="model score"' not in text
+    assert f"serinus_drift_last_evaluation_timestamp_seconds{{{champion}}} {clock.now}" in text
+    assert f"serinus_drift_rows_total{{{champion}}} 1000.0" in text
+    for name in (
+        "serinus_drift_evidence_log10", "serinus_drift_psi", "serinus_drift_psi_limit",
+        "serinus_drift_kl_divergence", "serinus_drift_wasserstein_distance", "serinus_drift_effect_rows",
+        "serinus_drift_p_value", "serinus_drift_distance", "serinus_feature_missing_ratio",
+    ):  # fmt: skip
+        assert f'{name}{{feature="amount",' in text, name
+    for name in ("serinus_drift_evidence_threshold_log10", "serinus_data_quality_evidence_threshold_log10"):
+        assert f"{name}{{{champion}}}" in text, name
+    assert 'serinus_drift_psi{feature="model score"' not in text
+    assert 'serinus_drift_wasserstein_distance{feature="channel"' not in text
+    assert f'serinus_data_quality_share_ratio{{feature="channel",kind="unknown",{champion}}} 0.0' in text
+    assert f'serinus_data_quality_share_ratio{{feature="",kind="refused",{champion}}} 0.0' in text
+    assert "serinus_estimated_performance_ratio{" not in text
+
+
+def test_performance_is_estimated_from_scores_before_any_label(
+    monitor: Monitor, clock: Clock, bundle: Bundle
+) -> None:
+    scores = [0.8] * 100 + [0.05] * 900
+    monitor.process(response(scores, bundle.digest))
+    pass_a_look(monitor, clock)
+    text = page(monitor)
+    of = 'model="small",predictor="champion"'
+    values = {
+        line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+        for line in text.splitlines()
+        if line[0] != "#"
+    }
+    assert values[f'serinus_estimated_performance_ratio{{measure="precision",{of}}}'] == pytest.approx(0.8)
+    low = values[f'serinus_estimated_performance_low_ratio{{measure="precision",{of}}}']
+    high = values[f'serinus_estimated_performance_high_ratio{{measure="precision",{of}}}']
+    assert 0.7 < low < 0.8 < high < 0.9
+    assert values[f'serinus_estimated_performance_ratio{{measure="flagged",{of}}}'] == pytest.approx(0.1)
+    assert values[f"serinus_estimated_rows{{{of}}}"] == 1000
 
 
 def test_over_http_events_are_taken_in_at_once_and_state_is_shown(monitor: Monitor) -> None:
@@ -178,3 +312,16 @@ def test_over_http_events_are_taken_in_at_once_and_state_is_shown(monitor: Monit
         assert status["policy"]["min_psi"] == 0.1
         for path in ("/metrics", "/prometheus"):
             assert "serinus_drift_payloads_total" in client.get(path).text
+
+
+def test_the_window_tests_decide_where_they_are_asked_to(
+    bundle: Bundle, yardstick: Yardstick, reader: RowReader, clock: Clock
+) -> None:
+    policy = Policy(decides="tests")
+    monitor = Monitor(Settings("small", bundle.digest, 500, HOUR), yardstick, reader, policy, clock=clock)
+    monitor.process(request(doubled(small_records(400, seed=5))))
+    pass_a_look(monitor, clock)
+    assert monitor.snapshot().evaluations["champion"].verdict.feature_status == "no_data"
+    monitor.process(request(doubled(small_records(400, seed=6))))
+    pass_a_look(monitor, clock)
+    assert monitor.snapshot().evaluations["champion"].verdict.drifted == ("amount",)

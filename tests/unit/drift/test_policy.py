@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.drift.policy import share, spend
+from serving.drift.policy import MAX_PREDICTORS, OTHER_SHARE, PRIMARY_SHARE, Policy, share, spend
 
 DAY = 86_400.0
 
@@ -25,3 +25,10 @@ def test_all_tests_of_all_windows_of_the_period_spend_one_false_alarm(
 def test_a_budget_shorter_than_a_window_is_refused(period: float, every: float) -> None:
     with pytest.raises(ValueError, match="budget"):
         spend(period, every)
+
+
+def test_the_shares_of_all_comparisons_add_to_the_models_budget() -> None:
+    others = MAX_PREDICTORS  # the unlisted are one
+    assert PRIMARY_SHARE + 2 * others * OTHER_SHARE == 1
+    plan = Policy(budget=90 * DAY, look=300).plan(PRIMARY_SHARE)
+    assert plan.run_length == 2 * 90 * 288
