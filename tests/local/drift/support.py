@@ -64,8 +64,9 @@ class Program:
 class Logger:
     """Posts events as the executor's logger does, over one connection."""
 
-    def __init__(self, program: Program, predictor: str = "champion") -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", program.port, timeout=10)
+    def __init__(self, to: Program | int, predictor: str = "champion") -> None:
+        port = to if isinstance(to, int) else to.port
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         self._predictor = predictor
         self._sent = 0
 

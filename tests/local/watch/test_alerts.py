@@ -6,6 +6,7 @@ import asyncio
 import random
 import shlex
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from serving.rollout.spec import default_guards
 from serving.rollout.status import Phase
 from serving.watch.boards import BOARDS
 from serving.watch.grafana import document, queries
-from tests.local.drift.support import need
+from tests.local.drift.support import Logger, need
 from tests.local.platform.support import eventually, installation, load, spec_for
 from tests.local.watch.support import ask, filled, firing, shortened, told
 from tests.support.bundles import small_records
@@ -56,6 +57,15 @@ async def send(client: httpx.AsyncClient, url: str, rows: list[dict[str, Any]], 
         body = {"response": {"meta": {"puid": answer.headers["seldon-puid"]}}, "truth": truth}
         sent = await client.post(f"{url}/api/v1.0/feedback", json=body)
         assert sent.status_code == 200, sent.text
+
+
+def beside(port: int, predictors: tuple[str, ...]) -> None:
+    """Payloads of several predictors at once, as their loggers send them, for as long as ten looks take."""
+    loggers = [Logger(port, predictor) for predictor in predictors]
+    for seed in range(20):
+        for k, logger in enumerate(loggers):
+            logger.request(small_records(150, seed=1000 + 100 * k + seed))
+        threading.Event().wait(0.25)
 
 
 async def test_alerts_fire_and_stay_silent_on_the_real_programs(tmp_path: Path) -> None:
@@ -115,6 +125,13 @@ async def _story(platform: Platform, client: httpx.AsyncClient, running: monitor
     # Labels that say that most declines were wrong.
     await send(client, platform.url, small_records(300, seed=4), 0.1)
     await fires("SerinusPrecisionLow")
+
+    # Another predictor, which is sent what the champion is sent: compared at the same hour, and no alert.
+    assert platform.champion is not None
+    assert platform.drift is not None
+    await asyncio.to_thread(beside, platform.drift.port, (platform.champion.name, "shadow"))
+    await eventually(lambda: ask(running, "query", query="serinus_drift_pair_psi")["result"], 20)
+    assert "SerinusPredictorsDiffer" not in firing(running)
 
     # Inflated amounts are drift; missing values are bad data, and hold drift back.
     await send(
