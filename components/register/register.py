@@ -21,6 +21,7 @@ from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.registry import Registry
 from serinus.storage import open_store
+from serinus.watching.online import calibrate
 
 REFERENCE_ROWS = 5000
 """What the drift monitor's benchmarks were run with; fewer cost it power, which it takes off its own evidence."""
@@ -141,6 +142,7 @@ def build(
     reference_rows = encoded[_evenly(latest.size, REFERENCE_ROWS)]
     golden_rows = encoded[_evenly(latest.size, GOLDEN_ROWS)]
     scores = calibrator.apply(fitted.probability(encoded))
+    reference_scores = calibrator.apply(fitted.probability(reference_rows))
     return BundleParts(
         name=name,
         version=version,
@@ -150,10 +152,11 @@ def build(
         calibrator=calibrator,
         reference=build_reference(contract, levels, encoded, scores),
         reference_rows=reference_rows,
-        reference_scores=calibrator.apply(fitted.probability(reference_rows)),
+        reference_scores=reference_scores,
         golden_rows=golden_rows,
         golden_scores=calibrator.apply(fitted.probability(golden_rows)),
         golden_contributions=fitted.yardstick(golden_rows),
+        online=calibrate(contract, levels, reference_rows, reference_scores),
         metrics=metrics,
         validation=validation,
         provenance=provenance,

@@ -18,6 +18,7 @@ from serinus.contract import Contract
 from serinus.errors import SerinusError
 from serinus.model.calibration import Calibrator
 from serinus.model.levels import Levels
+from serinus.watching.online import Calibration
 
 T = TypeVar("T")
 Floats = NDArray[np.float64]
@@ -92,6 +93,13 @@ class Bundle:
         a bundle of before version 0.2."""
         name = "golden_contributions.npy"
         return self._array(name) if name in self.manifest.files else None
+
+    @cached_property
+    def online(self) -> Calibration | None:
+        """Thresholds of the tests that watch rows one by one; None in a bundle that was built
+        without them."""
+        name = "online.json"
+        return self._decode(name, Calibration) if name in self.manifest.files else None
 
     @cached_property
     def metrics(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from serinus.home import atomic_write, fsync_directory
 from serinus.model.calibration import Calibrator
 from serinus.model.levels import Levels
 from serinus.model.portable import PortableLinear, is_portable, parse_portable
+from serinus.watching.online import Calibration
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +36,8 @@ class BundleParts:
     the latest there are, ``reference_scores`` (n,) their calibrated scores;
     ``golden_rows`` (g, F) and ``golden_scores`` (g,), calibrated, are what every
     scorer must reproduce, and ``golden_contributions`` (g, F + 1) how the library itself
-    explains them, in log-odds, the base value last.
+    explains them, in log-odds, the base value last. ``online`` holds the thresholds of the tests
+    that watch rows one by one.
     """
 
     name: str
@@ -50,6 +52,7 @@ class BundleParts:
     golden_rows: Floats
     golden_scores: Floats
     golden_contributions: Floats | None = None
+    online: Calibration | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     validation: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -117,6 +120,7 @@ def _files(parts: BundleParts) -> dict[str, bytes | str]:
         "golden_rows.npy": _npy(parts.golden_rows),
         "golden_scores.npy": _npy(parts.golden_scores),
         **({} if explained is None else {"golden_contributions.npy": _npy(explained)}),
+        **({} if parts.online is None else {"online.json": _json(parts.online)}),
         "metrics.json": _json(parts.metrics),
         "validation.json": _json(parts.validation),
         "provenance.json": _json(parts.provenance),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 from collections.abc import Callable
@@ -13,7 +14,8 @@ import pytest
 from serinus.bundle import Keyring, SigningKey, open_bundle, write_bundle
 from serinus.bundle.reference import build_reference
 from serinus.errors import SerinusError
-from tests.support.bundles import small_bundle, small_contract, small_home
+from serinus.watching.online import OnlinePlan, calibrate
+from tests.support.bundles import small_bundle, small_contract, small_home, small_parts
 
 
 def _edit(path: Path) -> None:
@@ -136,3 +138,14 @@ def test_the_reference_counts_every_value_once() -> None:
     assert reference.features["channel"].counts == (1, 1, 0)
     assert reference.features["channel"].missing == 1
     assert reference.features["days_since_last"].missing == 1
+
+
+def test_thresholds_of_the_online_tests_come_back_to_the_bit_and_an_older_bundle_has_none(
+    tmp_path: Path,
+) -> None:
+    parts, key = small_parts(), SigningKey.load_or_create(small_home(tmp_path).keys)
+    plan = OnlinePlan(windows=(5, 20), ert=100, streams=1000)
+    online = calibrate(parts.contract, parts.levels, parts.reference_rows, parts.reference_scores, plan)
+    assert open_bundle(write_bundle(tmp_path, parts, key).path, trusted=None).online is None
+    with_them = write_bundle(tmp_path, dataclasses.replace(parts, version=2, online=online), key)
+    assert open_bundle(with_them.path, trusted=None).online == online

@@ -19,6 +19,7 @@ from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.registry import Registry
 from serinus.scoring import Scorer
+from serinus.watching.online import calibrate
 from tests.unit.components.support import Run, contract, loans
 
 QUICK = ModelConfig(name="loans", owner="credit", training=Training(rounds=40, folds=3))
@@ -127,6 +128,9 @@ def test_a_sound_model_is_registered_signed_and_scores_as_it_was_validated(
     Scorer(bundle).self_test()
     assert bundle.golden_rows.shape == (32, 3)
     assert bundle.reference_rows.shape[0] == bundle.reference_scores.shape[0] > 300
+    assert bundle.online == calibrate(
+        bundle.contract, bundle.levels, bundle.reference_rows, bundle.reference_scores
+    ), "the thresholds of the online tests are the bundle's, and can be computed again from it"
     assert bundle.provenance["data"]["rows"] == 1500
 
 
