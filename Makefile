@@ -55,6 +55,38 @@ test-cluster: $(STAMP) ## Real Kubernetes, Istio and Envoy: bring the node up (r
 kind: ## The platform on kind: cluster, Istio and Seldon from their public charts (Docker, kind, helm; not run in CI)
 	@tests/cluster/kind/up.sh
 
+# docker, podman or buildah; the platform's images are named $(REGISTRY)/NAME:$(VERSION).
+CONTAINER_TOOL ?= docker
+IMAGE_BUILD ?= $(CONTAINER_TOOL) build
+REGISTRY ?= docker.io/serinus
+VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGES ?= pipeline scorer drift controller
+# An image says which commit it was made of, and whether the tree held more than that.
+COMMIT = $(shell git rev-parse HEAD)$(shell git diff-index --quiet HEAD -- || echo -dirty)
+.PHONY: images
+images: $(IMAGES:%=image-%) ## Build the four images (CONTAINER_TOOL=docker|podman|buildah, REGISTRY, VERSION, IMAGES, IMAGE_ARGS="--build-arg BASE=…")
+
+image-%:
+	$(IMAGE_BUILD) -f docker/$*.Dockerfile -t $(REGISTRY)/$*:$(VERSION) --build-arg VERSION=$(VERSION) \
+	  --build-arg COMMIT=$(COMMIT) --build-arg UV_VERSION=$(UV_VERSION) --build-arg SOURCE=$(SOURCE) $(IMAGE_ARGS) .
+
+# helm, kubeconform and helm-unittest are built by Go where they are not there; kubectl must be.
+.PHONY: lint-charts
+lint-charts: $(STAMP) ## Lint and test charts and manifests: schemas, helm-unittest, kustomize, kubeconform, a real API server
+	@charts/tools.sh
+	@export PATH="$$(charts/tools.sh path)" && \
+	  $(RUN)/python charts/schema.py --check && $(RUN)/python charts/manifests.py --check && \
+	  helm lint --quiet --kube-version 1.34.0 charts/serinus && \
+	  helm lint --quiet --kube-version 1.34.0 -f charts/serinus-model/ci/fraud-values.yaml charts/serinus-model && \
+	  helm-unittest --strict charts/serinus charts/serinus-model && \
+	  $(RUN)/python -m pytest tests/charts $(ARGS)
+
+.PHONY: charts
+charts: $(STAMP) ## Write what is made of the charts' sources: schemas, references, alerts, dashboards, kustomize base
+	@charts/tools.sh
+	@export PATH="$$(charts/tools.sh path)" && $(RUN)/python -m serving.watch --out charts/serinus/files >/dev/null && \
+	  $(RUN)/python charts/schema.py --write && $(RUN)/python charts/manifests.py --write
+
 ##@ While working
 .PHONY: unit
 unit: $(STAMP) ## Only the fast tests
@@ -79,22 +111,6 @@ protos: uv ## Compile serving/scorer/grpc/protos after a change of a .proto file
 	  python -m grpc_tools.protoc -I serving/scorer/grpc/protos --include_imports \
 	  --descriptor_set_out=serving/scorer/grpc/protos/descriptors.binpb \
 	  $(sort $(notdir $(wildcard serving/scorer/grpc/protos/*.proto)))
-
-##@ On Kubernetes
-# docker, podman or buildah; the platform's images are named $(REGISTRY)/NAME:$(VERSION).
-CONTAINER_TOOL ?= docker
-IMAGE_BUILD ?= $(CONTAINER_TOOL) build
-REGISTRY ?= docker.io/serinus
-VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-IMAGES ?= pipeline scorer drift controller
-# An image says which commit it was made of, and whether the tree held more than that.
-COMMIT = $(shell git rev-parse HEAD)$(shell git diff-index --quiet HEAD -- || echo -dirty)
-.PHONY: images
-images: $(IMAGES:%=image-%) ## Build the four images (CONTAINER_TOOL=docker|podman|buildah, REGISTRY, VERSION, IMAGES, IMAGE_ARGS="--build-arg BASE=…")
-
-image-%:
-	$(IMAGE_BUILD) -f docker/$*.Dockerfile -t $(REGISTRY)/$*:$(VERSION) --build-arg VERSION=$(VERSION) \
-	  --build-arg COMMIT=$(COMMIT) --build-arg UV_VERSION=$(UV_VERSION) --build-arg SOURCE=$(SOURCE) $(IMAGE_ARGS) .
 
 ##@ Measured
 .PHONY: bench-judges

@@ -29,7 +29,7 @@ helm upgrade --install seldon-core seldon-core-operator --repo https://storage.g
   --version "$SELDON_VERSION" -n seldon-system --create-namespace --wait \
   --set usageMetrics.enabled=false --set istio.enabled=true --set istio.gateway=istio-system/seldon-gateway
 
-make images CONTAINER_TOOL=docker TAG="$TAG"
+make images CONTAINER_TOOL=docker VERSION="$TAG"
 docker build -t docker.io/serinus-tests/server:1 tests/cluster/server
 for name in scorer drift controller pipeline; do kind load docker-image --name serinus "docker.io/serinus/$name:$TAG"; done
 kind load docker-image --name serinus docker.io/serinus-tests/server:1
