@@ -85,11 +85,15 @@ def make_namespace(kube: Kube, name: str, enforce: str = "restricted") -> None:
     eventually(lambda: kube.get("ServiceAccount", name, "default"), what="the default service account")
 
 
+def slug(request: pytest.FixtureRequest) -> str:
+    """The test's name as Kubernetes takes names."""
+    return re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
+
+
 @pytest.fixture
 def namespace(kube: Kube, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace of the test's own, with restricted Pod Security enforced; removed at its end."""
-    test = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
-    name = f"{PREFIX}-{test}"[:60].strip("-")
+    name = f"{PREFIX}-{slug(request)}"[:60].strip("-")
     make_namespace(kube, name)
     yield name
     kube.delete("Namespace", None, name)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -59,3 +60,28 @@ def image(name: str) -> str:
 
 
 TEST_SERVER = "docker.io/serinus-tests/server:1"
+
+
+def tool(name: str) -> str:
+    """``helm`` or ``kubectl``: from the PATH, or from beside the cluster's script's other tools."""
+    found = shutil.which(name)
+    if found is None and (cluster := script()) is not None:
+        shell = f'eval "$("{cluster}" env)"; command -v {name}'
+        found = subprocess.run(["bash", "-c", shell], capture_output=True, text=True).stdout.strip()
+    if not found:
+        raise NoClusterError(f"{name} is not on the PATH")
+    return found
+
+
+def helm(*arguments: str) -> str:
+    """Run helm on this cluster; what it prints.
+
+    Raises:
+        AssertionError: with its words, if it fails.
+    """
+    command = [tool("helm"), *arguments]
+    done = subprocess.run(
+        command, env=os.environ | {"KUBECONFIG": kubeconfig()}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+    return done.stdout

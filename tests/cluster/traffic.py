@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import re
 import threading
 import time
 from collections import Counter
@@ -14,6 +15,14 @@ from typing import NamedTuple, Self
 from .node import GATEWAY
 
 BODY = json.dumps({"data": {"names": ["x"], "ndarray": [[1.0]]}}).encode()
+
+
+_NAMED = re.compile(rb'"predictor":\s*"([^"]+)"')
+
+
+def _who(headers: http.client.HTTPMessage, body: bytes) -> str:
+    found = _NAMED.search(body)
+    return headers.get("X-Predictor", "") or (found[1].decode() if found else "")
 
 
 class Answer(NamedTuple):
@@ -82,8 +91,7 @@ class Traffic:
                     "POST", self._path, self._body(number), {"Content-Type": "application/json"}
                 )
                 response = connection.getresponse()
-                response.read()
-                code, predictor = response.status, response.headers.get("X-Predictor", "")
+                code, predictor = response.status, _who(response.headers, response.read())
             except (OSError, http.client.HTTPException):
                 code, predictor = 0, ""
                 connection.close()
@@ -94,6 +102,9 @@ class Traffic:
     def _connect(self) -> http.client.HTTPConnection:
         host, _, port = self._gateway.partition(":")
         return http.client.HTTPConnection(host, int(port), timeout=10)
+
+    def __len__(self) -> int:
+        return len(self.answers)
 
     def since(self, at: float) -> list[Answer]:
         """What was asked since then."""

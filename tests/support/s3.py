@@ -28,7 +28,7 @@ class S3Server:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._host}:{self.port}"
 
     def environment(self, url: str | None = None) -> dict[str, str]:
         """What a client is given."""

@@ -7,6 +7,7 @@ Environment, beside what Seldon's operator gives:
     DELAY_SECONDS=x      how long an answer takes
     READY=never          /ready never says yes
     CRASH=1              it ends at once, with code 1
+    FILL_BYTES=n         it writes so many into /fill once it answers
 """
 
 from __future__ import annotations
@@ -141,6 +142,9 @@ def main() -> None:
         ports = {int(sys.argv[sys.argv.index("--http_port") + 1])}
     for port in ports:
         threading.Thread(target=Server(("", port), Handler).serve_forever, daemon=True).start()
+    if os.environ.get("FILL_BYTES"):
+        with open("/fill/bytes", "wb") as fill:  # noqa: PTH123  no pathlib, to start at once
+            fill.write(bytes(int(os.environ["FILL_BYTES"])))
     stop.wait()
     deadline = time.monotonic() + 10
     while _busy and time.monotonic() < deadline:
