@@ -130,4 +130,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     os.umask(0o077)
+    # kopf calls itself after the user, and the number that a container runs as has no name.
+    os.environ.setdefault("USER", "serinus")
     main()

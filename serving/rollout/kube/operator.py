@@ -71,11 +71,17 @@ class Controller:
         stopping = asyncio.create_task(self.stopping.wait())
         try:
             await asyncio.wait({keeping, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            self._tell_why(watching)
             return stopping.done()
         finally:
             for task in (watching, keeping, stopping):
                 task.cancel()
             await asyncio.gather(keeping, watching, stopping, return_exceptions=True)
+
+    def _tell_why(self, watching: asyncio.Task[None]) -> None:
+        """A watch ends only with a signal or the lease; whatever else ended it must not go unsaid."""
+        if watching.done() and not self.stopping.is_set():
+            log.error("the watch of ModelRollouts ended", exc_info=watching.exception())
 
     async def _watch(self) -> None:
         await self.world.start()
