@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from serinus import metrics as names
 from serving.scorer.identity import Identity
@@ -27,6 +27,7 @@ class EntityMetrics:
         self, metrics: Metrics, identity: Identity, features: Sequence[str], entities: Sequence[str]
     ) -> None:
         labels, values = ("model", "predictor"), (identity.model, identity.predictor)
+        self._metrics, self._labels, self._values = metrics, labels, values
 
         def counter(name: str, text: str, label: str, children: Sequence[str]) -> dict[str, Counter]:
             made = Counter(name, text, (*labels, label), registry=None)
@@ -94,6 +95,17 @@ class EntityMetrics:
     def failed(self, operation: str) -> None:
         """Count a call that the store did not answer."""
         self._failed[operation].inc()
+
+    def unkept(self, count: Callable[[], int]) -> None:
+        """Show what the store in memory holds and its file does not."""
+        gauge = Gauge(
+            names.STORE_UNKEPT,
+            "Events and labels in memory that the disk did not take.",
+            self._labels,
+            registry=None,
+        )
+        gauge.labels(*self._values).set_function(count)
+        self._metrics.register(gauge)
 
     def took(self, operation: str, seconds: float) -> None:
         """Observe a call's time."""

@@ -17,9 +17,12 @@ from serving.scorer.metrics import Metrics
 
 
 def open_store(
-    settings: EntitySettings, contract: Contract, environment: Mapping[str, str]
+    settings: EntitySettings,
+    contract: Contract,
+    environment: Mapping[str, str],
+    report: Callable[[SerinusError], None],
 ) -> OnlineStore | None:
-    """The store that the flags name, filled; None for ``off``.
+    """The store that the flags name, filled; None for ``off``. ``report`` is told of a disk that fails later.
 
     Raises:
         SerinusError: ``SRN-FEATURES-006`` to ``-009``: the URL, the snapshot or the records.
@@ -28,7 +31,7 @@ def open_store(
         return None
     if settings.store != "memory":
         return open_redis(settings.store, contract, environment, settings.store_timeout)
-    store = MemoryStore(contract, settings.features_snapshot)
+    store = MemoryStore(contract, settings.features_snapshot, report)
     if settings.features_warm is not None and not len(store.stream):
         from serving.scorer.sources import Source  # reads Parquet, which costs a start without it 0.1 s
 
@@ -67,10 +70,13 @@ def open_enricher(
         settings.update_on_score == "auto" and isinstance(store, MemoryStore)
     )
     contract = scorer.contract
+    counted = EntityMetrics(metrics, identity, contract.feature_names, tuple(contract.entities))
+    if isinstance(store, MemoryStore):
+        counted.unkept(lambda: store.unkept)
     return StoreEnricher(
         store,
         scorer.vectorizer,
-        EntityMetrics(metrics, identity, contract.feature_names, tuple(contract.entities)),
+        counted,
         now=now,
         remember=remember,
         on_failure=settings.on_store_failure,

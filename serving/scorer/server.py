@@ -57,7 +57,7 @@ def serve(settings: Settings) -> int:
     sys.setswitchinterval(_SWITCH)
     home = find_home(settings.home)
     scorer = _load(settings, home)
-    store = open_store(settings, scorer.contract, os.environ)
+    store = open_store(settings, scorer.contract, os.environ, _report)
     return asyncio.run(_run(settings, home, scorer, store, listener), loop_factory=uvloop.new_event_loop)
 
 
@@ -177,20 +177,30 @@ async def _run(
 
     for task in tasks[:1]:
         await _cancel(task)
+    kept = await _keep(recording, store)
+    if poster is not None:
+        await poster.flush(min(2.0, settings.drain_timeout))
+        await _cancel(tasks[1])
+    return 0 if kept else 1
+
+
+async def _keep(recording: Recording, store: OnlineStore | None) -> bool:
+    """Write what must outlive the process; False, and reported, where something of it could not be."""
+    kept, recorder = True, recording.recorder
     try:
         await asyncio.to_thread(recorder.write)
     except SerinusError as error:
         _report(error)
         _report(_lost(recorder.pending, error))
-        return 1
-    finally:
-        recording.close()
-        if store is not None:
+        kept = False
+    recording.close()
+    if store is not None:
+        try:
             await store.close()
-    if poster is not None:
-        await poster.flush(min(2.0, settings.drain_timeout))
-        await _cancel(tasks[1])
-    return 0
+        except SerinusError as error:
+            _report(error)
+            kept = False
+    return kept
 
 
 async def _listen_for_scrapes(settings: Settings, port: int, app: App) -> tuple[Listener, int]:

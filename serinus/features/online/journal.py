@@ -7,9 +7,13 @@ older journals go: whatever is interrupted, each event is found exactly once.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
 import struct
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
     from serinus.features.online.memory import MemoryStore
 
 _LENGTH = struct.Struct(">I")
+_MOST_WAITING = 64 << 20
+_AT_ONCE = 64
+"""Entries that one addition may write of those that waited."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -29,19 +36,25 @@ class Journal:
     """The files ``path``, ``path.lock`` and ``path.<n>``.
 
     An event is in the page cache when ``event`` returns: a killed process loses
-    none, a power cut may lose the last ones.
+    none, a power cut may lose the last ones. What the disk does not take waits in
+    memory, 64 MiB of it at most, and is written once there is room.
+
+    Args:
+        report: told of a disk that began to fail, once until all is written again.
 
     Raises:
         SerinusError: ``SRN-FEATURES-009`` if they cannot be used, or another process uses them.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, report: Callable[[SerinusError], None] = lambda error: None) -> None:
         self._path = path
         self._number = 0
         self._journal = -1
         self._size = 0
-        self.failed: OSError | None = None
-        """Why the last entry could not be written; it is in memory all the same."""
+        self._report = report
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._lost = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o640)
@@ -120,20 +133,44 @@ class Journal:
 
     def label(self, event_id: str, value: object, at: int) -> None:
         """Note a label."""
-        self._append(("label", (event_id, value, at)))
+        # MessagePack knows no whole number beyond 64 bits; a label is compared by its text.
+        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        self._append(("label", (event_id, text, at)))
 
     def _append(self, entry: tuple[str, Any]) -> None:
         body = _encode(entry)
         line = _LENGTH.pack(len(body)) + body
+        if self._waiting_bytes + len(line) > _MOST_WAITING:
+            self._lost += 1
+            return
+        self._waiting.append(line)
+        self._waiting_bytes += len(line)
+        failing = len(self._waiting) > 1
+        try:
+            for _ in range(_AT_ONCE):
+                if not self._waiting:
+                    break
+                self._write(self._waiting[0])
+                self._waiting_bytes -= len(self._waiting.popleft())
+        except OSError as error:
+            if not failing:
+                self._report(self._unusable(error.strerror or str(error)))
+
+    def _write(self, line: bytes) -> None:
         try:
             if os.write(self._journal, line) < len(line):
-                raise OSError(28, "No space left on device")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._size += len(line)
-            self.failed = None
-        except OSError as error:
+        except OSError:
             # Half an entry would hide all that follow it.
-            os.ftruncate(self._journal, self._size)
-            self.failed = error
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._journal, self._size)
+            raise
+
+    @property
+    def unkept(self) -> int:
+        """Entries that are in memory only, since the disk does not take them."""
+        return len(self._waiting) + self._lost
 
     def snapshot(self, store: MemoryStore) -> None:
         """Write the state, and begin a new journal.
@@ -156,6 +193,8 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(aside, self._path)
+            self._waiting.clear()
+            self._waiting_bytes = self._lost = 0
             for number in older:
                 self._name(number).unlink(missing_ok=True)
         except OSError as error:

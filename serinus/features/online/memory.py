@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from serinus.contract import Contract
+from serinus.errors import SerinusError
 from serinus.features.history import History
 from serinus.features.online.journal import Journal
 from serinus.features.online.port import Key, KnownLabel, Look
@@ -19,19 +20,25 @@ class MemoryStore:
     Args:
         contract: declares the features.
         file: where they are kept when the process ends (``Journal``); None forgets them.
+        report: told of a disk that began to fail.
 
     Raises:
         SerinusError: ``SRN-FEATURES-006`` the file cannot be restored,
             ``-009`` it cannot be used.
     """
 
-    def __init__(self, contract: Contract, file: Path | None = None) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        file: Path | None = None,
+        report: Callable[[SerinusError], None] = lambda error: None,
+    ) -> None:
         self.stream = FeatureStream(contract)
         self.decided: dict[str, str] = {}
         """Decision id to event id, of events whose label may come back by the former."""
         self._journal: Journal | None = None
         if file is not None:
-            journal = Journal(file)
+            journal = Journal(file, report)
             try:
                 journal.restore(self)
             except BaseException:
@@ -43,6 +50,11 @@ class MemoryStore:
     def reader(self) -> Reader:
         """The features that the histories serve."""
         return self.stream.reader
+
+    @property
+    def unkept(self) -> int:
+        """Events and labels that the file should hold and does not, for want of room on the disk."""
+        return 0 if self._journal is None else self._journal.unkept
 
     def look(self, events: Sequence[FeatureEvent]) -> Look:
         """See ``OnlineStore.look``."""

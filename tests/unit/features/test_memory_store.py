@@ -11,6 +11,7 @@ import pytest
 
 from serinus.errors import SerinusError
 from serinus.features.online import KnownLabel, MemoryStore
+from serinus.features.online import journal as journals
 from serinus.features.values import micros
 from tests.unit.features.records import FEATURES, START, contract
 from tests.unit.features.test_stream import HOUR, event
@@ -134,9 +135,58 @@ def test_an_entry_that_the_disk_refused_hides_none_after_it(
         patch.setattr(os, "write", lambda file, data: real(file, data[:10]))
         add(store, event("1", 0))
     assert features(store, 1)["n_2h"] == 1.0, "it is in memory all the same"
+    assert store.unkept == 1
     add(store, event("2", 0.5))
+    assert store.unkept == 0
     killed(store)
-    assert features(MemoryStore(contract(), tmp_path / "kept"), 1)["n_2h"] == 1.0
+    assert features(MemoryStore(contract(), tmp_path / "kept"), 1)["n_2h"] == 2.0
+
+
+@pytest.mark.parametrize("end", [closed, killed])
+def test_what_a_full_disk_refused_is_written_when_there_is_room_and_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: Any
+) -> None:
+    told: list[str] = []
+    store = MemoryStore(contract(), tmp_path / "kept", lambda error: told.append(error.code))
+    add(store, event("0", 0))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda file, data: 0)
+        for number in range(1, 200):
+            add(store, event(str(number), 0.001 * number))
+        assert store.unkept == 199
+    assert told == ["SRN-FEATURES-009"]
+    for number in range(200, 204):  # some of those before with each
+        add(store, event(str(number), 0.001 * number))
+    assert store.unkept == 0
+    end(store)
+    again = MemoryStore(contract(), tmp_path / "kept")
+    assert features(again, 1)["n_2h"] == 204.0
+
+
+def test_what_waits_for_the_disk_is_bounded_and_a_snapshot_holds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journals, "_MOST_WAITING", 2000)
+    store = MemoryStore(contract(), tmp_path / "kept")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda file, data: 0)
+        for number in range(100):
+            add(store, event(str(number), 0.001 * number))
+    assert store.unkept == 100
+    store.save()
+    assert store.unkept == 0
+    killed(store)
+    assert features(MemoryStore(contract(), tmp_path / "kept"), 1)["n_2h"] == 100.0
+
+
+def test_a_label_of_any_size_is_kept(tmp_path: Path) -> None:
+    store = MemoryStore(contract(), tmp_path / "kept")
+    add(store, event("1", 0, bad=None), event("2", 0, bad=None))
+    store.label(
+        [KnownLabel(value=10**30, at=known(1), event="1"), KnownLabel(value=1, at=known(1), event="2")]
+    )
+    killed(store)
+    assert features(MemoryStore(contract(), tmp_path / "kept"), 3.2)["risk_3h"] == 0.5
 
 
 def test_a_file_belongs_to_one_process(tmp_path: Path) -> None:
