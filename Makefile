@@ -18,7 +18,7 @@ run: $(STAMP) ## Set everything up, then the main job: train, serve, canary, rol
 
 .PHONY: test
 test: $(STAMP) ## Set everything up, then all tests of this machine (no cluster, no root)
-	@$(RUN)/python -m pytest tests/unit tests/local $(ARGS)
+	@$(RUN)/python -m pytest tests/unit tests/local tests/cluster/seldon $(ARGS)
 
 .PHONY: help
 help: ## List the targets
