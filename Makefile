@@ -48,7 +48,7 @@ test-drift-apache: drift-apache-env ## Run the drift monitor's tests with the Ap
 .PHONY: test-cluster
 test-cluster: $(STAMP) ## Real Kubernetes, Istio and Envoy: bring the node up (root), build the images, test (KEEP=no: take it down)
 	@$(RUN)/python -m tests.cluster.bring $(IMAGES)
-	@status=0; $(RUN)/python -m pytest tests/cluster $(ARGS) || status=$$?; \
+	@status=0; $(RUN)/python -m pytest $(or $(TESTS),tests/cluster) $(ARGS) || status=$$?; \
 	  [ "$(KEEP)" != no ] || $(RUN)/python -m tests.cluster.bring --down; exit $$status
 
 .PHONY: kind
