@@ -130,6 +130,10 @@ guard-scorer: $(STAMP) ## The scorer's CPU per request beside the null server's,
 bench-drift: $(STAMP) ## Drift monitors on the same traffic (SET=cost on a quiet machine, SET=alarms|rivals|delays|blind|report)
 	@$(RUN)/python -m benchmarks.drift $(or $(SET),default) --out docs/benchmarks/drift
 
+.PHONY: bench-controller
+bench-controller: $(STAMP) ## 300 models, 50 rollouts, one controller: lag, calls to the API server, memory (needs the test cluster's tools)
+	@$(RUN)/python -m benchmarks.controller --out docs/benchmarks/controller/figures.json $(ARGS)
+
 ##@ House-keeping
 .PHONY: setup
 setup: $(STAMP) ## Only set up: uv and the locked environment
