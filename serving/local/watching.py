@@ -109,9 +109,8 @@ def _source(prometheus: str | None, home: Home, over: float) -> Source:
                 hint="Start one (serinus up), name its --home, or give the address of a --prometheus.",
             ) from error
         # One that was started before this version says nothing of its pages but its own.
-        return msgspec.convert(
-            found.get("pages", [{"program": "platform", "url": found["metrics"]}]), list[Page]
-        )
+        pages = found.get("pages", [{"program": "platform", "url": found["metrics"]}])
+        return [Page(page["program"], page["url"]) for page in pages]
 
     return PagesSource(pages, over=over)
 

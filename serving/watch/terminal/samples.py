@@ -21,10 +21,12 @@ class Samples:
     Args:
         samples: as read; ``instance`` names the program that each came from.
         at: seconds since the epoch.
+        asked: the programs that were asked; empty where that is not known.
     """
 
-    def __init__(self, samples: Iterable[Sample], at: float) -> None:
+    def __init__(self, samples: Iterable[Sample], at: float, asked: frozenset[str] = frozenset()) -> None:
         self.at = at
+        self.asked = asked
         self._by_name: dict[str, list[Sample]] = defaultdict(list)
         for sample in samples:
             self._by_name[sample.name].append(sample)
@@ -53,7 +55,7 @@ class Samples:
             for sample in samples:
                 if label in sample.labels:
                     parts[sample.labels[label]].append(sample)
-        return {value: Samples(samples, self.at) for value, samples in parts.items()}
+        return {value: Samples(samples, self.at, self.asked) for value, samples in parts.items()}
 
     def __len__(self) -> int:
         return sum(map(len, self._by_name.values()))
@@ -64,8 +66,9 @@ def increase(
 ) -> dict[tuple[str, ...], float] | None:
     """How far counters went, summed by labels; None where there is nothing to compare with.
 
-    A counter that fell was restarted at 0. One that was not there before counts whole if
-    its program was, as a first error does; else it says nothing yet.
+    A counter that fell was restarted at 0. One that was not there before counts whole if its
+    program was, as a first error does, or if nobody knew of the program, which began since;
+    of a program that did not answer then, it says nothing yet.
     """
     series = now.of(name, **wanted)
     if before is None or not series:
@@ -75,7 +78,8 @@ def increase(
     found: dict[tuple[str, ...], float] = defaultdict(float)
     compared = False
     for sample in series:
-        if sample.labels.get("instance") not in programs:
+        program = sample.labels.get("instance")
+        if program not in programs and (not before.asked or program in before.asked):
             continue
         compared = True
         earlier = then.get(_key(sample), 0.0)

@@ -190,13 +190,17 @@ def _rollout(rollout: Rollout) -> list[RenderableType]:
     else:
         line = Text.assemble("  evidence of harm ", cells.bar(rollout.evidence / rollout.threshold))
         line.append(f" {rollout.evidence:.2f} of {rollout.threshold:.2f}")
-        line.append(" that roll it back, in powers of ten", "dim")
+        line.append(" to roll back, powers of ten", "dim")
         line.no_wrap, line.overflow = True, "ellipsis"
         lines.append(line)
         if rollout.guards:
             told = ", ".join(f"{guard} {value:.2f}" for guard, value in rollout.guards[:4])
             lines.append(Text(f"  by guard: {told}", no_wrap=True, overflow="ellipsis"))
-    asked = [f"{who} {count:,.0f}" for who, count in sorted(rollout.requests.items())]
+    asked: list[str] = []
+    for role in ("candidate", "champion"):
+        good, bad = (rollout.requests.get(f"{role} {answer}") for answer in ("good", "bad"))
+        if good is not None or bad is not None:
+            asked.append(f"{role} {good or 0:,.0f} good {bad or 0:,.0f} bad")
     if rollout.looked is not None:
         asked.append(f"looked {cells.span(rollout.looked)} ago")
     if rollout.had_data is not None:

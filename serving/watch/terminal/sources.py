@@ -106,7 +106,7 @@ class PagesSource:
                 else:
                     samples += found
         self.where = f"{len(pages) - len(problems)} of {len(pages)} programs"
-        made = Samples(samples, at)
+        made = Samples(samples, at, frozenset(page.url for page in pages))
         while len(self._kept) > 1 and at - self._kept[1].at >= self._over:
             self._kept.pop(0)
         before = self._kept[0] if self._kept else None

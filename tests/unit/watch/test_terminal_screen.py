@@ -56,6 +56,7 @@ def test_a_screen_of_80_columns_says_it_all() -> None:
         "fraud-4-a  Progressing for 100s, canary has 25 %",
         "evidence of harm ███████████████░░░░░ 1.50 of 2.00",
         "by guard: errors 1.40, latency -0.20",
+        "candidate 90 good 10 bad, looked 2s ago",
         "DRIFT  champion  by feature; data quality 0.980; judged 5s ago",
         "LABELS  champion  80 % of 1,200 due have come",
         "beyond the fairness limit: race",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -20,7 +20,7 @@ Answer = Callable[[BaseHTTPRequestHandler], tuple[int, bytes]]
 
 
 @contextmanager
-def server(answer: Answer) -> Iterator[str]:
+def server(answer: Answer) -> Generator[str]:
     """An HTTP server on loopback; its address."""
 
     class Handler(BaseHTTPRequestHandler):

@@ -48,7 +48,7 @@ def test_a_restarted_program_counts_from_nothing_and_a_first_error_counts_whole(
     assert increase(now, before, "serinus_requests_total", ("code",)) == {("200",): 40.0, ("500",): 2.0}
 
 
-def test_a_program_that_was_not_read_before_says_nothing_yet() -> None:
+def test_a_program_that_did_not_answer_before_says_nothing_yet_and_one_that_began_since_all() -> None:
     before = page(traffic({("champion", "200"): 1000}), at=990.0)
     beside = page(traffic({("canary", "200"): 70_000}), instance="b")
     both = Samples(
@@ -60,6 +60,9 @@ def test_a_program_that_was_not_read_before_says_nothing_yet() -> None:
     )
     assert increase(both, before, "serinus_requests_total", ("predictor",)) == {("champion",): 10.0}
     assert increase(beside, before, "serinus_requests_total", ("predictor",)) is None
+    for asked, found in ((frozenset("a"), {("canary",): 70_000.0}), (frozenset("ab"), None)):
+        then = Samples(before.of("serinus_requests_total"), 990.0, asked)
+        assert increase(beside, then, "serinus_requests_total", ("predictor",)) == found
     assert increase(both, None, "serinus_requests_total", ("predictor",)) is None
 
 
