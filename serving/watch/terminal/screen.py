@@ -188,9 +188,9 @@ def _rollout(rollout: Rollout) -> list[RenderableType]:
     if rollout.evidence is None or rollout.threshold is None:
         lines.append(Text("  no evidence yet", "dim"))
     else:
-        line = Text.assemble("  evidence of harm ", cells.bar(rollout.evidence / rollout.threshold))
+        line = Text.assemble("  evidence of harm, log10 ", cells.bar(rollout.evidence / rollout.threshold))
         line.append(f" {rollout.evidence:.2f} of {rollout.threshold:.2f}")
-        line.append(" to roll back, powers of ten", "dim")
+        line.append(" to roll back", "dim")
         line.no_wrap, line.overflow = True, "ellipsis"
         lines.append(line)
         if rollout.guards:
@@ -263,7 +263,7 @@ def _labels(labels: Labels) -> list[RenderableType]:
             f"worse than at validation: {labels.concept:.2f} of {labels.concept_threshold:.2f}"
             f" ({labels.concept_question})"
         )
-    line.append("; ".join(told) or "none has come")
+    line.append("; ".join(told) if told or labels.measures else "none has come")
     if labels.worse:
         line.append("; the model is worse than at validation", "bold red")
     if labels.unfair:

@@ -54,7 +54,7 @@ def test_a_screen_of_80_columns_says_it_all() -> None:
     for words in (
         "champion     3   100    1 %",
         "fraud-4-a  Progressing for 100s, canary has 25 %",
-        "evidence of harm ███████████████░░░░░ 1.50 of 2.00",
+        "evidence of harm, log10 ███████████████░░░░░ 1.50 of 2.00 to roll back",
         "by guard: errors 1.40, latency -0.20",
         "candidate 90 good 10 bad, looked 2s ago",
         "DRIFT  champion  by feature; data quality 0.980; judged 5s ago",
