@@ -90,8 +90,9 @@ def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tup
 
 @pytest.mark.parametrize("path", commands(Rooms()), ids=" ".join)
 def test_help_says_what_every_argument_and_option_is_for(
-    path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    path: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "300")  # so that no word is broken
     assert main([*path, "--help"]) == 0
     printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
     command: click.Command = Rooms()
