@@ -131,6 +131,8 @@ DRIFT_ROWS = "serinus_drift_rows_total"
 """{model, predictor}: rows in the looks that were judged."""
 DRIFT_UNSAVED = "serinus_drift_state_failures_total"
 """{model}: times that the monitor's state could not be kept; a restart would start anew."""
+DRIFT_FORWARDED = "serinus_drift_forwarded_total"
+"""{model, outcome}: messages of a replica to the monitor that judges: taken, failed (sent again) or refused."""
 FEATURE_MISSING = "serinus_feature_missing_ratio"
 """{model, predictor, feature}: share of missing values."""
 

@@ -22,7 +22,7 @@ def load(module: str, name: str) -> Any:
     where that does not work, the whole is loaded.
 
     Raises:
-        SerinusError: SRN-DRIFT-005 if Alibi Detect is not installed.
+        SerinusError: SRN-DRIFT-009 if Alibi Detect is not installed.
     """
     if not any(package in sys.modules for package in _PACKAGES):
         _stand_in()
@@ -38,7 +38,7 @@ def _stand_in() -> None:
     spec = importlib.util.find_spec("alibi_detect")
     if spec is None or not spec.submodule_search_locations:
         raise SerinusError(
-            "SRN-DRIFT-005",
+            "SRN-DRIFT-009",
             "Alibi Detect is not installed in this environment",
             where="--detector alibi",
             hint="Install the extra `drift`, or requirements/drift-apache.txt on Python 3.11; or use --detector numpy.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +19,7 @@ from serinus.home import find_home
 from serving.drift.alerting import Alerter, HttpOutbox
 from serving.drift.detector import DetectorFactory, NumpyDetector
 from serving.drift.evaluate import build_yardstick
+from serving.drift.forward import HttpChannel, Relay
 from serving.drift.http import build_app
 from serving.drift.mailbox import Mailbox
 from serving.drift.monitor import Monitor, Settings
@@ -65,7 +67,12 @@ def drift(
         str, typer.Option(help="Predictor that the others are compared with (default: the first seen).")
     ] = "",
     look: Annotated[
-        str, typer.Option(help="Time between looks: evidence is taken, and alerts follow, this often.")
+        str,
+        typer.Option(
+            "--look",
+            "--evaluation-every",
+            help="Time between looks: evidence is taken, and alerts follow, this often.",
+        ),
     ] = "5m",
     false_alarm_every: Annotated[
         str, typer.Option(help="Budget of the model: on average at most one false alarm in this time.")
@@ -111,6 +118,15 @@ def drift(
     p_value: Annotated[
         float | None, typer.Option(min=0, max=1, help="Alpha of a window's tests, instead of the budget's.")
     ] = None,
+    forward: Annotated[
+        str | None,
+        typer.Option(
+            help="Only count, and post the counts to the monitor at this address, which judges them."
+        ),
+    ] = None,
+    replica: Annotated[
+        str, typer.Option(help="This program's name among those that forward (default: the host's name).")
+    ] = "",
     alert_url: Annotated[
         str | None, typer.Option(help="POST alerts here, as Alertmanager would. Off where Alertmanager runs.")
     ] = None,
@@ -155,8 +171,11 @@ def drift(
         _duration("--max-age", max_age),
         champion,
         opened.contract.decision.decline_at,
+        replica or socket.gethostname(),
     )
-    yardstick = build_yardstick(opened, _factory(detector), window, policy)
+    relay = Relay(HttpChannel(forward)) if forward else None
+    factory = None if relay else _factory(detector)
+    yardstick = build_yardstick(opened, factory, window, policy)
     alerter = Alerter(settings.model, HttpOutbox(alert_url)) if alert_url else None
     monitor = Monitor(
         settings,
@@ -165,12 +184,14 @@ def drift(
         policy,
         mailbox=Mailbox(queue),
         store=DirectoryStore(state / name) if state else None,
+        relay=relay,
         on_verdict=alerter.update if alerter else lambda evaluation: None,
     )
     http.end_with_zero()
     monitor.start()
-    if alerter:
-        alerter.start()
+    for beside in (alerter, relay):
+        if beside:
+            beside.start()
     log.info(
         "watching %s %s: a look each %s, at most one false alarm in %s, %d columns, tests by %s",
         settings.model, settings.digest[:19], look, false_alarm_every, len(yardstick.features) + 1, detector.value,
@@ -179,8 +200,9 @@ def drift(
         http.serve(build_app(monitor), listener, {"model": settings.model, "digest": settings.digest})
     finally:
         monitor.stop()
-        if alerter:
-            alerter.stop()
+        for beside in (alerter, relay):
+            if beside:
+                beside.stop()
 
 
 def main() -> None:

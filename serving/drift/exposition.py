@@ -40,6 +40,13 @@ class DriftCollector:
         """All metrics of one moment."""
         state, model = self._monitor.snapshot(), self._monitor.settings.model
         yield from _traffic(model, state)
+        if self._monitor.relay is not None:
+            forwarded = CounterMetricFamily(
+                names.DRIFT_FORWARDED, "Messages to the monitor that judges.", labels=("model", "outcome")
+            )
+            for outcome in ("taken", "failed", "refused"):
+                forwarded.add_metric((model, outcome), self._monitor.relay.outcomes[outcome])
+            yield forwarded
         yield from _verdicts(model, state.evaluations)
         yield from _columns(model, state.evaluations)
         yield from _quality(model, state.evaluations)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -11,8 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serinus import http
 from serving.drift.exposition import DriftCollector
-from serving.drift.monitor import UNLISTED, Monitor
-from serving.drift.payload import PayloadError, read_envelope
+from serving.drift.forward import Counts
+from serving.drift.monitor import COUNTS_TYPE, UNLISTED, Monitor
+from serving.drift.payload import Envelope, PayloadError, read_envelope
 
 MAX_BODY = 8 << 20
 _ACCEPTED = {"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]}
@@ -35,6 +37,23 @@ def build_app(monitor: Monitor) -> ASGIApp:
     async def status(request: Request) -> Response:
         return http.json(describe(monitor))
 
+    async def counts(request: Request) -> Response:
+        body = await request.body()
+        if len(body) > MAX_BODY:
+            return http.json(
+                {"code": "SRN-DRIFT-003", "what": f"the counts exceed {MAX_BODY} bytes"}, status=413
+            )
+        try:
+            found = msgspec.json.decode(body, type=Counts)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return http.json({"code": "SRN-DRIFT-005", "what": f"these are no counts: {error}"}, status=400)
+        wrong = monitor.objects_to(found)
+        if wrong:
+            return http.json({"code": "SRN-DRIFT-006", "what": wrong}, status=409)
+        if not monitor.submit(Envelope(COUNTS_TYPE, found.predictor, found.replica), body):
+            return http.json({"code": "SRN-DRIFT-007", "what": "no room now; send them again"}, status=503)
+        return Response(status_code=202)
+
     pages = Starlette(
         routes=[
             Route("/metrics", metrics),
@@ -42,6 +61,7 @@ def build_app(monitor: Monitor) -> ASGIApp:
             Route("/health/ready", ready),
             Route("/health/live", live),
             Route("/status", status),
+            Route("/counts", counts, methods=["POST"]),
         ]
     )
 

@@ -10,9 +10,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from serinus.errors import SerinusError
 from serinus.watching import PairReport, Performance
 from serving.drift.evaluate import Yardstick, evaluate, run_tests
+from serving.drift.forward import Counts, Heard, Relay, fits
 from serving.drift.lane import Comparisons, Lane, Look
 from serving.drift.mailbox import Letter, Mailbox
 from serving.drift.payload import (
@@ -31,7 +34,9 @@ from serving.drift.verdict import TestResult, Verdict
 log = logging.getLogger("serinus.drift")
 
 UNLISTED = "unlisted"
-OUTCOMES = ("accepted", "dropped", "malformed", "ignored", "other_model", "failed")
+OUTCOMES = ("accepted", "dropped", "malformed", "ignored", "other_model", "failed", "merged", "repeated")
+COUNTS_TYPE = "io.serinus.counts"
+FORWARDS_A_LOOK = 5
 KINDS = ("feature", "score", "data_quality", "pair")
 
 
@@ -44,6 +49,7 @@ class Settings:
             tested as it is. A predictor that is silent for so long makes room for another.
         champion: the predictor that the others are compared with; empty: the first that is seen.
         threshold: calibrated probability at which estimated precision and recall are taken.
+        replica: this program's name among those that forward their counts.
     """
 
     model: str
@@ -52,6 +58,7 @@ class Settings:
     max_age: float
     champion: str = ""
     threshold: float = 0.5
+    replica: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,7 @@ class Monitor:
         *,
         mailbox: Mailbox | None = None,
         store: Store | None = None,
+        relay: Relay | None = None,
         clock: Callable[[], float] = time.time,
         on_verdict: Callable[[Evaluation], None] = lambda evaluation: None,
     ) -> None:
@@ -119,6 +127,9 @@ class Monitor:
         self._reader = reader
         self._mailbox = Mailbox() if mailbox is None else mailbox
         self._store: Store = MemoryStore() if store is None else store
+        self.relay = relay
+        self._heard = Heard()
+        self._number = 0
         self._clock = clock
         self._on_verdict = on_verdict
         self._lanes: dict[str, Lane] = {}
@@ -127,16 +138,35 @@ class Monitor:
         self._state = State(primary=settings.champion)
         self._lock = threading.RLock()
         self._thread = threading.Thread(target=self._work, name="drift-worker", daemon=True)
-        self._next = clock() + policy.look
+        # Replicas forward more often than looks are closed, so that those of one hour meet in one look.
+        self._pace = policy.look / FORWARDS_A_LOOK if relay else policy.look
+        self._next = clock() + self._pace
         self._restore()
 
     # --- called by the HTTP server -----------------------------------------
     def submit(self, envelope: Envelope, body: bytes) -> bool:
         """Queue one payload; False if it was dropped. Never waits."""
         taken = self._mailbox.put(Letter(envelope, body))
-        if not taken:
+        if not taken and envelope.kind != COUNTS_TYPE:  # counts are sent again
             self.count(envelope.predictor, "dropped")
         return taken
+
+    def objects_to(self, counts: Counts) -> str:
+        """Why counts of another replica cannot be taken in; empty if they can."""
+        if self.relay:
+            return "this program forwards its own counts and judges none"
+        if counts.digest != self.settings.digest:
+            return f"counted against bundle {counts.digest}, this monitor judges {self.settings.digest}"
+        bins = self.yardstick.baseline.digest
+        if {counts.sketch.baseline, counts.foreign.baseline} != {bins}:
+            return f"counted in bins {counts.sketch.baseline}, this monitor judges {bins}"
+        if not fits(counts.sketch, self.yardstick.baseline) or not fits(
+            counts.foreign, self.yardstick.baseline
+        ):
+            return "counts of another shape than the bins that they name"
+        if counts.scores.threshold != self.settings.threshold:
+            return f"scores counted at threshold {counts.scores.threshold:g}, not {self.settings.threshold:g}"
+        return ""
 
     def count(self, predictor: str, outcome: str) -> None:
         """Count a payload by what became of it."""
@@ -154,10 +184,12 @@ class Monitor:
         self._thread.start()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Take nothing more in, work off what is queued, end the worker, and keep the state."""
+        """Take nothing more in, work off what is queued, end the worker, and keep or forward what was counted."""
         self._mailbox.close()
         if self._thread.is_alive():
             self._thread.join(timeout)
+        if self.relay and not self._thread.is_alive():
+            self._forward(self._clock())
         if not self._thread.is_alive():
             for predictor in self._lanes:
                 self._keep(predictor)
@@ -197,7 +229,10 @@ class Monitor:
         if now < self._next:
             return
         # Never two looks closer than the plan says, even if this thread was late.
-        self._next = now + self.policy.look
+        self._next = now + self._pace
+        if self.relay:
+            self._forward(now)
+            return
         looks: dict[str, Look] = {}
         for predictor in list(self._lanes):
             try:
@@ -228,7 +263,48 @@ class Monitor:
                 scores, answers.digest or self.settings.digest, now, own=own
             )
             return "accepted" if own else "other_model"
+        if letter.envelope.kind == COUNTS_TYPE:
+            return self._merge(predictor, letter.body, now)
         return "ignored"
+
+    def _merge(self, predictor: str, body: bytes, now: float) -> str:
+        """Takes in what another replica counted, once."""
+        counts = msgspec.json.decode(body, type=Counts)
+        if not self._heard.new(f"{predictor}/{counts.replica}", counts.number):
+            return "repeated"
+        lane = self._lane(predictor, now)
+        lane.merge(counts.sketch, counts.foreign)
+        lane.book.merge(counts.scores)
+        self._state.filling[predictor] = lane.open
+        return "merged"
+
+    def _forward(self, now: float) -> None:
+        """Hand on what was counted since the last message that was taken; what cannot go now stays counted."""
+        assert self.relay is not None
+        for predictor, lane in self._lanes.items():
+            if not self.relay.free(predictor):
+                continue
+            sketch, foreign = lane.take(now)
+            if not sketch.rows and not any(map(any, (sketch + foreign).counts)):
+                continue
+            # Grows over restarts too, as long as the clock does.
+            self._number = max(self._number + 1, int(now * 1000))
+            self.relay.offer(
+                Counts(
+                    model=self.settings.model,
+                    digest=self.settings.digest,
+                    replica=self.settings.replica,
+                    number=self._number,
+                    predictor=predictor,
+                    sketch=sketch,
+                    foreign=foreign,
+                    scores=lane.book.save(),
+                )
+            )
+            lane.book.clear()
+            with self._lock:
+                self._state.rows[predictor] += sketch.rows
+                self._state.filling[predictor] = 0
 
     def _lane(self, predictor: str, now: float) -> Lane:
         lane = self._lanes.get(predictor)
@@ -327,6 +403,7 @@ class Monitor:
                     evaluation.time if evaluation else 0.0,
                     self._state.rows[predictor],
                     self._clock(),
+                    self._heard.save(),
                 ),
             )
         except (SerinusError, OSError) as error:
@@ -350,6 +427,7 @@ class Monitor:
                 self._state.primary = saved.predictor
             lane = self._open(saved.predictor, self._clock())
             if thaw(lane, saved):
+                self._heard = Heard({**self._heard.save(), **saved.heard})
                 self._go_on(saved, lane)
 
     def _go_on(self, saved: Saved, lane: Lane) -> None:

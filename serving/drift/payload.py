@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -33,8 +33,7 @@ class Envelope:
     request_id: str
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """Rows as they came: named once for all (``names``, or None for the model's order), or each a mapping."""
 
     names: tuple[str, ...] | None
@@ -42,8 +41,7 @@ class Table:
     mappings: Sequence[Mapping[str, object]] = ()
 
 
-@dataclass(frozen=True)
-class Answers:
+class Answers(NamedTuple):
     """Calibrated probabilities of one answer, and the digest of the model that gave them, if it says so."""
 
     digest: str | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,7 @@ from serving.drift.payload import Table
 MISSING, UNKNOWN, OUTSIDE = range(3)
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Rows of one payload.
 
     ``vectors`` (n, F) are the accepted rows, NaN missing or unknown; of the NaN, ``unknown`` (F,) are levels that

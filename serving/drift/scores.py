@@ -58,6 +58,8 @@ class ScoreBook:
             ValueError: if it was counted with another threshold.
         """
         blocks = self._read(other)
+        if not blocks[:, 0].any():
+            return
         if other.digest != self.digest:
             self.digest = other.digest
             self._blocks[:] = 0

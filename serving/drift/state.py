@@ -8,6 +8,7 @@ what was gathered against a shift under way is lost.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +31,7 @@ class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         at: Unix seconds of the last look that was judged; 0 before the first.
         rows: rows judged so far.
         sketch, foreign: the open look, as far as it had come when the program ended.
+        heard: the last number of each replica that forwards to this predictor.
     """
 
     version: int = 1
@@ -43,6 +45,7 @@ class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     scores: Scores
     sketch: Sketch
     foreign: Sketch
+    heard: dict[str, int] = {}
 
 
 class Store(Protocol):
@@ -99,7 +102,15 @@ class DirectoryStore:
         (self._directory / f"{predictor}.json").unlink(missing_ok=True)
 
 
-def freeze(predictor: str, lane: Lane, digest: str, at: float, rows: int, now: float) -> bytes:
+def freeze(
+    predictor: str,
+    lane: Lane,
+    digest: str,
+    at: float,
+    rows: int,
+    now: float,
+    heard: Mapping[str, int],
+) -> bytes:
     """A predictor's state as JSON."""
     sketch, foreign = lane.peek(now)
     return msgspec.json.encode(
@@ -114,6 +125,7 @@ def freeze(predictor: str, lane: Lane, digest: str, at: float, rows: int, now: f
             scores=lane.book.save(),
             sketch=sketch,
             foreign=foreign,
+            heard={name: n for name, n in heard.items() if name.startswith(f"{predictor}/")},
         )
     )
 

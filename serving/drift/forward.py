@@ -1,0 +1,192 @@
+"""Replicas that count, and one monitor that judges: counts add, verdicts and false-alarm budgets do not.
+
+Each replica of a predictor sees its share of the traffic. Were each to judge its share, a model of ten replicas
+would have ten times the false alarms. With ``--forward`` a replica only counts, and posts its counts to the monitor
+that judges them all together; no row leaves the pod. A message is repeated unchanged until it was taken, under a number
+that grows, so that a lost answer counts nothing twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import urllib.error
+import urllib.request
+from collections import Counter, OrderedDict
+from itertools import chain
+from typing import Annotated, Literal, Protocol
+
+import msgspec
+
+from serinus.watching import Baseline, Sketch
+from serving.drift.scores import Scores
+
+log = logging.getLogger("serinus.drift")
+
+MAX_REPLICAS = 1024
+"""Replicas whose last number is remembered; the longest silent is forgotten first."""
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?$")]
+
+
+class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one replica of a predictor counted since its last message.
+
+    Args:
+        model, digest: whose traffic, and the bundle whose bins it was counted in.
+        replica: the sender's own name; ``number`` grows with each of its messages.
+        sketch: features and scores of the bundle's model; ``foreign``: scores of other models; ``scores``: all of them,
+            in finer cells.
+    """
+
+    version: Literal[1] = 1
+    model: str
+    digest: str
+    replica: Name
+    number: int
+    predictor: Name
+    sketch: Sketch
+    foreign: Sketch
+    scores: Scores
+
+
+def fits(sketch: Sketch, baseline: Baseline) -> bool:
+    """Whether a sketch from outside has the shape of the bins that it names, and counts that can be."""
+    size = len(baseline.columns)
+    shares = (sketch.missing, sketch.unknown, sketch.outside)
+    return (
+        [len(cells) for cells in sketch.counts] == [column.cells for column in baseline.columns]
+        and all(len(share) == size for share in (*shares, sketch.sums, sketch.squares))
+        and min(sketch.rows, sketch.refused, *chain(*sketch.counts, *shares)) >= 0
+        and sketch.refused <= sketch.rows
+        and all(map(math.isfinite, (*sketch.sums, *sketch.squares)))
+    )
+
+
+class RefusedError(Exception):
+    """The monitor will never take these counts."""
+
+
+class Channel(Protocol):
+    """The way to the monitor that judges."""
+
+    def send(self, body: bytes) -> None:
+        """Deliver. Raises OSError if it was not taken now, RefusedError if it never will be."""
+        ...
+
+
+class HttpChannel:
+    """Posts to ``URL/counts``."""
+
+    def __init__(self, url: str, timeout: float = 5.0) -> None:
+        self._url = url.rstrip("/") + "/counts"
+        self._timeout = timeout
+
+    def send(self, body: bytes) -> None:
+        """Deliver; see ``Channel``."""
+        request = urllib.request.Request(
+            self._url, data=body, headers={"Content-Type": "application/json"}, method="POST"
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=self._timeout):
+                pass
+        except urllib.error.HTTPError as error:
+            if error.code in (400, 409, 413):
+                raise RefusedError(error.read(500).decode(errors="replace")) from error
+            raise
+
+
+class MemoryChannel:
+    """Keeps what was sent; ``down`` makes it fail."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.down = False
+
+    def send(self, body: bytes) -> None:
+        """Keep; see ``Channel``."""
+        if self.down:
+            raise ConnectionRefusedError("nobody there")
+        self.sent.append(body)
+
+
+class Relay:
+    """At most one message per predictor on its way, in a thread of its own; what comes meanwhile stays counted."""
+
+    def __init__(self, channel: Channel, *, pace: float = 5.0) -> None:
+        self._channel = channel
+        self._pace = pace
+        self._waiting: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="drift-relay", daemon=True)
+        self.outcomes: Counter[str] = Counter()
+
+    def free(self, predictor: str) -> bool:
+        """Whether the predictor's last message was taken."""
+        with self._lock:
+            return predictor not in self._waiting
+
+    def offer(self, counts: Counts) -> None:
+        """Send these next. Only where ``free``."""
+        with self._lock:
+            self._waiting[counts.predictor] = msgspec.json.encode(counts)
+        self._wake.set()
+
+    def deliver(self) -> None:
+        """Try what waits once."""
+        with self._lock:
+            waiting = dict(self._waiting)
+        for predictor, body in waiting.items():
+            try:
+                self._channel.send(body)
+                outcome = "taken"
+            except RefusedError as error:
+                log.warning("counts of %s were refused and are dropped: %s", predictor, error)
+                outcome = "refused"
+            except OSError as error:
+                log.warning("counts of %s could not be forwarded yet: %s", predictor, error)
+                outcome = "failed"
+            with self._lock:
+                self.outcomes[outcome] += 1
+                if outcome != "failed":
+                    del self._waiting[predictor]
+
+    def start(self) -> None:
+        """Start sending."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after one last attempt."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(10)
+
+    def _work(self) -> None:
+        while not self._stopping:
+            self._wake.wait(self._pace)
+            self._wake.clear()
+            self.deliver()
+
+
+class Heard:
+    """The last number of each replica: what was taken before is not counted again."""
+
+    def __init__(self, numbers: dict[str, int] | None = None) -> None:
+        self._numbers: OrderedDict[str, int] = OrderedDict(numbers or {})
+
+    def new(self, replica: str, number: int) -> bool:
+        """Whether this message was not taken before; from then on it was."""
+        if number <= self._numbers.get(replica, -1):
+            return False
+        self._numbers[replica] = number
+        self._numbers.move_to_end(replica)
+        while len(self._numbers) > MAX_REPLICAS:
+            self._numbers.popitem(last=False)
+        return True
+
+    def save(self) -> dict[str, int]:
+        """As a value."""
+        return dict(self._numbers)
