@@ -38,11 +38,12 @@ def build_app(monitor: Monitor) -> ASGIApp:
         return http.json(describe(monitor))
 
     async def counts(request: Request) -> Response:
-        body = await request.body()
-        if len(body) > MAX_BODY:
-            return http.json(
-                {"code": "SRN-DRIFT-003", "what": f"the counts exceed {MAX_BODY} bytes"}, status=413
-            )
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                answer = {"code": "SRN-DRIFT-003", "what": f"the counts exceed {MAX_BODY} bytes"}
+                return http.json(answer, status=413)
         try:
             found = msgspec.json.decode(body, type=Counts)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -50,7 +51,7 @@ def build_app(monitor: Monitor) -> ASGIApp:
         wrong = monitor.objects_to(found)
         if wrong:
             return http.json({"code": "SRN-DRIFT-006", "what": wrong}, status=409)
-        if not monitor.submit(Envelope(COUNTS_TYPE, found.predictor, found.replica), body):
+        if not monitor.submit(Envelope(COUNTS_TYPE, found.predictor, found.replica), bytes(body)):
             return http.json({"code": "SRN-DRIFT-007", "what": "no room now; send them again"}, status=503)
         return Response(status_code=202)
 

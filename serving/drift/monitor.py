@@ -171,8 +171,9 @@ class Monitor:
     def count(self, predictor: str, outcome: str) -> None:
         """Count a payload by what became of it."""
         with self._lock:
-            known = predictor in self._seen or len(self._seen) < MAX_PREDICTORS
-            self._state.payloads[predictor if known else UNLISTED, outcome] += 1
+            if predictor not in self._seen and len(self._seen) < MAX_PREDICTORS and predictor != UNLISTED:
+                self._seen[predictor] = self._clock()
+            self._state.payloads[predictor if predictor in self._seen else UNLISTED, outcome] += 1
 
     def snapshot(self) -> State:
         """A copy of the state that the worker no longer touches."""

@@ -127,8 +127,10 @@ containers:
       - --window={{ .Values.drift.window }}
       - --max-age={{ .Values.drift.maxAge }}
       - --false-alarm-every={{ .Values.drift.falseAlarmEvery }}
-      - --evaluation-every={{ .Values.drift.evaluationEvery }}
+      - --look={{ .Values.drift.look }}
       - --min-effect={{ .Values.drift.minEffect }}
+      # Outlives the container, not the pod; the false-alarm budget holds either way.
+      - --state=/tmp/drift
       {{- with .Values.drift.extraArgs }}
       {{- toYaml . | nindent 6 }}
       {{- end }}

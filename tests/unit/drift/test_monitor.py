@@ -231,6 +231,14 @@ def test_strangers_cannot_open_comparisons_without_end(monitor: Monitor) -> None
     assert snapshot.payloads[UNLISTED, "accepted"] == 50 - MAX_PREDICTORS
 
 
+def test_strangers_whose_payloads_are_dropped_cannot_make_series_without_end(monitor: Monitor) -> None:
+    for i in range(50):
+        monitor.submit(Envelope(REQUEST_TYPE, f"p{i}", "r"), b"{}")
+    labels = {predictor for predictor, _ in monitor.snapshot().payloads}
+    assert len(labels) == MAX_PREDICTORS + 1
+    assert UNLISTED in labels
+
+
 def test_a_predictor_that_is_long_silent_makes_room_and_the_champion_never_does(
     monitor: Monitor, clock: Clock
 ) -> None:
