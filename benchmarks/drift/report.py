@@ -244,7 +244,7 @@ def _cost(cost: Any) -> str:
     monitor = [
         [
             str(m["rows_a_request"]),
-            {"none": "none", "alibi": "Alibi Detect"}.get(m["detector"], m["detector"]),
+            "Alibi Detect" if m["detector"] == "alibi" else str(m["detector"]),
             f"{m['rows']:,}",
             str(m["looks"]),
             f"{m['us_per_row']:.2f}",
