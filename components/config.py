@@ -170,6 +170,47 @@ class Gates(_Strict, frozen=True):
     no_data: Literal["stop", "report"] = "stop"
 
 
+class Scenario(_Strict, frozen=True):
+    """A world that is not as it was: numbers multiplied, then shifted, kept in the contract's ranges; inputs lost.
+
+    ``auc_min`` and ``approved_change_max`` (of the approved share, absolute) are limits; without
+    them the scenario is reported.
+    """
+
+    name: Annotated[str, Meta(min_length=1, max_length=60)]
+    multiply: dict[str, float] = {}
+    add: dict[str, float] = {}
+    missing: tuple[str, ...] = ()
+    auc_min: float | None = None
+    approved_change_max: Annotated[float, Meta(ge=0, le=1)] | None = None
+
+
+class Challenge(_Strict, frozen=True):
+    """How the model is challenged. A limit that is null makes its test a report that stops nothing.
+
+    ``score_psi``, ``feature_psi``: PSI of test against training rows (0.25 is the credit industry's "act");
+    where chance alone reaches further, chance is the limit. ``worst_period_auc``: over ``periods`` equal spans
+    of the test rows. ``hosmer_lemeshow_p``, ``jeffreys_p``: least p-values; with many rows any model fails
+    them, so they are reports by default. ``input_lost_auc``: most AUC that one lost input may cost.
+    ``direction_violations``: share of rows that move against a direction that the contract declares; a report by
+    default, since of the algorithms only LightGBM can be held to it.
+    ``first_reason_kept``: share of adverse decisions whose first reason survives a little noise.
+    ``test_rows_in_training``: share of test rows that stand in the training rows too.
+    """
+
+    score_psi: Annotated[float, Meta(gt=0)] | None = 0.25
+    feature_psi: Annotated[float, Meta(gt=0)] | None = None
+    periods: Annotated[int, Meta(ge=1, le=60)] = 4
+    worst_period_auc: Fraction | None = 0.5
+    hosmer_lemeshow_p: Fraction | None = None
+    jeffreys_p: Fraction | None = None
+    input_lost_auc: Fraction | None = None
+    direction_violations: Annotated[float, Meta(ge=0, lt=1)] | None = None
+    first_reason_kept: Fraction | None = 0.8
+    test_rows_in_training: Annotated[float, Meta(ge=0, le=1)] | None = 0.5
+    scenarios: tuple[Scenario, ...] = ()
+
+
 class Identity(_Strict, frozen=True):
     """What model-risk staff ask first. ``tier`` 1 is the most material."""
 
@@ -188,6 +229,7 @@ class ModelConfig(Identity, frozen=True):
     split: Split = Split()
     training: Training = Training()
     gates: Gates = Gates()
+    challenge: Challenge = Challenge()
 
     def identity(self) -> Identity:
         """Only the fields that say what the model is."""
@@ -231,7 +273,7 @@ def parse_config[T](data: Any, kind: type[T], *, where: str) -> T:
             where=where,
             hint="Compare that key with docs/pipeline.md, which lists every key with its default.",
         ) from error
-    parts = (config, *(getattr(config, name, None) for name in ("split", "gates")))
+    parts = (config, *(getattr(config, name, None) for name in ("split", "gates", "challenge")))
     problems = [problem for part in parts for problem in _problems(part)]
     if problems:
         raise SerinusError(
@@ -254,6 +296,13 @@ def _problems(part: object) -> list[str]:
                 parse_duration(value or "0s")
             except ValueError as error:
                 found.append(f"split.{key}: {error}")
+    if isinstance(part, Challenge):
+        names = [scenario.name for scenario in part.scenarios]
+        if len(names) != len(set(names)):
+            found.append(f"challenge.scenarios: names repeat: {', '.join(names)}")
+        for scenario in part.scenarios:
+            if not (scenario.multiply or scenario.add or scenario.missing):
+                found.append(f"challenge.scenarios: {scenario.name} changes nothing")
     if isinstance(part, Gates):
         from components.evaluate.names import METRICS
 

@@ -9,7 +9,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from pipelines.submit_cli import submit
 from serinus.errors import SerinusError
 
 app = typer.Typer(
@@ -177,9 +176,6 @@ _WITHOUT = {
     "--home-claim": "the registry ends with the run, and every version is number 1",
     "--signing-secret": "the signing key is made in --home-claim's volume, or for the run alone; nobody trusts it yet",
 }
-
-
-app.command()(submit)
 
 
 @app.command()

@@ -112,6 +112,7 @@ def parts_of(config: ModelConfig) -> dict[str, str]:
     return {
         "split_config": text(config.split),
         "training_config": text(config.training),
+        "challenge_config": text(config.challenge),
         "gates_config": text(config.gates),
         "identity": text(config.identity()),
     }

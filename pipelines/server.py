@@ -52,6 +52,7 @@ DEFAULT_RESOURCES: Mapping[str, Resources] = {
     "evaluate": Resources("2", "4Gi"),
     "fairness": Resources("1", "2Gi"),
     "explain": Resources("2", "4Gi"),
+    "challenge": Resources("2", "4Gi"),
     "gate": Resources("500m", "1Gi"),
     "card": Resources("500m", "1Gi"),
     "register": Resources("1", "2Gi"),

@@ -8,6 +8,7 @@ from typing import Any
 from kfp import dsl
 
 from components.card.component import card
+from components.challenge.component import challenge
 from components.evaluate.component import evaluate
 from components.explain.component import explain
 from components.fairness.component import fairness
@@ -29,6 +30,7 @@ STEPS = (
     "evaluate",
     "fairness",
     "explain",
+    "challenge",
     "gate",
     "card",
     "register",
@@ -46,13 +48,14 @@ def build(server: Server | None = None) -> Any:
 
     @dsl.pipeline(
         name="serinus-training",
-        description="Ingest, validate, features, split, train, evaluate, fairness, explain, gate, card, register.",
+        description=", ".join(STEPS),
     )
     def training(
         data: str,
         contract: str,
         split_config: str = "{}",
         training_config: str = "{}",
+        challenge_config: str = "{}",
         gates_config: str = "{}",
         identity: str = "{}",
         code: str = code,
@@ -66,8 +69,8 @@ def build(server: Server | None = None) -> Any:
         Args:
             data: the records (CSV or Parquet): a path, or s3://bucket/key.
             contract: the data contract as JSON.
-            split_config, training_config, gates_config, identity: parts of the training
-                config as JSON; each has defaults. Apart, so that new gates do not train again.
+            split_config, training_config, challenge_config, gates_config, identity: parts of the
+                training config as JSON; each has defaults. Apart, so that new gates do not train again.
             code: JSON: what names the code, its digest and the libraries' versions, or the image's digest.
             home: the installation's directory, where bundles and the registry lie.
             by: who builds; run: the run's name.
@@ -86,10 +89,15 @@ def build(server: Server | None = None) -> Any:
         fair = fairness(contract=agreed, table=table, scores=judged.outputs["scores"])
         explained = explain(contract=agreed, table=table, assignment=assignment, model=model)
         explained.after(fair)  # one order everywhere; a server would run the two at once
+        challenged = challenge(
+            contract=agreed, table=table, assignment=assignment, model=model, config=challenge_config
+        )
+        challenged.after(explained)
         passed = gate(
             metrics=judged.outputs["metrics"],
             fairness=fair.outputs["report"],
             explain=explained.outputs["report"],
+            challenge=challenged.outputs["report"],
             config=gates_config,
         )
         written = card(
@@ -101,10 +109,12 @@ def build(server: Server | None = None) -> Any:
             metrics=judged.outputs["metrics"],
             fairness=fair.outputs["report"],
             explain=explained.outputs["report"],
+            challenge=challenged.outputs["report"],
             validation=passed.outputs["validation"],
             identity=identity,
             split_config=split_config,
             training_config=training_config,
+            challenge_config=challenge_config,
             gates_config=gates_config,
         )
         entered = register(
@@ -120,6 +130,7 @@ def build(server: Server | None = None) -> Any:
             identity=identity,
             split_config=split_config,
             training_config=training_config,
+            challenge_config=challenge_config,
             gates_config=gates_config,
             code=code,
             home=home,
@@ -130,7 +141,9 @@ def build(server: Server | None = None) -> Any:
         # What a run changes in the world is never taken from a cache.
         entered.set_caching_options(enable_caching=False)
         if server is not None:
-            done = (read, checked, made, parts, fitted, judged, fair, explained, passed, written, entered)
+            done = (
+                read, checked, made, parts, fitted, judged, fair, explained, challenged, passed, written, entered,
+            )  # fmt: skip
             dress(dict(zip(STEPS, done, strict=True)), server)
 
     return training

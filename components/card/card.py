@@ -23,6 +23,7 @@ def card(
     metrics: Path,
     fairness: Path,
     explain: Path,
+    challenge: Path,
     validation: Path,
     identity: str,
     configs: dict[str, str],
@@ -48,6 +49,7 @@ def card(
         "metrics": read_json(metrics),
         "fairness": read_json(fairness),
         "explain": read_json(explain),
+        "challenge": read_json(challenge),
         "validation": read_json(validation),
     }
     content = build(checked, who, reports) | {"configs": configs}
@@ -95,6 +97,7 @@ def build(contract: Contract, who: Identity, reports: dict[str, Any]) -> dict[st
         ],
         "fairness": reports["fairness"],
         "proxies": reports["explain"]["proxies"],
+        "challenge": reports["challenge"],
         "gates": reports["validation"]["demands"],
         "limits": limits(contract, who, reports),
     }
@@ -137,6 +140,7 @@ def render(content: dict[str, Any], drawings: dict[str, str]) -> str:
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["number"] = number
+    environment.filters["share"] = share
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(card=content, plots=drawings)
 
 
@@ -145,6 +149,11 @@ def number(value: float | None) -> str:
     if value is None:
         return "no data"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def share(value: float | None) -> str:
+    """A share in percent."""
+    return "no data" if value is None else f"{100 * value:.1f} %"
 
 
 def _same(contract: Contract) -> str:

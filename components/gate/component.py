@@ -12,6 +12,7 @@ def gate(
     metrics: Input[Artifact],
     fairness: Input[Artifact],
     explain: Input[Artifact],
+    challenge: Input[Artifact],
     config: str,
     validation: Output[Artifact],
 ):
@@ -28,6 +29,7 @@ def gate(
             metrics=Path(metrics.path),
             fairness=Path(fairness.path),
             explain=Path(explain.path),
+            challenge=Path(challenge.path),
             config=config,
             validation=Path(validation.path),
         )

@@ -25,11 +25,13 @@ class Demand(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-def gate(metrics: Path, fairness: Path, explain: Path, config: str, validation: Path) -> Summary:
-    """Judge the three reports by the configured gates and the contract's fairness policy.
+def gate(
+    metrics: Path, fairness: Path, explain: Path, challenge: Path, config: str, validation: Path
+) -> Summary:
+    """Judge the four reports by the configured gates and the contract's fairness policy.
 
     Args:
-        metrics, fairness, explain: the reports of these steps.
+        metrics, fairness, explain, challenge: the reports of these steps.
         config: ``Gates`` as JSON text.
         validation: JSON to write, also when the gate fails: ``verdict``, ``demands``.
 
@@ -42,6 +44,7 @@ def gate(metrics: Path, fairness: Path, explain: Path, config: str, validation: 
         *of_metrics(settings, read_json(metrics)["metrics"]),
         *of_fairness(read_json(fairness), settings),
         *of_explain(read_json(explain)),
+        *of_challenge(read_json(challenge)),
     ]
     verdict = overall(demands)
     table = msgspec.to_builtins(demands)
@@ -102,6 +105,20 @@ def of_explain(report: dict[str, Any]) -> list[Demand]:
         Demand(item["check"], item["value"], _limit(item), item["verdict"], item["verdict"] != "no_data")
         for item in report["checks"]
     ]
+
+
+def of_challenge(report: dict[str, Any]) -> list[Demand]:
+    """The challenge's tests, each with its interval; those without a limit are reported."""
+    return [_challenged(item) for item in report["items"]]
+
+
+def _challenged(item: dict[str, Any]) -> Demand:
+    limits = [f">= {item['minimum']:g}"] if item["minimum"] is not None else []
+    limits += [f"<= {item['maximum']:.4g}"] if item["maximum"] is not None else []
+    notes = [f"95 %: {item['low']:.3f} to {item['high']:.3f}"] if item["low"] is not None else []
+    notes += [item["why"]] if item["why"] else []
+    threshold = " and ".join(limits) or "reported"
+    return Demand(item["name"], item["value"], threshold, item["verdict"], item["blocks"], "; ".join(notes))
 
 
 def _limit(item: dict[str, Any]) -> str:

@@ -17,11 +17,7 @@ from obstore.store import S3Store as Client
 
 
 class S3Server:
-    """moto's S3 on a port of this machine; there on entry, gone on exit.
-
-    Args:
-        host: the address to listen on; loopback, or the one by which pods reach this machine.
-    """
+    """moto's S3 on a loopback port; there on entry, gone on exit."""
 
     def __init__(self, directory: Path, host: str = "127.0.0.1") -> None:
         self._log = directory / "s3.log"

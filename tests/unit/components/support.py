@@ -9,6 +9,7 @@ import duckdb
 import numpy as np
 
 from components.card.card import card
+from components.challenge.challenge import challenge
 from components.evaluate.evaluate import evaluate
 from components.explain.explain import explain
 from components.fairness.fairness import fairness
@@ -124,15 +125,30 @@ class Run:
         shown = evaluate(p("contract"), p("table"), p("assignment"), p("model"), p("metrics"), p("scores"))
         fairness(p("contract"), p("table"), p("scores"), p("fairness"))
         explain(p("contract"), p("table"), p("assignment"), p("model"), p("explain"))
+        challenge(
+            p("contract"),
+            p("table"),
+            p("assignment"),
+            p("model"),
+            self.parts["challenge_config"],
+            p("challenge"),
+        )
         return shown
 
     def gate(self) -> Summary:
         p = self.path
-        return gate(p("metrics"), p("fairness"), p("explain"), self.parts["gates_config"], p("validation"))
+        return gate(
+            p("metrics"),
+            p("fairness"),
+            p("explain"),
+            p("challenge"),
+            self.parts["gates_config"],
+            p("validation"),
+        )
 
     @property
     def configs(self) -> dict[str, str]:
-        return {name: self.parts[f"{name}_config"] for name in ("split", "training", "gates")}
+        return {name: self.parts[f"{name}_config"] for name in ("split", "training", "challenge", "gates")}
 
     def card(self) -> Summary:
         p = self.path
@@ -145,6 +161,7 @@ class Run:
             p("metrics"),
             p("fairness"),
             p("explain"),
+            p("challenge"),
             p("validation"),
             self.parts["identity"],
             self.configs,

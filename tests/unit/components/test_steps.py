@@ -9,12 +9,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from components.config import Gate, Gates, ModelConfig, Split, Training
+from components.config import Challenge, Gate, Gates, Lightgbm, ModelConfig, Scenario, Split, Training
 from components.evaluate.names import METRICS
 from components.step import StepError, read_json
 from components.table import TEST, TRAIN
 from components.train.train import MODEL, OUT_OF_FOLD
 from serinus.bundle import Keyring, SigningKey, open_bundle
+from serinus.contract import dump_contract
 from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.registry import Registry
@@ -93,6 +94,7 @@ def test_the_card_shows_what_the_run_found_and_escapes_what_people_wrote(sound: 
         "metrics",
         "fairness",
         "explain",
+        "challenge",
         "validation",
     ):
         other.path(name).write_bytes(sound.path(name).read_bytes())
@@ -157,7 +159,7 @@ def test_training_again_gives_the_same_model(sound: Run, tmp_path: Path) -> None
     other = Run(tmp_path, contract(), loans(), QUICK)
     other.prepare()
     other.judge()
-    for name in ("metrics", "fairness", "explain", "split"):
+    for name in ("metrics", "fairness", "explain", "challenge", "split"):
         assert other.path(name).read_bytes() == sound.path(name).read_bytes()
     assert (other.path("model") / MODEL).read_bytes() == (sound.path("model") / MODEL).read_bytes()
 
@@ -262,6 +264,59 @@ def test_a_feature_that_is_absent_where_the_outcome_is_bad_is_a_leak_too(tmp_pat
 def test_a_model_that_treats_a_group_worse_is_stopped_by_the_policy(tmp_path: Path) -> None:
     error = stopped(Run(tmp_path, contract(), loans(bias=1.5), QUICK))
     assert failing(error) == {"adverse_impact_ratio group=a"}
+
+
+def challenged(challenge: Challenge) -> ModelConfig:
+    return msgspec.structs.replace(QUICK, challenge=challenge)
+
+
+def test_a_model_whose_world_moved_is_stopped_as_unstable(tmp_path: Path) -> None:
+    """Dated loans whose debts rise in the last fifth: the test rows are not the rows that taught."""
+    columns = loans(3000)
+    columns["debt"] = columns["debt"] + 2.0 * (np.arange(3000) >= 2400)
+    day = np.datetime64("2026-01-01", "s") + np.arange(3000) * np.timedelta64(3600, "s")
+    dated = contract(
+        columns={**dump_contract(contract())["columns"], "at": {"type": "timestamp"}}, event={"time": "at"}
+    )
+    error = stopped(Run(tmp_path / "moved", dated, {**columns, "at": day}, QUICK))
+    assert "score_psi" in failing(error)
+    still = Run(tmp_path / "still", dated, {**loans(3000), "at": day}, QUICK)
+    still.prepare()
+    still.judge()
+    assert still.gate()["verdict"] == "pass"
+    report = read_json(still.path("challenge"))
+    assert [item["verdict"] for item in report["items"] if item["name"] == "worst_period_auc"] == ["pass"]
+    assert len(report["periods"]) == 4
+
+
+def test_a_model_that_does_not_survive_its_stress_test_is_stopped(tmp_path: Path) -> None:
+    lost = Scenario(name="bureau silent", missing=("debt",), auc_min=0.75)
+    error = stopped(Run(tmp_path / "lost", contract(), loans(), challenged(Challenge(scenarios=(lost,)))))
+    assert failing(error) == {"bureau silent AUC"}
+    mild = Scenario(name="mild", multiply={"income": 0.98}, auc_min=0.75)
+    run = Run(tmp_path / "mild", contract(), loans(), challenged(Challenge(scenarios=(mild,))))
+    run.prepare()
+    run.judge()
+    assert run.gate()["verdict"] == "pass"
+
+
+def test_a_model_judged_on_rows_it_was_trained_on_is_stopped(tmp_path: Path) -> None:
+    once = loans(200)
+    columns = {name: np.tile(values, 8) for name, values in once.items()}
+    error = stopped(Run(tmp_path, contract(), columns, QUICK))
+    assert "test_rows_in_training" in failing(error)
+
+
+def test_an_overfit_model_is_stopped(tmp_path: Path) -> None:
+    wild = Training(
+        rounds=400,
+        early_stopping=0,
+        folds=3,
+        parameters=Lightgbm(num_leaves=256, min_data_in_leaf=1, lambda_l2=0.0, learning_rate=0.3),
+    )
+    free = contract(features=[{"name": name, "column": name} for name in ("income", "debt", "purpose")])
+    error = stopped(Run(tmp_path, free, loans(400), msgspec.structs.replace(QUICK, training=wild)))
+    assert "auc_drop" in failing(error)
 
 
 def test_noise_is_stopped(tmp_path: Path) -> None:
