@@ -48,7 +48,7 @@ test-drift-apache: drift-apache-env ## Run the drift monitor's tests with the Ap
 .PHONY: test-cluster
 test-cluster: $(STAMP) ## Real Kubernetes, Istio and Envoy: bring the node up (root), build the images, test (KEEP=no: take it down)
 	@$(RUN)/python -m tests.cluster.bring $(IMAGES)
-	@status=0; $(RUN)/python -m pytest tests/cluster $(ARGS) || status=$$?; \
+	@status=0; $(RUN)/python -m pytest $(or $(TESTS),tests/cluster) $(ARGS) || status=$$?; \
 	  [ "$(KEEP)" != no ] || $(RUN)/python -m tests.cluster.bring --down; exit $$status
 
 .PHONY: kind
@@ -129,6 +129,10 @@ guard-scorer: $(STAMP) ## The scorer's CPU per request beside the null server's,
 .PHONY: bench-drift
 bench-drift: $(STAMP) ## Drift monitors on the same traffic (SET=cost on a quiet machine, SET=alarms|rivals|delays|blind|report)
 	@$(RUN)/python -m benchmarks.drift $(or $(SET),default) --out docs/benchmarks/drift
+
+.PHONY: bench-controller
+bench-controller: $(STAMP) ## 300 models, 50 rollouts, one controller: lag, calls to the API server, memory (needs the test cluster's tools)
+	@$(RUN)/python -m benchmarks.controller --out docs/benchmarks/controller/figures.json $(ARGS)
 
 ##@ House-keeping
 .PHONY: setup

@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from pipelines.submit_cli import submit
 from serinus.errors import SerinusError
 
 app = typer.Typer(
@@ -176,6 +177,9 @@ _WITHOUT = {
     "--home-claim": "the registry ends with the run, and every version is number 1",
     "--signing-secret": "the signing key is made in --home-claim's volume, or for the run alone; nobody trusts it yet",
 }
+
+
+app.command()(submit)
 
 
 @app.command()

@@ -22,7 +22,7 @@ HELP = """Train, validate, serve, canary, roll back, monitor and retrain financi
 New here?          serinus demo            the main job, end to end, on this machine
 Your own data?     serinus demo --data FILE --contract CONTRACT.yaml
 A model pipeline?  serinus pipeline run --help
-What is live?      serinus status, serinus registry list
+What is live?      serinus status, serinus watch, serinus registry list
 What was decided?  serinus audit verify
 
 Exit codes: 0 done, 1 failed or refused (the reason is printed), 2 wrong usage, 130 interrupted.

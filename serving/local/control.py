@@ -21,6 +21,7 @@ from serving.rollout.status import RolloutStatus
 
 from .journal import entries
 from .platform import Platform
+from .scraping import targets
 
 log = logging.getLogger("serinus.platform")
 
@@ -115,6 +116,10 @@ class ControlServer:
             },
             "processes": platform.processes(),
             "metrics": f"http://{platform.page.address}/metrics",
+            "pages": [
+                {"program": page.program, "url": f"http://{page.address}{page.path}"}
+                for page in targets(platform)
+            ],
             "sidecars": {name: {"url": s.url, "ready": s.ready} for name, s in sidecars.items()},
             "rollout": _brief(rollout) if rollout else None,
         }

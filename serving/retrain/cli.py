@@ -14,8 +14,9 @@ from serinus.audit import AuditLog
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.home import find_home
+from serinus.kfp import HttpServer, read_parameters
 from serving.retrain.http import build_app
-from serving.retrain.kfp import HttpServer, KfpRunner, read_parameters
+from serving.retrain.kfp import KfpRunner
 from serving.retrain.policy import Limits
 from serving.retrain.runner import LocalRunner, Runner, read_command
 from serving.retrain.service import HttpNotifier, Receiver
@@ -94,11 +95,11 @@ def retrain(
         )
     if kfp_host:
         runner = KfpRunner(
-            HttpServer(kfp_host, kfp_token),
+            HttpServer(kfp_host, kfp_token, flag="--kfp-host"),
             kfp_pipeline,
             version=kfp_version,
             experiment=kfp_experiment,
-            parameters=read_parameters(kfp_parameter or []),
+            parameters=read_parameters(kfp_parameter or [], flag="--kfp-parameter"),
             namespace=kfp_namespace,
             service_account=kfp_service_account,
             poll=_duration("--kfp-poll", kfp_poll),

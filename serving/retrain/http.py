@@ -15,8 +15,8 @@ from starlette.routing import Route
 
 from serinus import http
 from serinus import metrics as names
+from serinus.alerts import read_webhook
 from serinus.errors import SerinusError
-from serving.retrain.alerts import read_webhook
 from serving.retrain.service import OUTCOMES, Receiver
 
 MAX_BODY = 4 << 20

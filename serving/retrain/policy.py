@@ -7,8 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from serinus.alerts import Alert
 from serinus.durations import format_duration
-from serving.retrain.alerts import Alert
 
 DAY = 86_400.0
 

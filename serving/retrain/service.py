@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from serinus.alerts import Alert, Webhook
 from serinus.audit import AuditLog
-from serving.retrain.alerts import Alert, Webhook
 from serving.retrain.policy import Decision, Ledger, Limits, Run, decide, pruned, settles
 from serving.retrain.runner import RunFailed, Runner, RunStopped
 from serving.retrain.store import Store

@@ -12,14 +12,16 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
-from serinus.home import Home, find_home
-from serinus.identity import current_identity
+from serinus.home import find_home
 
-from .remote import call
-from .spec import Approval, RolloutSpec, Step, check, load_spec
+from .desk import Desk, LocalDesk, Wish
+from .spec import Approval, Step
 from .status import Entry, Phase, RolloutStatus
 
 HELP = """Move a candidate's share of live traffic by evidence: start, watch, approve, stop.
+
+Speaks to the platform of this machine; with --namespace, --context or --kubeconfig to the
+ModelRollouts of a Kubernetes cluster. Both take the same words and give the same exit codes.
 
 \b
 Exit codes of `status`:
@@ -48,6 +50,7 @@ class Output(StrEnum):
     json = "json"
 
 
+CLUSTER = "On a cluster"
 HomeOption = Annotated[
     Path | None,
     typer.Option("--home", help="Installation directory (default: $SERINUS_HOME, else ./.serinus)."),
@@ -55,44 +58,100 @@ HomeOption = Annotated[
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="json for scripts.")]
 AsOption = Annotated[
     str | None,
-    typer.Option("--as", help="Acting identity (default: $SERINUS_USER, else you).", metavar="NAME"),
+    typer.Option(
+        "--as",
+        help="Acting identity (default: $SERINUS_USER, else you; on a cluster you, impersonation needs the right).",
+        metavar="NAME",
+    ),
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept in the history.")]
+NamespaceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace",
+        "-n",
+        help="Namespace (default: the context's).",
+        rich_help_panel=CLUSTER,
+        metavar="NAME",
+    ),
+]
+ContextOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Context of the kubeconfig (default: the current one).", rich_help_panel=CLUSTER, metavar="NAME"
+    ),
+]
+KubeconfigOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Which kubeconfig (default: $KUBECONFIG, else kubectl's).",
+        rich_help_panel=CLUSTER,
+        metavar="FILE",
+    ),
+]
+RolloutOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Which ModelRollout (default: the only one under way).", rich_help_panel=CLUSTER, metavar="NAME"
+    ),
+]
 
 
 @app.command()
 def start(
     candidate: Annotated[
-        str | None, typer.Argument(help="Registered version, or a bundle's directory.")
+        str | None,
+        typer.Argument(
+            help="Registered version, or a bundle's directory; on a cluster a bundle's address, as s3://…"
+        ),
     ] = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="Spec in YAML (docs/rollout.md).")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", "-f", help="Spec in YAML (docs/rollout.md); on a cluster a ModelRollout."),
+    ] = None,
     steps: Annotated[str | None, typer.Option(help="Weights, as 5,25,50,100; watched, not cleared.")] = None,
     min_requests: Annotated[int, typer.Option(help="With --steps: requests per step.")] = 100,
     min_seconds: Annotated[float, typer.Option(help="With --steps: seconds per step.")] = 30.0,
     approval: Annotated[
         bool, typer.Option(help="With --steps: ask for approval before the last step.")
     ] = True,
+    target: Annotated[
+        str | None,
+        typer.Option(help="SeldonDeployment to roll out over.", rich_help_panel=CLUSTER, metavar="NAME"),
+    ] = None,
+    digest: Annotated[
+        str | None, typer.Option(help="The bundle's digest, sha256:….", rich_help_panel=CLUSTER)
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the ModelRollout (default: from target and digest).", rich_help_panel=CLUSTER
+        ),
+    ] = None,
+    built_by: Annotated[
+        str | None,
+        typer.Option(
+            help="Who built the candidate, so that they cannot approve it.", rich_help_panel=CLUSTER
+        ),
+    ] = None,
     acting: AsOption = None,
     home: HomeOption = None,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
     output: OutputOption = Output.text,
 ) -> None:
     """Start a rollout of CANDIDATE over the champion that serves; returns at once."""
-    place = find_home(home)
-    model = call(place, "status")["champion"]["model"]
-    if file is not None:
-        spec = load_spec(file)
-        spec = replace(spec, candidate=candidate) if candidate else spec
-    elif candidate is not None:
-        spec = RolloutSpec(model=model, candidate=candidate)
-    else:
-        raise typer.BadParameter("name a CANDIDATE, or a spec with --file")
-    if Path(spec.candidate).is_dir():
-        spec = replace(spec, candidate=str(Path(spec.candidate).absolute()))
-    if steps is not None:
-        spec = replace(spec, steps=parse_steps(steps, min_requests, min_seconds, approval))
-    check(spec)
-    by = current_identity(acting)
-    _show(_status(call(place, "rollout.start", spec=msgspec.to_builtins(spec), by=by)), output)
+    wish = Wish(
+        candidate=candidate,
+        file=file,
+        steps=parse_steps(steps, min_requests, min_seconds, approval) if steps is not None else None,
+        target=target,
+        digest=digest,
+        name=name,
+        built_by=built_by,
+    )
+    _show(_desk(home, namespace, context, kubeconfig, None, acting).start(wish), output)
 
 
 @app.command()
@@ -102,11 +161,15 @@ def status(
     ] = False,
     timeout: Annotated[float, typer.Option(help="With --watch: give up after so many seconds.")] = 3600.0,
     home: HomeOption = None,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+    rollout: RolloutOption = None,
     output: OutputOption = Output.text,
 ) -> None:
     """Show where the rollout stands; the exit code says how it ended."""
-    place = find_home(home)
-    found = _watch(place, timeout, output) if watch else _status(call(place, "rollout.status"))
+    desk = _desk(home, namespace, context, kubeconfig, rollout, None)
+    found = _watch(desk, timeout, output) if watch else desk.status()
     if output is Output.json or not watch:
         _show(found, output)
     waits = not found.ended and found.phase not in EXIT
@@ -119,46 +182,82 @@ def approve(
     role: Annotated[str, typer.Option(help="The role in which you approve.")] = "approver",
     acting: AsOption = None,
     home: HomeOption = None,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+    rollout: RolloutOption = None,
 ) -> None:
     """Approve the next step. Refused (exit code 1) for who built or started it."""
-    by = current_identity(acting)
-    call(find_home(home), "rollout.approve", by=by, role=role, reason=reason)
+    by = _desk(home, namespace, context, kubeconfig, rollout, acting).approve(role, reason)
     typer.echo(f"Approved by {by} as {role}.")
 
 
 @app.command()
-def promote(reason: ReasonOption = "", acting: AsOption = None, home: HomeOption = None) -> None:
-    """Skip what is left of the analysis; a required approval is still asked for."""
-    _command("promote", reason, acting, home)
-
-
-@app.command()
-def pause(reason: ReasonOption = "", acting: AsOption = None, home: HomeOption = None) -> None:
-    """Hold the weights where they are; a harmful candidate is still rolled back."""
-    _command("pause", reason, acting, home)
-
-
-@app.command()
-def resume(reason: ReasonOption = "", acting: AsOption = None, home: HomeOption = None) -> None:
-    """Go on after a pause."""
-    _command("resume", reason, acting, home)
-
-
-@app.command()
-def abort(reason: ReasonOption = "", acting: AsOption = None, home: HomeOption = None) -> None:
-    """End the rollout: the champion takes all traffic."""
-    _command("abort", reason, acting, home)
-
-
-@app.command()
-def history(home: HomeOption = None, output: OutputOption = Output.text) -> None:
+def history(
+    home: HomeOption = None,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+    rollout: RolloutOption = None,
+    output: OutputOption = Output.text,
+) -> None:
     """List what happened, when, and who or what did it."""
-    entries = msgspec.convert(call(find_home(home), "rollout.history"), list[Entry])
+    entries = _desk(home, namespace, context, kubeconfig, rollout, None).history()
     if output is Output.json:
         typer.echo(msgspec.json.format(msgspec.json.encode(entries), indent=2).decode())
         return
     for entry in entries:
         typer.echo(_line(entry))
+
+
+def _command(kind: str, doc: str) -> None:
+    """Each command is the same but for its word."""
+
+    def command(
+        reason: ReasonOption = "",
+        acting: AsOption = None,
+        home: HomeOption = None,
+        namespace: NamespaceOption = None,
+        context: ContextOption = None,
+        kubeconfig: KubeconfigOption = None,
+        rollout: RolloutOption = None,
+    ) -> None:
+        desk = _desk(home, namespace, context, kubeconfig, rollout, acting)
+        found = desk.command(kind, reason)
+        typer.echo(f"{found.phase.value}: {found.message}")
+
+    app.command(kind, help=doc)(command)
+
+
+for _kind, _doc in (
+    ("promote", "Skip what is left of the analysis; a required approval is still asked for."),
+    ("pause", "Hold the weights where they are; a harmful candidate is still rolled back."),
+    ("resume", "Go on after a pause."),
+    ("abort", "End the rollout: the champion takes all traffic."),
+):
+    _command(_kind, _doc)
+
+
+def _desk(
+    home: Path | None,
+    namespace: str | None,
+    context: str | None,
+    kubeconfig: str | None,
+    rollout: str | None,
+    acting: str | None,
+) -> Desk:
+    """A cluster if one is asked for by any of its flags, else the platform of this machine."""
+    if not (namespace or context or kubeconfig):
+        if rollout is not None:
+            raise typer.BadParameter("--rollout belongs to a cluster: add --namespace or --context")
+        return LocalDesk(find_home(home), acting)
+    if home is not None:
+        raise typer.BadParameter("--home is the platform of this machine; leave it out for a cluster")
+    from .kube.desk import KubeDesk  # brings the Kubernetes client, which the platform here does not need
+
+    return KubeDesk(
+        namespace=namespace, context=context, kubeconfig=kubeconfig, rollout=rollout, acting=acting
+    )
 
 
 def parse_steps(text: str, min_requests: int, min_seconds: float, approval: bool) -> tuple[Step, ...]:
@@ -176,17 +275,11 @@ def parse_steps(text: str, min_requests: int, min_seconds: float, approval: bool
     return (*steps[:-1], replace(steps[-1], approval=Approval())) if approval else steps
 
 
-def _command(kind: str, reason: str, acting: str | None, home: Path | None) -> None:
-    by = current_identity(acting)
-    found = _status(call(find_home(home), "rollout.command", kind=kind, by=by, reason=reason))
-    typer.echo(f"{found.phase.value}: {found.message}")
-
-
-def _watch(home: Home, timeout: float, output: Output) -> RolloutStatus:
+def _watch(desk: Desk, timeout: float, output: Output) -> RolloutStatus:
     end = time.monotonic() + timeout
     told, last, pause = 0, "", threading.Event()
     while True:
-        found = _status(call(home, "rollout.status"))
+        found = desk.status()
         if output is Output.text:
             for entry in found.history:
                 if entry.seq > told:
@@ -198,10 +291,6 @@ def _watch(home: Home, timeout: float, output: Output) -> RolloutStatus:
         if found.ended or found.phase in EXIT or time.monotonic() > end:
             return found
         pause.wait(1.0)
-
-
-def _status(raw: Any) -> RolloutStatus:
-    return msgspec.convert(raw, RolloutStatus)
 
 
 def _show(found: RolloutStatus, output: Output) -> None:

@@ -81,6 +81,9 @@ def make_namespace(kube: Kube, name: str, enforce: str = "restricted") -> None:
     """A namespace whose pods must keep to a Pod Security standard."""
     labels = {"pod-security.kubernetes.io/enforce": enforce, "serinus.io/tests": PREFIX}
     body: Obj = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    if kube.delete("Namespace", None, name):
+        # A run that was cut short left it.
+        eventually(lambda: kube.get("Namespace", None, name) is None, 120, what=f"the old {name} is gone")
     kube.create(body)
     eventually(lambda: kube.get("ServiceAccount", name, "default"), what="the default service account")
 

@@ -7,8 +7,10 @@ loaded again; what it has is noted in a ConfigMap, which ends with the cluster.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -42,7 +44,13 @@ def build(cluster: Path, names: tuple[str, ...]) -> list[str]:
 
 
 def load(cluster: Path, kube: Kube, names: list[str]) -> None:
-    """Into the node, what it lacks."""
+    """Into the node, what it lacks; one at a time, since the script writes each to the same file."""
+    with (Path(tempfile.gettempdir()) / "serinus-images.lock").open("w") as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX)
+        _load(cluster, kube, names)
+
+
+def _load(cluster: Path, kube: Kube, names: list[str]) -> None:
     there = (kube.get("ConfigMap", *NOTE) or {}).get("data", {})
     for name in names:
         asked = ["buildah", "images", "--quiet", "--no-trunc", name]

@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 GATEWAY = os.environ.get("SERINUS_GATEWAY", "127.0.0.1:8003")
+EXECUTOR = os.environ.get("SERINUS_EXECUTOR") == "yes"
 REAL_SELDON = os.environ.get("SERINUS_SELDON", "stand-in") == "real"
 # SERINUS_IMAGES names where the images are, SERINUS_IMAGE_TAG which; both as the Makefile's images target has them.
 PREFIX = os.environ.get("SERINUS_IMAGES", "docker.io/serinus")

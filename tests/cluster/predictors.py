@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .kube import Kube, Obj
-from .node import TEST_SERVER
+from .node import EXECUTOR, TEST_SERVER
 
 RESTRICTED_POD: Obj = {
     "runAsNonRoot": True,
@@ -59,7 +59,7 @@ def predictor(
     }
     return {
         "name": name,
-        "annotations": {"seldon.io/no-engine": "true", "version": name},
+        "annotations": {"seldon.io/no-engine": str(not EXECUTOR).lower(), "version": name},
         "labels": {"version": name},
         "graph": {"name": "scorer", "type": "MODEL"},
         "componentSpecs": [{"metadata": {"name": f"{target}-{name}"}, "spec": pod}],

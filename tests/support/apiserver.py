@@ -23,6 +23,14 @@ from kubernetes.client import Configuration
 ROOT = Path(__file__).parents[2]
 CLUSTER = Path(os.environ.get("SERINUS_CLUSTER", ROOT.parent / "shared" / "cluster" / "cluster"))
 GROUPS = {"admin": "system:masters"}
+AUDIT = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "rules": [
+        {"level": "None", "users": ["admin", "system:apiserver"]},
+        {"level": "Metadata", "omitStages": ["RequestReceived"]},
+    ],
+}
 
 
 def tools() -> str | None:
@@ -61,6 +69,7 @@ class ApiServer:
         names = [*GROUPS, *users]
         lines = [f'{name},{name},{name},"{GROUPS.get(name, "testers")}"\n' for name in names]
         (directory / "tokens.csv").write_text("".join(lines))
+        (directory / "audit.yaml").write_text(json.dumps(AUDIT))
         etcd = f"http://127.0.0.1:{self._client}"
         peer = f"http://127.0.0.1:{self._peer}"
         self._etcd = self._spawn(
@@ -79,12 +88,25 @@ class ApiServer:
             f"--token-auth-file={directory}/tokens.csv", "--authorization-mode=RBAC",
             "--service-account-issuer=https://tests", f"--service-account-key-file={directory}/sa.key",
             f"--service-account-signing-key-file={directory}/sa.key",
+            f"--audit-log-path={directory}/audit.log", f"--audit-policy-file={directory}/audit.yaml",
             "--service-cluster-ip-range=10.0.0.0/24", "--disable-admission-plugins=ServiceAccount",
         )  # fmt: skip
         end = time.monotonic() + 60
         while not self._ready():
             assert time.monotonic() < end, (directory / "kube-apiserver.log").read_text()[-2000:]
             time.sleep(0.1)
+
+    def requests(self, user: str) -> list[tuple[str, str, int]]:
+        """(verb, resource, HTTP status) of everything that a user asked for about objects."""
+        found: list[tuple[str, str, int]] = []
+        for line in (self._directory / "audit.log").read_text().splitlines():
+            entry = json.loads(line)
+            about = entry.get("objectRef")
+            if about and entry["user"]["username"] == user:
+                subresource = f"/{about['subresource']}" if about.get("subresource") else ""
+                resource = f"{about['resource']}{subresource}.{about.get('apiGroup', '')}"
+                found.append((entry["verb"], resource, entry["responseStatus"]["code"]))
+        return found
 
     def halt(self) -> None:
         """The API server is lost; what it held is not."""

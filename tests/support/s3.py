@@ -17,7 +17,11 @@ from obstore.store import S3Store as Client
 
 
 class S3Server:
-    """moto's S3 on a loopback port; there on entry, gone on exit."""
+    """moto's S3 on a port of this machine; there on entry, gone on exit.
+
+    Args:
+        host: the address to listen on; loopback, or the one by which pods reach this machine.
+    """
 
     def __init__(self, directory: Path, host: str = "127.0.0.1") -> None:
         self._log = directory / "s3.log"

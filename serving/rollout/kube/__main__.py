@@ -80,7 +80,7 @@ def controller(
     logging.getLogger("kopf").setLevel(logging.WARNING)
     if channels is not None and not channels.is_dir():
         raise SerinusError(
-            "SRN-ROLLOUT-011",
+            "SRN-ROLLOUT-010",
             f"{channels} is no directory",
             where="--channels",
             hint="Mount the Secret with the channels there, or leave the flag out.",
@@ -115,7 +115,7 @@ def _duration(flag: str, text: str) -> float:
         return parse_duration(text)
     except ValueError as problem:
         raise SerinusError(
-            "SRN-ROLLOUT-011", str(problem), where=flag, hint="A number and a unit: 500ms, 5s, 1m."
+            "SRN-ROLLOUT-010", str(problem), where=flag, hint="A number and a unit: 500ms, 5s, 1m."
         ) from None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import httpx
@@ -91,12 +91,20 @@ def current_namespace(kubeconfig: str | None = None, context: str | None = None)
 
 
 class Api:
-    """One API server. Every method may raise ``ApiError`` and ``UnreachableError``."""
+    """One API server. Every method may raise ``ApiError`` and ``UnreachableError``.
 
-    def __init__(self, config: Any, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    ``may_write`` is asked before everything that changes something, leases apart: a
+    replica that was held up for longer than its lease lasts must not act on waking.
+    """
+
+    def __init__(
+        self, config: Any, transport: httpx.AsyncBaseTransport | None = None, acting: str | None = None
+    ) -> None:
+        self._acting = acting  # whom to impersonate, as kubectl --as does
         self._config = config
         self.server = str(config.host).rstrip("/")
         self.calls = 0
+        self.may_write: Callable[[], bool] = lambda: True
         verify: ssl.SSLContext | bool = bool(config.verify_ssl)
         if self.server.startswith("https") and config.verify_ssl:
             verify = ssl.create_default_context(cafile=config.ssl_ca_cert)
@@ -191,7 +199,8 @@ class Api:
 
     def _headers(self) -> dict[str, str]:
         token = self._config.get_api_key_with_prefix("authorization")  # renews it when it is due
-        return {"Authorization": token} if token else {}
+        headers = {"Authorization": token} if token else {}
+        return headers | ({"Impersonate-User": self._acting} if self._acting else {})
 
     async def _call(
         self,
@@ -202,6 +211,8 @@ class Api:
         content: str = "application/json",
         params: dict[str, str] | None = None,
     ) -> Object:
+        if method in ("PATCH", "POST", "PUT") and not self.may_write() and "/leases" not in path:
+            raise UnreachableError("not written: this replica does not lead, or may not any more")
         self.calls += 1
         headers = self._headers() | ({"Content-Type": content} if body is not None else {})
         data = json.dumps(body).encode() if body is not None else None

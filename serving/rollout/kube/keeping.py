@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from serinus.errors import SerinusError
 
 from ..adapters.webhook import Webhooks
 from ..ports import SupersededError
-from ..spec import RolloutSpec
+from ..spec import Notification, RolloutSpec
 from ..status import ENDED, Entry, Phase, RolloutStatus
 from .api import Api, ApiError, Object, UnreachableError
 from .names import EVENT, REPORTER, ROLLOUT, Kind
@@ -172,7 +172,14 @@ class Teller:
     again, and their Events' names say that they exist.
     """
 
-    def __init__(self, api: Api, scene: Scene, webhooks: Webhooks, told: int) -> None:
+    def __init__(
+        self,
+        api: Api,
+        scene: Scene,
+        webhooks: Webhooks,
+        told: int,
+        notifications: Callable[[], Sequence[Notification]],
+    ) -> None:
         self._api = api
         self._about: Object = {
             "metadata": {"namespace": scene.namespace, "name": scene.name, "uid": scene.uid}
@@ -180,6 +187,7 @@ class Teller:
         self._scene = scene
         self._webhooks = webhooks
         self._last = told
+        self._notifications = notifications
         webhooks.first = self._publish
 
     async def tell(self, status: RolloutStatus, entry: Entry) -> None:
@@ -187,7 +195,7 @@ class Teller:
         if entry.seq > self._last:
             self._last = entry.seq
             log.info("rollout %s/%s: %s: %s", self._scene.namespace, status.id, entry.reason, entry.message)
-            self._webhooks.send(self._scene.spec.notifications, status, entry)
+            self._webhooks.send(self._notifications(), status, entry)
 
     async def _publish(self, status: RolloutStatus, entry: Entry) -> None:
         warning = entry.reason in WARNED or entry.phase in WARNINGS

@@ -38,6 +38,7 @@ class Election:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.leading = False
+        self._renewed = float("-inf")
         self._api = api
         self._namespace = namespace
         self._name = name
@@ -54,14 +55,16 @@ class Election:
         self.leading = True
         log.info("leading: %s holds lease %s/%s", self._identity, self._namespace, self._name)
 
+    @property
+    def holds(self) -> bool:
+        """Do we lead, and can nobody else lead yet?"""
+        return self.leading and self._monotonic() - self._renewed < DURATION
+
     async def keep(self) -> None:
         """Renew; return once the lease is lost, or may be."""
-        renewed = self._monotonic()
-        while self._monotonic() - renewed < DEADLINE:
+        while self._monotonic() - self._renewed < DEADLINE:
             await self._sleep(RENEW)
-            if await self._try():
-                renewed = self._monotonic()
-            elif self._seen[0] != self._identity:
+            if not await self._try() and self._seen[0] != self._identity:
                 break
         self.leading = False
         log.error("leading no more: the lease %s/%s is lost", self._namespace, self._name)
@@ -80,6 +83,7 @@ class Election:
             log.warning("the lease could not be given back: %s", problem)
 
     async def _try(self) -> bool:
+        began = self._monotonic()
         try:
             lease = await self._api.find(LEASE, self._namespace, self._name)
             if lease is None:
@@ -90,6 +94,7 @@ class Election:
                     "spec": self._spec({}),
                 }
                 await self._api.create(LEASE, self._namespace, body)
+                self._renewed = began
                 return True
             if not self._free(lease["spec"]):
                 return False
@@ -103,6 +108,7 @@ class Election:
             log.warning("lease %s/%s: %s", self._namespace, self._name, problem)
             return False
         self._seen = self._identity, None
+        self._renewed = began
         return True
 
     def _free(self, spec: Object) -> bool:

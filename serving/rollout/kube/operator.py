@@ -43,6 +43,7 @@ class Controller:
         self.world = World(self.api, flags.namespaces)
         self.supervisor = Supervisor(self.api, self.world, settings)
         self.election = Election(self.api, flags.lease_namespace, flags.lease_name, flags.identity)
+        self.api.may_write = lambda: self.election.holds
         self.pages = Pages(self.api, self.world, self.election, self.supervisor)
         self.stopping = asyncio.Event()
         self._config = config
@@ -71,17 +72,17 @@ class Controller:
         stopping = asyncio.create_task(self.stopping.wait())
         try:
             await asyncio.wait({keeping, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            self._tell_why(watching)
-            return stopping.done()
+            failure = watching.exception() if watching.done() else None
+            if failure is not None:
+                # Whatever ended the watch must not go unsaid.
+                log.error("the watch of ModelRollouts ended", exc_info=failure)
+                return False
+            # kopf takes the signals while it runs, and returns on one.
+            return stopping.done() or watching.done()
         finally:
             for task in (watching, keeping, stopping):
                 task.cancel()
             await asyncio.gather(keeping, watching, stopping, return_exceptions=True)
-
-    def _tell_why(self, watching: asyncio.Task[None]) -> None:
-        """A watch ends only with a signal or the lease; whatever else ended it must not go unsaid."""
-        if watching.done() and not self.stopping.is_set():
-            log.error("the watch of ModelRollouts ended", exc_info=watching.exception())
 
     async def _watch(self) -> None:
         await self.world.start()
@@ -115,6 +116,10 @@ class Controller:
         @kopf.on.event(ROLLOUT.group, ROLLOUT.version, ROLLOUT.plural, registry=registry)
         async def changed(event: Any, **_: Any) -> None:
             self.supervisor.seen(event["type"], dict(event["object"]))
+
+        @kopf.on.cleanup(registry=registry)
+        async def ending(**_: Any) -> None:
+            await self.supervisor.stop()  # else kopf waits for its tasks, which never end by themselves
 
         return registry
 

@@ -62,7 +62,7 @@ class Pages:
         """Listen.
 
         Raises:
-            SerinusError: SRN-ROLLOUT-011 if a port cannot be had.
+            SerinusError: SRN-ROLLOUT-010 if a port cannot be had.
         """
         healthy = web.Application()
         healthy.router.add_get("/healthz", self._healthz)
@@ -76,7 +76,7 @@ class Pages:
                 await web.TCPSite(runner, host, port).start()
             except OSError as problem:
                 raise SerinusError(
-                    "SRN-ROLLOUT-011",
+                    "SRN-ROLLOUT-010",
                     f"cannot listen here ({problem.strerror or problem})",
                     where=f"{host}:{port}",
                     hint="Choose another --health-port or --metrics-port.",

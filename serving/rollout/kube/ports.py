@@ -31,6 +31,7 @@ class Cluster:
         self.api = api
         self.world = world
         self.scene = scene
+        self.services = scene.services
 
     def remembered(self) -> Object | None:
         """The SeldonDeployment as last told."""
@@ -87,7 +88,7 @@ class Cluster:
         return self.scene.namespace, self.scene.target
 
     def _belonging(self, found: Iterable[Object], predictor: str) -> Iterable[Object]:
-        service = self.scene.services.get(predictor, f"{self.scene.target}-{predictor}")
+        service = self.services.get(predictor, f"{self.scene.target}-{predictor}")
         return (one for one in found if belongs(one, service, predictor))
 
     def health(self, predictor: str) -> Health:
@@ -158,7 +159,7 @@ class SeldonTraffic:
         )
         if changed is not None:
             return Readback(state="not_yet", detail=f"in SeldonDeployment {scene.target}, {changed}")
-        return read_back(service, ready, routes, scene.services, removed=scene.candidate if going else None)
+        return read_back(service, ready, routes, cluster.services, removed=scene.candidate if going else None)
 
 
 class SeldonPredictors:
@@ -192,11 +193,12 @@ def metric_pages(pods: Iterable[Object]) -> dict[str, str]:
         address = status.get("podIP")
         if not address or status.get("phase") != "Running" or pod["metadata"].get("deletionTimestamp"):
             continue
+        host = f"[{address}]" if ":" in address else address
         path = (pod["metadata"].get("annotations") or {}).get("prometheus.io/path", "/prometheus")
         for container in pod["spec"].get("containers") or []:
             port = next((p for p in container.get("ports") or [] if p.get("name") == "metrics"), None)
             if port is not None and container["name"] != EXECUTOR:
-                found[pod["metadata"]["name"]] = f"http://{address}:{port['containerPort']}{path}"
+                found[pod["metadata"]["name"]] = f"http://{host}:{port['containerPort']}{path}"
                 break
     return found
 

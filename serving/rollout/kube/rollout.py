@@ -30,6 +30,7 @@ from .words import ResourceApprovals, ResourceInbox
 
 log = logging.getLogger(__name__)
 
+LAST_WORD = 3.0  # seconds that a last write may take
 LEAST = 0.2  # seconds between looks that changes have woken
 
 
@@ -285,7 +286,7 @@ class RolloutTask:
             inbox=ResourceInbox(
                 self._world, scene, lambda: store.current, self._desired, lambda: self.leaving, clock.now
             ),
-            journal=Teller(api, scene, webhooks, store.told),
+            journal=Teller(api, scene, webhooks, store.told, lambda: self._last.notifications),
             store=store,
             clock=clock,
         )
@@ -295,6 +296,11 @@ class RolloutTask:
             await engine.run()
             await webhooks.drain()
             await store.flush()
+        except asyncio.CancelledError:
+            # Asked to stop: the successor then goes on from this moment's counts.
+            with contextlib.suppress(ApiError, UnreachableError, SupersededError, TimeoutError):
+                await asyncio.wait_for(store.flush(), LAST_WORD)
+            raise
         finally:
             await webhooks.close()
             await metrics.close()

@@ -16,7 +16,7 @@ from .api import Api, Object
 from .names import SELDON_ID
 from .rollout import RolloutTask, Settings, finished
 from .view import unpack
-from .watch import World
+from .watch import World, trim
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +30,17 @@ class Supervisor:
         self._settings = settings
         self._resources: dict[str, Object] = {}
         self._tasks: dict[str, tuple[RolloutTask, asyncio.Task[None]]] = {}
+        self._read: dict[str, tuple[str, RolloutStatus | None]] = {}
         world.on_change(self._changed)
 
     def seen(self, what: str | None, resource: Object) -> None:
         """A ModelRollout was listed, changed, or is gone (``DELETED``)."""
         uid = resource["metadata"]["uid"]
         running = self._tasks.get(uid)
+        trim(resource)
         if what == "DELETED":
             self._resources.pop(uid, None)
+            self._read.pop(uid, None)
             if running is not None:
                 running[0].gone = True
                 running[0].update(resource)
@@ -106,8 +109,12 @@ class Supervisor:
         running = self._tasks.get(resource["metadata"]["uid"])
         if running is not None and running[0].status is not None:
             return running[0].status
-        engine = (resource.get("status") or {}).get("engine")
-        try:
-            return unpack(engine) if engine else None
-        except SerinusError:
-            return None
+        engine = (resource.get("status") or {}).get("engine") or ""
+        uid, known = resource["metadata"]["uid"], self._read.get(resource["metadata"]["uid"])
+        if known is None or known[0] != engine:
+            try:
+                known = engine, unpack(engine) if engine else None
+            except SerinusError:
+                known = engine, None
+            self._read[uid] = known
+        return known[1]

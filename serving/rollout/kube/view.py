@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import zlib
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,8 @@ from serinus.errors import SerinusError
 
 from ..spec import RolloutSpec
 from ..status import ENDED, Phase, RolloutStatus, Tally, decode, encode
+
+log = logging.getLogger(__name__)
 
 SHOWN = 20  # entries of the history in the resource's own form
 LARGEST = 900_000  # bytes of the engine's part; etcd takes 1.5 MB in all
@@ -32,17 +35,19 @@ def seconds(text: str) -> float:
 
 
 def pack(status: RolloutStatus) -> str:
-    """All that the engine needs, as a string; the oldest history goes if it would grow too large."""
+    """All that the engine needs, as a string.
+
+    If it would grow too large for a resource, the oldest history goes, then the
+    evidence, which grows with pods and guards and begins anew after a restart. What
+    is being done is always kept: no rollback waits for want of room.
+    """
     packed = _deflate(status)
     if len(packed) > LARGEST:
-        packed = _deflate(replace(status, history=status.history[-KEPT_WHEN_LARGE:]))
+        status = replace(status, history=status.history[-KEPT_WHEN_LARGE:])
+        packed = _deflate(status)
     if len(packed) > LARGEST:
-        raise SerinusError(
-            "SRN-ROLLOUT-010",
-            f"the rollout's state has {len(packed)} bytes, more than the {LARGEST} that a resource may hold",
-            where=status.id,
-            hint="It grows with pods and guards: roll out with fewer replicas or guards.",
-        )
+        log.warning("rollout %s: its evidence of %d bytes is too large to keep", status.id, len(packed))
+        packed = _deflate(replace(status, evidence=None, verdict=None))
     return packed
 
 

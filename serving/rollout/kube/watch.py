@@ -74,12 +74,13 @@ class Watch:
         while True:
             try:
                 since = await self._list()
-                wait = BACKOFF[0]
                 while True:
                     since = await self._follow(since)
+                    wait = BACKOFF[0]
             except (ApiError, UnreachableError) as problem:
-                expired = isinstance(problem, ApiError) and problem.code == 410
-                if not expired:
+                if isinstance(problem, ApiError) and problem.gone:
+                    log.warning("watch of %s: this cluster has no such kind yet", self.kind.plural)
+                elif not (isinstance(problem, ApiError) and problem.code == 410):
                     log.warning("watch of %s: %s", self.kind.plural, problem)
                 await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # so that replicas do not call in step
                 wait = min(wait * 2, BACKOFF[1])

@@ -94,6 +94,7 @@ class Prometheus:
     def __init__(self) -> None:
         self.counts: dict[str, tuple[float, float]] = {}
         self.broken = False
+        self.posts: list[tuple[str, Object]] = []  # what came to /hook
         self.url = ""
         self._runner: web.AppRunner | None = None
 
@@ -104,6 +105,7 @@ class Prometheus:
     async def start(self) -> None:
         application = web.Application()
         application.router.add_post("/api/v1/query", self._query)
+        application.router.add_post("/hook", self._hook)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -115,6 +117,10 @@ class Prometheus:
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+
+    async def _hook(self, request: web.Request) -> web.Response:
+        self.posts.append((request.headers["Idempotency-Key"], await request.json()))
+        return web.Response()
 
     async def _query(self, request: web.Request) -> web.Response:
         if self.broken:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from serving.rollout.kube.names import APPROVAL, COMMAND, FINALIZER, ROLLOUT, SELDON
-from tests.support.apiserver import ApiServer
+from tests.support.apiserver import ApiServer, tools
 
 from .server import controlled
 from .stage import CANDIDATE, CHAMPION, TARGET, Stage, conditions, predictor, reasons, rollout
 
 pytestmark = pytest.mark.anyio
 
+KINDS = ["modelrollouts", "rolloutapprovals", "rolloutcommands"]
 ALONE = [{CHAMPION: 100}]
 
 
@@ -157,7 +160,7 @@ async def grant(stage: Stage, user: str) -> None:
 
     role = Kind("rbac.authorization.k8s.io", "v1", "roles", "Role")
     binding = Kind("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
-    rule = {"apiGroups": ["serinus.io"], "resources": ["*"], "verbs": ["*"]}
+    rule = {"apiGroups": ["serinus.io"], "resources": KINDS, "verbs": ["*"]}
     await stage.put(role, {"metadata": {"name": user}, "rules": [rule]})
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": user}
     subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}
@@ -287,3 +290,55 @@ async def test_a_rollout_waits_for_a_target_that_is_not_there_yet(server: ApiSer
         await stage.until(lambda status: status.get("reason") == "TargetAbsent")
         await stage.deploy(predictor())
         assert (await stage.ended())["phase"] == "Promoted"
+
+
+async def test_those_who_asked_are_told_once(server: ApiServer, tmp_path: Path) -> None:
+    async with controlled(server, channels=tmp_path) as stage:
+        hook = f"{stage.prometheus.url}/hook"
+        (tmp_path / "risk").write_text(f"{hook}\n")
+        wanted = [{"url": hook}, {"channel": "risk", "format": "slack", "phases": ["Promoted"]}]
+        await stage.put(ROLLOUT, mine(notifications=wanted))
+        status = await stage.ended()
+        await stage.until(lambda now: now["told"] == status["history"][-1]["seq"])
+        posts = stage.prometheus.posts
+        assert [body["reason"] for _, body in posts if "reason" in body] == list(
+            reasons(await stage.events())
+        )
+        (slack,) = [body for _, body in posts if "text" in body]
+        assert "Promoted" in slack["text"]
+
+
+async def test_kubectl_tells_the_story_and_can_wait_for_its_end(server: ApiServer) -> None:
+    async def kubectl(*arguments: str) -> str:
+        config = server.kubeconfig("admin", stage.namespace)
+        process = await asyncio.create_subprocess_exec(
+            "kubectl", "--kubeconfig", str(config), *arguments,
+            stdout=asyncio.subprocess.PIPE, env=os.environ | {"PATH": tools() or ""},
+        )  # fmt: skip
+        out, _ = await process.communicate()
+        assert process.returncode == 0
+        return out.decode()
+
+    async with controlled(server) as stage:
+        await stage.put(ROLLOUT, mine(steps=[{"weight": 10, "minRequests": 10**6}]))
+        await stage.until(lambda status: status.get("reason") == "CollectingRequests")
+        columns, row = (await kubectl("get", "mro")).splitlines()
+        assert columns.split() == [
+            "NAME",
+            "TARGET",
+            "CANDIDATE",
+            "PHASE",
+            "SHARE",
+            "EVIDENCE",
+            "REASON",
+            "AGE",
+        ]
+        assert row.split()[:6] == ["fraud-4", TARGET, CANDIDATE, "Progressing", "10", "%"]
+        assert "requests at 10 %" in await kubectl("get", "mro", "-o", "wide")
+        await stage.put(COMMAND, word("go", command="promote"))
+        await kubectl("wait", "--for=condition=Promoted", "mro/fraud-4", "--timeout=30s")
+        described = await kubectl("describe", "mro", "fraud-4")
+        for reason in ("Starting", "StepStarted", "PromotedByUser"):
+            assert reason in described
+        explained = await kubectl("explain", "modelrollout.spec.steps.weight")
+        assert "Percent of the traffic" in explained

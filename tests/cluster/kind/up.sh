@@ -34,8 +34,18 @@ docker build -t docker.io/serinus-tests/server:1 tests/cluster/server
 for name in scorer drift controller pipeline; do kind load docker-image --name serinus "docker.io/serinus/$name:$TAG"; done
 kind load docker-image --name serinus docker.io/serinus-tests/server:1
 
+# It serves the namespace `default` alone: the tests bring a controller of their own for theirs.
+helm upgrade --install serinus charts/serinus -n serinus-system --create-namespace --wait \
+  -f manifests/overlays/kind/platform-values.yaml --set image.tag="$TAG" --set watchNamespaces='{default}' \
+  --set retrain.enabled=false
+
 cat <<SAY
-The cluster is up. The same tests as in CI, against Seldon's own operator:
+The cluster is up, with the platform in serinus-system. A model is one more release in the namespace default:
+
+    helm install fraud charts/serinus-model -f manifests/overlays/kind/model-values.yaml \
+      --set image.tag=$TAG --set bundle.uri=... --set bundle.digest=...
+
+The same tests as in CI, against Seldon's own operator:
 
     KUBECONFIG=~/.kube/config SERINUS_SELDON=real SERINUS_GATEWAY=127.0.0.1:8003 make test-cluster
 

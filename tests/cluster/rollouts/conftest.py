@@ -29,13 +29,20 @@ def models(kube: Kube, seldon: None) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def controller(kube: Kube, models: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
-    """Both replicas, one acting. SERINUS_CONTROLLER=process runs them here, from the working tree."""
+def crds(kube: Kube) -> None:
+    """Our resources are served."""
     for file in sorted((node.ROOT / "manifests/base/crds").glob("*.yaml")):
         for crd in filter(None, yaml.safe_load_all(file.read_text())):
             kube.apply(crd)
             crd_name = crd["metadata"]["name"]
             eventually(lambda name=crd_name: _established(kube, name), 30, what="our resources are served")
+
+
+@pytest.fixture(scope="session")
+def controller(
+    kube: Kube, models: str, crds: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Controller]:
+    """Both replicas, one acting. SERINUS_CONTROLLER=process runs them here, from the working tree."""
     if os.environ.get("SERINUS_CONTROLLER") == "process":
         made: Controller = Processes(kube, models, tmp_path_factory.mktemp("controller"))
         made.start()

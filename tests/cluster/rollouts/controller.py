@@ -61,8 +61,11 @@ class Pods:
         }
         sets = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
         chart = str(node.ROOT / "charts" / "serinus")
-        node.helm("install", "serinus", chart, "-n", self._namespace, *sets, "--wait", "--timeout", "3m")
-        self._acting()
+        try:
+            node.helm("install", "serinus", chart, "-n", self._namespace, *sets, "--wait", "--timeout", "3m")
+            self._acting()
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.logs()}") from None
 
     def _names(self) -> list[str]:
         pods = self._kube.list("Pod", self._namespace, "app.kubernetes.io/component=controller")
@@ -94,8 +97,8 @@ class Pods:
 class Processes:
     """``python -m serving.rollout.kube`` twice, as whoever the kubeconfig says."""
 
-    def __init__(self, kube: Kube, namespace: str, logs: Path) -> None:
-        self._kube, self._namespace, self._logs = kube, namespace, logs
+    def __init__(self, kube: Kube, namespace: str, logs: Path, *more: str) -> None:
+        self._kube, self._namespace, self._logs, self._more = kube, namespace, logs, more
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._made = 0
 
@@ -111,6 +114,7 @@ class Processes:
             *(sys.executable, "-m", "serving.rollout.kube", "--namespace", self._namespace),
             *("--kubeconfig", node.kubeconfig(), "--lease-namespace", self._namespace, "--identity", name),
             *("--interval", "2s", "--host", "127.0.0.1", "--health-port", "0", "--metrics-port", "0"),
+            *self._more,
         ]
         with (self._logs / f"{name}.log").open("wb") as log:
             self._running[name] = subprocess.Popen(command, cwd=node.ROOT, stdout=log, stderr=log)

@@ -120,6 +120,7 @@ def install(name: str, namespace: str, champion: Stored, **values: str) -> None:
         "storage.secret": "store",
         "replicas": "1",
         "drift.enabled": "false",
+        "executor": str(node.EXECUTOR).lower(),
         "scorer.resources.requests.cpu": "50m",
     } | values
     sets = [part for key, value in given.items() for part in ("--set", f"{key}={value}")]

@@ -195,6 +195,19 @@ def test_another_container_of_the_graph_replaces_the_deployment(world: World) ->
     assert "seldon-app-svc-other" in selector
 
 
+def test_a_deployment_of_another_name_takes_over_only_when_it_is_ready(world: World) -> None:
+    given = predictor("a", 100)
+    del given["componentSpecs"][0]["metadata"]
+    world.edit(given)
+    world.passes()
+    assert world.named("Deployment") == ["fraud-a-0-fraud-a", "fraud-a-0-scorer-drift"]
+    assert "deletionTimestamp" not in world.objects["Deployment", "fraud-a-0-fraud-a"]["metadata"]
+    world.pods("a", ready=True)
+    world.passes()
+    world.finish_deletions()
+    assert world.named("Deployment") == ["fraud-a-0-scorer-drift"]
+
+
 def test_without_the_executor_the_service_leads_to_the_model() -> None:
     made = make(read(deployment(predictor("a", 100), predictor("b", 0))))
     services = {

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from serinus.errors import SerinusError
-from serving.retrain.kfp import HttpServer, KfpRunner, read_parameters
+from serinus.kfp import HttpServer
+from serving.retrain.kfp import KfpRunner
 from serving.retrain.policy import Ledger, Run
 from serving.retrain.runner import MemoryRunner, RunFailed, RunStopped
 from serving.retrain.store import MemoryStore
-from tests.unit.retrain.kfp_server import KfpServer
+from tests.support.kfp_server import KfpServer
 from tests.unit.retrain.test_retrain import Desk
 
 
@@ -157,28 +157,3 @@ def test_stopping_is_told_from_failing(kfp: KfpServer) -> None:
     kfp.states = lambda run: "RUNNING"
     with pytest.raises(RunStopped):
         start(kfp, time=Time(stop_after=2))
-
-
-@pytest.mark.parametrize(
-    ("pairs", "parameters"),
-    [
-        (["name={model}"], {"name": "{model}"}),
-        (["rows=5", "quick=true", 'tags=["a"]'], {"rows": 5, "quick": True, "tags": ["a"]}),
-        (["expr=a=b"], {"expr": "a=b"}),
-        ([], {}),
-    ],
-)
-def test_parameters_are_pairs(pairs: list[str], parameters: dict[str, Any]) -> None:
-    assert read_parameters(pairs) == parameters
-
-
-@pytest.mark.parametrize("pairs", [["name"], ["=x"]])
-def test_a_pair_without_a_name_is_refused(pairs: list[str]) -> None:
-    with pytest.raises(SerinusError, match="SRN-RETRAIN-006"):
-        read_parameters(pairs)
-
-
-@pytest.mark.parametrize("url", ["ml-pipeline:8888", "ftp://x", ""])
-def test_what_is_no_url_is_refused(url: str) -> None:
-    with pytest.raises(SerinusError, match="SRN-RETRAIN-006"):
-        HttpServer(url)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from serinus.alerts import Alert, read_webhook
 from serinus.audit import AuditLog
 from serinus.errors import SerinusError
-from serving.retrain.alerts import Alert, read_webhook
 from serving.retrain.http import build_app
 from serving.retrain.policy import Limits
 from serving.retrain.runner import MemoryRunner, Runner, read_command

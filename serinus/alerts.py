@@ -65,8 +65,8 @@ class Webhook(msgspec.Struct, frozen=True):
     alerts: list[Alert]
 
 
-def read_webhook(body: bytes) -> Webhook:
-    """The alerts in a webhook's body.
+def read_webhook(body: bytes, *, where: str = "POST /api/v1/alerts") -> Webhook:
+    """The alerts in a webhook's body. ``where`` is named in errors.
 
     Raises:
         SerinusError: ``SRN-RETRAIN-001``, naming the field that is wrong.
@@ -74,30 +74,30 @@ def read_webhook(body: bytes) -> Webhook:
     try:
         webhook = msgspec.json.decode(body, type=Webhook)
     except msgspec.DecodeError as error:
-        raise _bad(str(error)) from error
+        raise _bad(where, str(error)) from error
     if webhook.version != "4":
-        raise _bad(f"version is {webhook.version!r}; expected '4'")
+        raise _bad(where, f"version is {webhook.version!r}; expected '4'")
     for i, alert in enumerate(webhook.alerts):
-        where = f"alerts[{i}]"
+        field = f"alerts[{i}]"
         if alert.status not in ("firing", "resolved"):
-            raise _bad(f"{where}.status is {alert.status!r}; expected firing or resolved")
+            raise _bad(where, f"{field}.status is {alert.status!r}; expected firing or resolved")
         if not alert.fingerprint:
-            raise _bad(f"{where}.fingerprint is empty")
+            raise _bad(where, f"{field}.fingerprint is empty")
         try:
             datetime.fromisoformat(alert.starts_at)
         except ValueError:
-            raise _bad(f"{where}.startsAt is {alert.starts_at!r}; expected an RFC 3339 time") from None
+            raise _bad(where, f"{field}.startsAt is {alert.starts_at!r}; expected an RFC 3339 time") from None
         if alert.wants_retraining and not _MODEL.match(alert.model):
-            raise _bad(f"{where}.labels.model is {alert.model!r}; expected a model's name")
+            raise _bad(where, f"{field}.labels.model is {alert.model!r}; expected a model's name")
         if alert.wants_retraining and not alert.name:
-            raise _bad(f"{where}.labels.alertname is missing")
+            raise _bad(where, f"{field}.labels.alertname is missing")
     return webhook
 
 
-def _bad(what: str) -> SerinusError:
+def _bad(where: str, what: str) -> SerinusError:
     return SerinusError(
         "SRN-RETRAIN-001",
         f"the webhook cannot be read: {what}",
-        where="POST /api/v1/alerts",
+        where=where,
         hint="Send what Alertmanager's webhook_configs sends (version 4). Nothing was changed.",
     )

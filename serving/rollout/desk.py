@@ -1,0 +1,106 @@
+"""Where the command line's wishes go: the platform of this machine here, a cluster's ModelRollouts in ``kube.desk``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import typer
+from msgspec.structs import replace
+
+from serinus.home import Home
+from serinus.identity import current_identity
+
+from .remote import call
+from .spec import RolloutSpec, Step, check, load_spec
+from .status import Entry, RolloutStatus
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``start`` was asked for. ``target``, ``digest``, ``name``, ``built_by``: on a cluster only."""
+
+    candidate: str | None = None
+    file: Path | None = None
+    steps: tuple[Step, ...] | None = None
+    target: str | None = None
+    digest: str | None = None
+    name: str | None = None
+    built_by: str | None = None
+
+
+class Desk(Protocol):
+    """Starts, tells of and commands rollouts. Every verb may raise ``SerinusError``."""
+
+    def start(self, wish: Wish) -> RolloutStatus:
+        """Begin a rollout; returns at once."""
+        ...
+
+    def status(self) -> RolloutStatus:
+        """Where it stands."""
+        ...
+
+    def history(self) -> list[Entry]:
+        """What happened, oldest first."""
+        ...
+
+    def approve(self, role: str, reason: str) -> str:
+        """Approve the next step; returns who did."""
+        ...
+
+    def command(self, kind: str, reason: str) -> RolloutStatus:
+        """Give a command, and wait until it was obeyed."""
+        ...
+
+
+class LocalDesk:
+    """The embedded platform of one home."""
+
+    def __init__(self, home: Home, acting: str | None) -> None:
+        self._home = home
+        self._by = acting
+
+    def start(self, wish: Wish) -> RolloutStatus:
+        """Begin a rollout over the champion that serves."""
+        given = ("--target", wish.target), ("--digest", wish.digest), ("--name", wish.name)
+        for flag, value in (*given, ("--built-by", wish.built_by)):
+            if value is not None:
+                raise typer.BadParameter(f"{flag} belongs to a cluster: add --namespace or --context")
+        model = call(self._home, "status")["champion"]["model"]
+        if wish.file is not None:
+            spec = load_spec(wish.file)
+            spec = replace(spec, candidate=wish.candidate) if wish.candidate else spec
+        elif wish.candidate is not None:
+            spec = RolloutSpec(model=model, candidate=wish.candidate)
+        else:
+            raise typer.BadParameter("name a CANDIDATE, or a spec with --file")
+        if Path(spec.candidate).is_dir():
+            spec = replace(spec, candidate=str(Path(spec.candidate).absolute()))
+        if wish.steps is not None:
+            spec = replace(spec, steps=wish.steps)
+        check(spec)
+        return self._call("rollout.start", spec=msgspec.to_builtins(spec), by=self._who())
+
+    def status(self) -> RolloutStatus:
+        """The rollout in progress, or the last one."""
+        return self._call("rollout.status")
+
+    def history(self) -> list[Entry]:
+        """From the journal's file."""
+        return msgspec.convert(call(self._home, "rollout.history"), list[Entry])
+
+    def approve(self, role: str, reason: str) -> str:
+        """Recorded in the registry, which refuses one's own work."""
+        by = self._who()
+        call(self._home, "rollout.approve", by=by, role=role, reason=reason)
+        return by
+
+    def command(self, kind: str, reason: str) -> RolloutStatus:
+        """Given to the engine in the platform's process."""
+        return self._call("rollout.command", kind=kind, by=self._who(), reason=reason)
+
+    def _who(self) -> str:
+        return current_identity(self._by)
+
+    def _call(self, do: str, **args: Any) -> RolloutStatus:
+        return msgspec.convert(call(self._home, do, **args), RolloutStatus)

@@ -1,0 +1,116 @@
+"""The controller's rights are enough, and each of them is needed: seen in the API server's own audit log."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from serving.rollout.kube.names import ROLLOUT, Kind
+from serving.rollout.kube.rbac import LEASE_RULES, RULES, Rule, rules
+from tests.support.apiserver import ApiServer, free_port, tools
+
+from .conftest import absent
+from .server import install, staged
+from .stage import Stage, is_ended, rollout
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(900)]
+
+ROLE = Kind("rbac.authorization.k8s.io", "v1", "roles", "Role")
+BINDING = Kind("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
+ALL = (*RULES, *LEASE_RULES)
+EACH = [(rule, verb) for rule in ALL for verb in rule.verbs]
+USERS = ["whole", *(f"less-{i}" for i in range(len(EACH)))]
+AT_ONCE = 4
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def audited() -> Iterator[ApiServer]:
+    """An API server that knows one user for each right that is taken away."""
+    path = tools()
+    if path is None:
+        absent("no kube-apiserver: set SERINUS_CLUSTER to the test cluster's script, and build its tools")
+    assert path is not None
+    made = ApiServer(path)
+    try:
+        made.start(*USERS)
+        asyncio.run(install(made))
+        yield made
+    finally:
+        made.stop()
+
+
+def refused(server: ApiServer, user: str) -> set[tuple[str, str]]:
+    return {(verb, resource) for verb, resource, code in server.requests(user) if code == 403}
+
+
+async def play(server: ApiServer, user: str, granted: tuple[Rule, ...]) -> bool:
+    """Let the real program drive a rollout under these rights until its end, or until it is refused something."""
+    async with staged(server) as stage:
+        await grant(stage, user, granted)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "serving.rollout.kube", "--kubeconfig", str(server.kubeconfig(user)),
+            "--namespace", stage.namespace, "--lease-namespace", stage.namespace, "--interval", "200ms",
+            "--prometheus", stage.prometheus.url, "--host", "127.0.0.1", "--log-level", "error",
+            "--health-port", str(free_port()), "--metrics-port", str(free_port()),
+            stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            await stage.put(ROLLOUT, rollout(startedBy="admin"))
+            async with asyncio.timeout(90):
+                while not is_ended(await stage.status()) and not refused(server, user):
+                    await asyncio.sleep(0.1)
+            await asyncio.sleep(1.0)  # its last Event, and the finalizer
+            found = await stage.api.get(ROLLOUT, stage.namespace, "fraud-4")
+            return not found["metadata"].get("finalizers") and len(await stage.events()) == 5
+        except TimeoutError:
+            return False
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+async def grant(stage: Stage, user: str, granted: tuple[Rule, ...]) -> None:
+    await stage.put(ROLE, {"metadata": {"name": "controller"}, "rules": rules(granted)})
+    reference = {"apiGroup": ROLE.group, "kind": "Role", "name": "controller"}
+    subject = {"apiGroup": ROLE.group, "kind": "User", "name": user}
+    await stage.put(
+        BINDING, {"metadata": {"name": "controller"}, "roleRef": reference, "subjects": [subject]}
+    )
+
+
+def named(rule: Rule) -> str:
+    return f"{rule.resource}.{rule.group}"
+
+
+async def test_the_rights_are_enough_and_none_is_unused(audited: ApiServer) -> None:
+    assert await play(audited, "whole", ALL)
+    asked = audited.requests("whole")
+    assert [request for request in asked if request[2] == 403] == []
+    used = {(verb, resource) for verb, resource, _ in asked}
+    assert used == {(verb, named(rule)) for rule, verb in EACH}
+
+
+async def test_without_any_one_of_them_something_is_refused(audited: ApiServer) -> None:
+    async def without(index: int) -> None:
+        rule, verb = EACH[index]
+        left = tuple(r._replace(verbs=tuple(v for v in r.verbs if (r, v) != (rule, verb))) for r in ALL)
+        granted = tuple(r for r in left if r.verbs)
+        await play(audited, f"less-{index}", granted)
+        missed = refused(audited, f"less-{index}")
+        assert missed == {(verb, named(rule))}, f"without {verb} on {named(rule)}"
+
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(index: int) -> None:
+        async with gate:
+            await without(index)
+
+    await asyncio.gather(*(one(index) for index in range(len(EACH))))
