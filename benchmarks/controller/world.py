@@ -201,7 +201,9 @@ class Counters:
         pods = re.search(r'pod=~"\(([^)]+)\)', query)
         assert name is not None
         assert pods is not None
-        deployment = next(d for d in pods[1].split("|") if d.endswith(name[1]))
+        deployment = next((d for d in pods[1].split("|") if d.endswith(name[1])), None)
+        if deployment is None:  # its pods are gone
+            return web.json_response({"status": "success", "data": {"resultType": "vector", "result": []}})
         target = deployment.removesuffix(f"-{name[1]}")
         since, traffic = self._world.seen.get(target, {}).get(name[1], (time.time(), 0))
         count = RATE * (traffic / 100) * (time.time() - since) + (0 if name[1] != CHAMPION else 1000)

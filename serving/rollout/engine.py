@@ -98,8 +98,8 @@ class Engine:
             except (asyncio.CancelledError, SupersededError):
                 raise
             except Exception as problem:
-                # A user's error (a full disk) is one line; anything else is ours and needs its trace.
-                trace = not isinstance(problem, SerinusError)
+                # A full disk or a lost connection is one line; anything else is ours and needs its trace.
+                trace = not isinstance(problem, SerinusError | OSError)
                 log.error("rollout: a look failed, trying again: %s", problem, exc_info=trace)
                 await self.ports.clock.sleep(self.interval)
                 continue

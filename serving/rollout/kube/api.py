@@ -136,9 +136,10 @@ class Api:
                 return None
             raise
 
-    async def list(self, kind: Kind, namespace: str | None, selector: str = "") -> Object:
+    async def list(self, kind: Kind, namespace: str | None, selector: str = "", fields: str = "") -> Object:
         """All objects of a kind, with the resource version from which to watch."""
-        return await self._call("GET", kind.path(namespace), params={"labelSelector": selector})
+        params = {"labelSelector": selector, "fieldSelector": fields}
+        return await self._call("GET", kind.path(namespace), params={k: v for k, v in params.items() if v})
 
     async def create(self, kind: Kind, namespace: str | None, body: Object) -> Object:
         """Make an object; a conflict if it exists."""

@@ -256,7 +256,10 @@ def model_rollouts() -> Schema:
     schema["x-kubernetes-validations"] = [
         rule("size(self.metadata.name) <= 63", "a rollout's name has at most 63 characters")
     ]
-    return _definition(ROLLOUT, "modelrollout", "mro", schema, columns, status=True)
+    made = _definition(ROLLOUT, "modelrollout", "mro", schema, columns, status=True)
+    # So that the rollouts of one target can be asked for: kubectl get mro --field-selector spec.target=fraud
+    made["spec"]["versions"][0]["selectableFields"] = [{"jsonPath": ".spec.target"}]
+    return made
 
 
 def rollout_approvals() -> Schema:

@@ -214,8 +214,7 @@ class RolloutTask:
                 where=f"modelrollout/{self.place[1]}",
                 hint="Start another rollout.",
             )
-        listed = await self._api.list(ROLLOUT, self.place[0])
-        for rival in listed["items"]:
+        for rival in await self._of_target(spec.target):
             metadata = rival["metadata"]
             if metadata["uid"] == self.resource["metadata"]["uid"] or ended(rival):
                 continue
@@ -228,6 +227,15 @@ class RolloutTask:
             if begun(rival) or (older and not rival["spec"].get("paused")):
                 return "AnotherRollout", f"rollout {metadata['name']} of {spec.target} goes first"
         return None
+
+    async def _of_target(self, target: str) -> list[Object]:
+        try:
+            listed = await self._api.list(ROLLOUT, self.place[0], fields=f"spec.target={target}")
+        except ApiError as problem:
+            if problem.code != 400:
+                raise
+            listed = await self._api.list(ROLLOUT, self.place[0])  # before Kubernetes 1.31
+        return listed["items"]
 
     async def _say(self, phase: Phase, reason: str, message: str) -> None:
         """Put a status that no engine wrote, and an Event, once."""
