@@ -36,8 +36,8 @@ COPY --from=build /opt/serinus /opt/serinus
 COPY LICENSE /licenses/LICENSE
 # Nothing is written below /opt; only --home (a volume) and /tmp need to be writable.
 ENV PATH=/opt/serinus/bin:${PATH} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    HOME=/tmp SERINUS_HOME=/var/lib/serinus
-# A number, so that Kubernetes can tell that it is not root.
+    HOME=/tmp USER=serinus SERINUS_HOME=/var/lib/serinus
+# A number, so that Kubernetes can tell that it is not root; the name above is for libraries that ask for one.
 USER 65532:65532
 WORKDIR /tmp
 EXPOSE 8080 8081

@@ -28,15 +28,17 @@ COPY docker/slim.py docker/slim.py
 RUN uv sync --quiet --locked --no-dev --extra pipeline --no-editable \
       $(for name in ${OMIT}; do echo --no-install-package "$name"; done) \
  && /opt/serinus/bin/python -c "import serinus.model._native" \
- && python3 docker/slim.py /opt/serinus
+ && python3 docker/slim.py /opt/serinus \
+ && cp -L "$(ldconfig -p | sed -n 's/.*libgomp\.so\.1 .* => //p' | head -1)" /opt/serinus/lib/
 
 FROM ${BASE}
 COPY --from=build /opt/serinus /opt/serinus
 COPY LICENSE /licenses/LICENSE
 # Nothing is written below /opt; only /tmp and the places of KFP's artefacts need to be writable.
+# LightGBM wants the OpenMP library that came with the compiler.
 ENV PATH=/opt/serinus/bin:${PATH} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    HOME=/tmp MPLCONFIGDIR=/tmp/matplotlib SERINUS_HOME=/tmp/serinus
-# A number, so that Kubernetes can tell that it is not root.
+    LD_LIBRARY_PATH=/opt/serinus/lib HOME=/tmp USER=serinus MPLCONFIGDIR=/tmp/matplotlib SERINUS_HOME=/tmp/serinus
+# A number, so that Kubernetes can tell that it is not root; the name above is for libraries that ask for one.
 USER 65532:65532
 WORKDIR /tmp
 ENTRYPOINT ["python3", "-m", "pipelines"]

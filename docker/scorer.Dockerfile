@@ -16,7 +16,7 @@ ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_NO_CACHE=1 UV_NO_PROGRESS=1
 WORKDIR /src
 # What the lock knows and this image leaves out. `lightgbm scipy duckdb` makes it smaller by about
-# 200 MB; docs/kubernetes.md says what is then missing.
+# 200 MB; docs/install.md says what is then missing.
 ARG OMIT=""
 COPY pyproject.toml uv.lock ./
 RUN uv sync --quiet --locked --no-dev --extra scorer --extra kafka --no-install-project \
@@ -30,15 +30,17 @@ COPY docker/slim.py docker/slim.py
 RUN uv sync --quiet --locked --no-dev --extra scorer --extra kafka --no-editable \
       $(for name in ${OMIT}; do echo --no-install-package "$name"; done) \
  && /opt/serinus/bin/python -c "import serinus.model._native" \
- && python3 docker/slim.py /opt/serinus
+ && python3 docker/slim.py /opt/serinus \
+ && cp -L "$(ldconfig -p | sed -n 's/.*libgomp\.so\.1 .* => //p' | head -1)" /opt/serinus/lib/
 
 FROM ${BASE}
 COPY --from=build /opt/serinus /opt/serinus
 COPY LICENSE /licenses/LICENSE
 # Nothing is written below /opt; only --home (a volume) and /tmp need to be writable.
+# LightGBM wants the OpenMP library that came with the compiler.
 ENV PATH=/opt/serinus/bin:${PATH} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    HOME=/tmp SERINUS_HOME=/var/lib/serinus
-# A number, so that Kubernetes can tell that it is not root.
+    LD_LIBRARY_PATH=/opt/serinus/lib HOME=/tmp USER=serinus SERINUS_HOME=/var/lib/serinus
+# A number, so that Kubernetes can tell that it is not root; the name above is for libraries that ask for one.
 USER 65532:65532
 WORKDIR /tmp
 EXPOSE 9000 9500 6000

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
+
+from tests.support.apiserver import ApiServer
+from tests.support.apiserver import tools as server_tools
+
+from .server import DEFINITIONS, OPERATOR, Cluster
 
 
 @pytest.fixture(autouse=True)
@@ -18,3 +24,27 @@ def tools(request: pytest.FixtureRequest) -> None:
         if os.environ.get("CI") == "true":
             pytest.fail(why)
         pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    path = server_tools()
+    if path is None or not OPERATOR.exists():
+        why = "no test cluster's binaries (SERINUS_CLUSTER), or no .tools/charts (`make lint-charts`)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(why)
+        pytest.skip(why)
+    server = ApiServer(path)
+    server.start()
+    try:
+        found = Cluster(server)
+        for file in [*DEFINITIONS, *sorted(OPERATOR.glob("*.yaml"))]:
+            done = found.run("apply", "--server-side", "-f", str(file))
+            assert done.returncode == 0, done.stderr
+        waited = found.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        assert waited.returncode == 0, waited.stderr
+        for name in ("serinus-system", "models", "fraud"):
+            assert found.run("create", "namespace", name).returncode == 0
+        yield found
+    finally:
+        server.stop()

@@ -7,64 +7,18 @@ SeldonDeployment as far as the cluster tests know it.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.support.apiserver import ApiServer
-from tests.support.apiserver import tools as server_tools
-
 from .openapi import schemas
+from .server import Cluster
 from .support import FRAUD, ROOT, Obj, manifests, model, platform
 
 TOOLS = ("kubectl", "kubeconform")
-OPERATOR = ROOT / ".tools/charts/prometheus-operator"
-DEFINITIONS = [
-    *sorted((ROOT / "manifests/base/crds").glob("*.yaml")),
-    ROOT / "tests/cluster/seldon/crd.yaml",
-]
-
-
-class Cluster:
-    """kubectl against the server."""
-
-    def __init__(self, server: ApiServer) -> None:
-        self._arguments = ["kubectl", f"--kubeconfig={server.kubeconfig()}"]
-
-    def run(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-        """One command, with something on its standard input."""
-        return subprocess.run(
-            [*self._arguments, *arguments], input=given, capture_output=True, text=True, check=False
-        )
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    path = server_tools()
-    if path is None or not OPERATOR.exists():
-        why = "no test cluster's binaries (SERINUS_CLUSTER), or no .tools/charts (`make lint-charts`)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
-    server = ApiServer(path)
-    server.start()
-    try:
-        found = Cluster(server)
-        for file in [*DEFINITIONS, *sorted(OPERATOR.glob("*.yaml"))]:
-            done = found.run("apply", "--server-side", "-f", str(file))
-            assert done.returncode == 0, done.stderr
-        waited = found.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-        assert waited.returncode == 0, waited.stderr
-        for name in ("serinus-system", "models", "fraud"):
-            assert found.run("create", "namespace", name).returncode == 0
-        yield found
-    finally:
-        server.stop()
 
 
 def everything() -> dict[str, list[Obj]]:

@@ -1,7 +1,7 @@
 """What a promotion leaves behind is what the chart would render of the promoted bundle.
 
-A rollout copies the champion's predictor, with name, Deployment, version and bundle replaced
-(docs/kubernetes.md). So a chart whose values are brought up to date changes nothing.
+So a chart whose values are brought up to date after a rollout changes nothing. The
+candidate is made by the controller's own code.
 """
 
 from __future__ import annotations
@@ -10,33 +10,26 @@ from copy import deepcopy
 
 import pytest
 
-from .support import Obj, model, one
+from serving.rollout.kube.resource import BundleRef, Candidate
+from serving.rollout.kube.seldon import candidate_predictor, champion_of, without
 
-NEXT = "sha256:" + "0123456789abcdef" * 4
-URI = "s3://models/bundles/fraud-4"
+from .support import model, one
 
-
-def candidate(champion: Obj, deployment: str) -> Obj:
-    """The copy that enters as the candidate, and that is alone once it is promoted."""
-    made = deepcopy(champion)
-    name = f"p-{NEXT.removeprefix('sha256:')[:10]}"
-    made["name"] = made["labels"]["version"] = made["annotations"]["version"] = name
-    component = made["componentSpecs"][0]
-    component["metadata"]["name"] = f"{deployment}-{name}"
-    for container in [*component["spec"]["initContainers"], *component["spec"]["containers"]]:
-        for variable in container.get("env", []):
-            if variable["name"] == "SERINUS_BUNDLE_URI":
-                variable["value"] = URI
-            if variable["name"] == "SERINUS_BUNDLE_DIGEST":
-                variable["value"] = NEXT
-    return made
+NEXT = BundleRef(uri="s3://models/bundles/fraud-4", digest="sha256:" + "0123456789abcdef" * 4)
 
 
 @pytest.mark.parametrize(
-    "sets", [(), ("drift.enabled=false", "executor=true"), ("autoscaling.enabled=true",)]
+    "sets",
+    [(), ("drift.enabled=false", "executor=true"), ("autoscaling.enabled=true", "podLabels.team=fraud")],
 )
 def test_a_promoted_copy_is_what_the_chart_renders_of_its_bundle(sets: tuple[str, ...]) -> None:
-    before = one(model(*sets), "SeldonDeployment")["spec"]["predictors"]
-    after = one(model(*sets, f"bundle.uri={URI}", f"bundle.digest={NEXT}"), "SeldonDeployment")
-    assert after["spec"]["predictors"] == [candidate(before[0], "fraud")]
-    assert after["spec"]["predictors"] != before
+    before = one(model(*sets), "SeldonDeployment")
+    after = one(model(*sets, f"bundle.uri={NEXT.uri}", f"bundle.digest={NEXT.digest}"), "SeldonDeployment")
+
+    entering = Candidate(bundle=NEXT)
+    champion = champion_of(before, entering.name)
+    candidate = candidate_predictor("fraud", deepcopy(champion), entering)
+    promoted = without([champion | {"traffic": 0}, candidate | {"traffic": 100}], champion["name"])
+
+    assert after["spec"]["predictors"] == promoted
+    assert after["spec"]["predictors"] != before["spec"]["predictors"]

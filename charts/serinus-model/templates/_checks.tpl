@@ -22,7 +22,10 @@
 {{- /* A champion that a rollout brought in is not taken back by an upgrade that does not know of it. */}}
 {{- $name := include "model.name" . }}
 {{- $wanted := include "model.predictor" . }}
-{{- $live := lookup "machinelearning.seldon.io/v1" "SeldonDeployment" .Release.Namespace $name }}
+{{- $live := dict }}
+{{- if .Capabilities.APIVersions.Has "machinelearning.seldon.io/v1" }}
+{{- $live = lookup "machinelearning.seldon.io/v1" "SeldonDeployment" .Release.Namespace $name }}
+{{- end }}
 {{- if and $live (not .Values.replaceChampion) }}
 {{- $serving := list }}
 {{- range $live.spec.predictors }}{{ $serving = append $serving .name }}{{ end }}

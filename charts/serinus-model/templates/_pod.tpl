@@ -30,6 +30,8 @@ initContainers:
       {{- with .Values.storage.env }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
+    # The reason stands in the pod's status.
+    terminationMessagePolicy: FallbackToLogsOnError
     {{- with .Values.storage.secret }}
     envFrom:
       - secretRef: {name: {{ . }}}
@@ -48,6 +50,7 @@ initContainers:
       {{- end }}
 containers:
   - name: scorer
+    terminationMessagePolicy: FallbackToLogsOnError
     image: {{ include "model.image" (list . "scorer" .Values.scorer.digest) }}
     imagePullPolicy: {{ .Values.image.pullPolicy }}
     args:
@@ -115,6 +118,7 @@ containers:
       {{- end }}
   {{- if .Values.drift.enabled }}
   - name: drift
+    terminationMessagePolicy: FallbackToLogsOnError
     image: {{ include "model.image" (list . "drift" .Values.drift.digest) }}
     imagePullPolicy: {{ .Values.image.pullPolicy }}
     args:
@@ -124,13 +128,13 @@ containers:
       - --host=0.0.0.0
       - --port=8090
       - --detector={{ .Values.drift.detector }}
+      - --look={{ .Values.drift.look }}
+      - --false-alarm-every={{ .Values.drift.falseAlarmEvery }}
+      - --min-effect={{ .Values.drift.minEffect }}
       - --window={{ .Values.drift.window }}
       - --max-age={{ .Values.drift.maxAge }}
-      - --false-alarm-every={{ .Values.drift.falseAlarmEvery }}
-      - --look={{ .Values.drift.look }}
-      - --min-effect={{ .Values.drift.minEffect }}
-      # Outlives the container, not the pod; the false-alarm budget holds either way.
-      - --state=/tmp/drift
+      # Evidence survives the container, not the pod.
+      - --state=/var/lib/serinus/drift
       {{- with .Values.drift.extraArgs }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
@@ -151,6 +155,7 @@ containers:
     volumeMounts:
       - {name: bundle, mountPath: /mnt/bundle, readOnly: true}
       - {name: keys, mountPath: /etc/serinus/keys, readOnly: true}
+      - {name: drift, mountPath: /var/lib/serinus}
       - {name: tmp, mountPath: /tmp}
   {{- end }}
 volumes:
@@ -164,6 +169,10 @@ volumes:
     {{- end }}
   - name: tmp
     emptyDir: {sizeLimit: 256Mi}
+  {{- if .Values.drift.enabled }}
+  - name: drift
+    emptyDir: {sizeLimit: 64Mi}
+  {{- end }}
   {{- include "model.keysVolume" . | nindent 2 }}
   {{- if .Values.storage.volume }}
   - name: models

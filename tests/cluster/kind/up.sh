@@ -49,5 +49,10 @@ The same tests as in CI, against Seldon's own operator:
 
     KUBECONFIG=~/.kube/config SERINUS_SELDON=real SERINUS_GATEWAY=127.0.0.1:8003 make test-cluster
 
+To use it yourself: the platform, then a model of yours (docs/install.md says how).
+
+    helm install serinus charts/serinus -n serinus-system --create-namespace --set image.tag=$TAG \\
+      -f manifests/overlays/kind/platform-values.yaml
+
 Remove it with: kind delete cluster --name serinus
 SAY
