@@ -12,19 +12,21 @@ from typing import Annotated
 import typer
 
 from serinus import http
-from serinus.bundle import Keyring, open_bundle
+from serinus.bundle import Bundle, Keyring, open_bundle
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.home import find_home
 from serving.drift.alerting import Alerter, HttpOutbox
-from serving.drift.detector import DetectorFactory, NumpyDetector
+from serving.drift.detector import DetectorFactory, Library
 from serving.drift.evaluate import build_yardstick
 from serving.drift.forward import HttpChannel, Relay
 from serving.drift.http import build_app
 from serving.drift.mailbox import Mailbox
 from serving.drift.monitor import Monitor, Settings
+from serving.drift.plain import NumpyLibrary
 from serving.drift.policy import Policy, spend
 from serving.drift.rows import RowReader
+from serving.drift.second import Panel
 from serving.drift.state import DirectoryStore
 
 log = logging.getLogger("serinus.drift")
@@ -37,6 +39,14 @@ class DetectorName(StrEnum):
     alibi = "alibi"
     numpy = "numpy"
     none = "none"
+
+
+class OnlineScope(StrEnum):
+    """What online tests watch."""
+
+    none = "none"
+    score = "score"
+    all = "all"
 
 
 class Decider(StrEnum):
@@ -104,6 +114,12 @@ def drift(
         DetectorName,
         typer.Option(help="Two-sample tests beside the evidence: Alibi Detect, our own in numpy, or none."),
     ] = DetectorName.alibi,
+    online: Annotated[
+        OnlineScope,
+        typer.Option(
+            help="Tests row by row, with the bundle's thresholds: of score and decision, of all columns, or none."
+        ),
+    ] = OnlineScope.score,
     decides: Annotated[
         Decider,
         typer.Option(help="What an alert needs beside the effect: the evidence, or the window's tests."),
@@ -174,8 +190,9 @@ def drift(
         replica or socket.gethostname(),
     )
     relay = Relay(HttpChannel(forward)) if forward else None
-    factory = None if relay else _factory(detector)
-    yardstick = build_yardstick(opened, factory, window, policy)
+    # A replica that only counts tests nothing.
+    library = None if relay else _library(detector)
+    yardstick = build_yardstick(opened, _factory(library), window, policy)
     alerter = Alerter(settings.model, HttpOutbox(alert_url)) if alert_url else None
     monitor = Monitor(
         settings,
@@ -186,6 +203,7 @@ def drift(
         store=DirectoryStore(state / name) if state else None,
         relay=relay,
         on_verdict=alerter.update if alerter else lambda evaluation: None,
+        panel=_panel(opened, library, window, online),
     )
     http.end_with_zero()
     monitor.start()
@@ -214,15 +232,29 @@ def main() -> None:
         raise SystemExit(2) from error
 
 
-def _factory(name: DetectorName) -> DetectorFactory | None:
+def _library(name: DetectorName) -> Library | None:
     if name is DetectorName.none:
         return None
     if name is DetectorName.numpy:
-        return NumpyDetector
+        return NumpyLibrary()
     # Seconds of import: paid here, before the ready line.
-    from serving.drift.alibi import AlibiDetector
+    from serving.drift.alibi import AlibiLibrary
 
-    return AlibiDetector
+    return AlibiLibrary()
+
+
+def _factory(library: Library | None) -> DetectorFactory | None:
+    if library is None:
+        return None
+    return lambda discrete, reference: library.levels(reference) if discrete else library.numbers(reference)
+
+
+def _panel(bundle: Bundle, library: Library | None, window: int, online: OnlineScope) -> Panel | None:
+    if library is None:
+        return None
+    if online is not OnlineScope.none and bundle.online is None:
+        log.warning("the bundle holds no thresholds for tests row by row: build it again to have them")
+    return Panel(bundle, library, window, online.value)
 
 
 def _check(policy: Policy, false_alarm_every: str, look: str) -> None:

@@ -11,6 +11,7 @@ from serinus.bundle import Bundle
 from serinus.contract import Contract
 from serinus.watching import Baseline, Column, Report, ShareReport, Sketch, build_baseline, effect
 from serinus.watching.bins import Floats
+from serinus.watching.online import kind_of
 from serving.drift.detector import Detector, DetectorFactory
 from serving.drift.policy import Policy, share
 from serving.drift.verdict import ColumnVerdict, Quality, Status, TestResult, Verdict
@@ -81,15 +82,22 @@ def build_yardstick(
     """Prepare a bundle's reference for windows of ``window`` rows; without a factory no window is tested."""
     baseline, rows = baseline_of(bundle), bundle.reference_rows
     *columns, score = baseline.columns
+    flags = [kind_of(bundle.contract, f, bundle.levels) == "flag" for f in bundle.contract.features]
     return Yardstick(
         baseline,
-        tuple(_column(c, rows[:, i], factory, window, policy) for i, c in enumerate(columns)),
+        tuple(_column(c, rows[:, i], factory, window, policy, flag=flags[i]) for i, c in enumerate(columns)),
         _column(score, bundle.reference_scores, factory, window, policy),
     )
 
 
 def _column(
-    column: Column, reference: Floats, factory: DetectorFactory | None, window: int, policy: Policy
+    column: Column,
+    reference: Floats,
+    factory: DetectorFactory | None,
+    window: int,
+    policy: Policy,
+    *,
+    flag: bool = False,
 ) -> ColumnYardstick:
     present = reference[~np.isnan(reference)]
     levels = column.cells if column.kind == "category" else 0
@@ -107,7 +115,7 @@ def _column(
     tested = pooled[present.astype(np.int64)] if levels else present
     return ColumnYardstick(
         name=column.name,
-        detector=factory(bool(levels), tested) if factory and not unjudged else None,
+        detector=factory(bool(levels) or flag, tested) if factory and not unjudged else None,
         levels=levels,
         unjudged=unjudged,
         pooled=pooled,

@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from serinus import metrics as names
 from serinus.watching import SCORE, PairReport, Performance
 from serving.drift.monitor import KINDS, OUTCOMES, Evaluation, Monitor, State
+from serving.drift.second import Online, Opinion
 from serving.drift.verdict import ColumnVerdict
 
 _BY_PREDICTOR = ("model", "predictor")
@@ -48,7 +49,8 @@ class DriftCollector:
                 forwarded.add_metric((model, outcome), self._monitor.relay.outcomes[outcome])
             yield forwarded
         yield from _verdicts(model, state.evaluations)
-        yield from _columns(model, state.evaluations)
+        yield from _columns(model, state.evaluations, state.opinions)
+        yield from _online(model, state.online)
         yield from _quality(model, state.evaluations)
         yield from _pairs(model, state.pairs)
         yield from _estimates(model, state.estimated)
@@ -119,7 +121,9 @@ def _verdicts(model: str, evaluations: dict[str, Evaluation]) -> Iterator[Metric
     yield from (active, bad, quality, last, threshold, p_threshold)
 
 
-def _columns(model: str, evaluations: dict[str, Evaluation]) -> Iterator[Metric]:
+def _columns(
+    model: str, evaluations: dict[str, Evaluation], opinions: dict[str, tuple[Opinion, ...]]
+) -> Iterator[Metric]:
     texts = {
         names.DRIFT_EVIDENCE: "Evidence of a shift beyond the tolerance, log10 of the e-value.",
         names.DRIFT_PSI: "Population stability index against the reference.",
@@ -138,7 +142,32 @@ def _columns(model: str, evaluations: dict[str, Evaluation]) -> Iterator[Metric]
             for name, value in _values(column).items():
                 if value is not None:
                     families[name].add_metric((model, predictor, column.name), value)
+        for found in opinions.get(predictor, ()):
+            if found.p_value is not None and found.distance is not None:
+                families[names.DRIFT_P_VALUE].add_metric((model, predictor, found.name), found.p_value)
+                families[names.DRIFT_DISTANCE].add_metric((model, predictor, found.name), found.distance)
     yield from families.values()
+
+
+def _online(model: str, online: dict[str, tuple[Online, ...]]) -> Iterator[Metric]:
+    labels = (*_BY_FEATURE, "test")
+    statistic = GaugeMetricFamily(
+        names.DRIFT_ONLINE, "Statistic of an online test after its last value.", labels=labels
+    )
+    threshold = GaugeMetricFamily(
+        names.DRIFT_ONLINE_THRESHOLD, "What it is held against, as the bundle has it.", labels=labels
+    )
+    crossings = CounterMetricFamily(
+        names.DRIFT_ONLINE_CROSSINGS, "Times that an online test went above its threshold.", labels=labels
+    )
+    for predictor, tests in online.items():
+        for found in tests:
+            key = (model, predictor, found.name, found.test)
+            if found.statistic is not None and found.threshold is not None:
+                statistic.add_metric(key, found.statistic)
+                threshold.add_metric(key, found.threshold)
+            crossings.add_metric(key, found.crossings)
+    yield from (statistic, threshold, crossings)
 
 
 def _values(column: ColumnVerdict) -> dict[str, float | None]:

@@ -123,6 +123,8 @@ def describe(monitor: Monitor) -> dict[str, object]:
                 "verdict": evaluation.verdict,
                 "estimated": state.estimated.get(predictor),
                 "against_champion": state.pairs.get(predictor),
+                "opinions": state.opinions.get(predictor, ()),
+                "online": state.online.get(predictor, ()),
             }
             for predictor, evaluation in state.evaluations.items()
         },

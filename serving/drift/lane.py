@@ -24,6 +24,7 @@ from serving.drift.evaluate import Yardstick
 from serving.drift.policy import OTHER_SHARE, PRIMARY_SHARE, Policy
 from serving.drift.rows import Batch
 from serving.drift.scores import ScoreBook
+from serving.drift.second import Watch
 from serving.drift.window import Sample, Window
 
 _PIECE = 256
@@ -55,9 +56,17 @@ class Lane:
     """A predictor's side of the monitor. Memory is bounded, whatever passes."""
 
     def __init__(
-        self, comparisons: Comparisons, window: int, threshold: float, now: float, *, primary: bool
+        self,
+        comparisons: Comparisons,
+        window: int,
+        threshold: float,
+        now: float,
+        *,
+        primary: bool,
+        watch: Watch | None = None,
     ) -> None:
         self.primary = primary
+        self.watch = watch
         self.detector = comparisons.primary if primary else comparisons.other
         self.evidence: Evidence = self.detector.start()
         self.pairs = comparisons.pair

@@ -28,8 +28,10 @@ from serving.drift.payload import (
 )
 from serving.drift.policy import MAX_PREDICTORS, Policy
 from serving.drift.rows import RowReader
+from serving.drift.second import Online, Opinion, Panel, Watch
 from serving.drift.state import MemoryStore, Saved, Store, freeze, read, thaw
 from serving.drift.verdict import TestResult, Verdict
+from serving.drift.window import Sample
 
 log = logging.getLogger("serinus.drift")
 
@@ -83,17 +85,22 @@ class State:
     filling: dict[str, int] = field(default_factory=dict[str, int])
     primary: str = ""
     unsaved: int = 0
+    opinions: dict[str, tuple[Opinion, ...]] = field(default_factory=dict[str, tuple[Opinion, ...]])
+    online: dict[str, tuple[Online, ...]] = field(default_factory=dict[str, tuple[Online, ...]])
 
     def copy(self) -> State:
         """Another, that shares nothing that changes."""
         return State(
             dict(self.evaluations), dict(self.estimated), dict(self.pairs), self.payloads.copy(),
             self.events.copy(), self.rows.copy(), dict(self.filling), self.primary, self.unsaved,
+            dict(self.opinions), dict(self.online),
         )  # fmt: skip
 
     def forget(self, predictor: str) -> None:
         """Drops a predictor."""
-        for kept in (self.evaluations, self.estimated, self.pairs, self.rows, self.filling):
+        for kept in (
+            self.evaluations, self.estimated, self.pairs, self.rows, self.filling, self.opinions, self.online
+        ):  # fmt: skip
             kept.pop(predictor, None)
         for counter in (self.payloads, self.events):
             for key in [key for key in counter if key[0] == predictor]:
@@ -119,6 +126,7 @@ class Monitor:
         relay: Relay | None = None,
         clock: Callable[[], float] = time.time,
         on_verdict: Callable[[Evaluation], None] = lambda evaluation: None,
+        panel: Panel | None = None,
     ) -> None:
         self.settings = settings
         self.policy = policy
@@ -132,6 +140,7 @@ class Monitor:
         self._number = 0
         self._clock = clock
         self._on_verdict = on_verdict
+        self._panel = panel
         self._lanes: dict[str, Lane] = {}
         self._tests: dict[str, tuple[TestResult, ...]] = {}
         self._seen: dict[str, float] = {}
@@ -322,6 +331,7 @@ class Monitor:
             self.settings.threshold,
             now,
             primary=predictor == self._state.primary,
+            watch=Watch(self._panel) if self._panel else None,
         )
 
     def _judge(self, predictor: str, now: float) -> Look | None:
@@ -349,7 +359,22 @@ class Monitor:
             verdict.score.status, verdict.quality, verdict.quality_reason,
         )  # fmt: skip
         self._on_verdict(evaluation)
+        if look.sample is not None:
+            self._hear(predictor, look.sample)
         return look
+
+    def _hear(self, predictor: str, sample: Sample) -> None:
+        """Second opinions, once the verdict is out: they take longer than it, and must not cost it."""
+        watch = self._lanes[predictor].watch
+        if self._panel is None or watch is None:
+            return
+        try:
+            opinions, online = self._panel.judge(sample), watch.take(sample)
+        except Exception:
+            log.exception("the second opinions on %s failed", predictor)
+            return
+        with self._lock:
+            self._state.opinions[predictor], self._state.online[predictor] = opinions, online
 
     def _compare(self, looks: dict[str, Look]) -> None:
         """Each predictor with the champion, where both were seen in this look."""

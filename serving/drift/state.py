@@ -19,6 +19,7 @@ from serinus.home import atomic_write
 from serinus.watching import Evidence, PairEvidence, Sketch
 from serving.drift.lane import Lane
 from serving.drift.scores import Scores
+from serving.drift.second import Kept
 
 log = logging.getLogger("serinus.drift")
 
@@ -32,6 +33,7 @@ class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         rows: rows judged so far.
         sketch, foreign: the open look, as far as it had come when the program ended.
         heard: the last number of each replica that forwards to this predictor.
+        online: the online tests, by column and test.
     """
 
     version: int = 1
@@ -46,6 +48,7 @@ class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     sketch: Sketch
     foreign: Sketch
     heard: dict[str, int] = {}
+    online: dict[str, Kept] = {}
 
 
 class Store(Protocol):
@@ -126,6 +129,7 @@ def freeze(
             sketch=sketch,
             foreign=foreign,
             heard={name: n for name, n in heard.items() if name.startswith(f"{predictor}/")},
+            online=lane.watch.save() if lane.watch else {},
         )
     )
 
@@ -154,4 +158,6 @@ def thaw(lane: Lane, saved: Saved) -> bool:
         log.info("the state of %s starts anew: %s", saved.predictor, error)
         return False
     lane.evidence, lane.pair = saved.evidence, saved.pair
+    if lane.watch:
+        lane.watch.load(saved.online)
     return True

@@ -1,5 +1,6 @@
 """The real drift monitor, with the real Alibi Detect."""
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serinus.bundle import Bundle
+from serinus.bundle import Bundle, SigningKey, write_bundle
+from serinus.watching.online import calibrate
 from tests.local.drift.support import ROOT, Logger, Program, until
-from tests.support.bundles import small_bundle, small_home, small_records
+from tests.support.bundles import small_bundle, small_home, small_parts, small_records
 
 pytestmark = pytest.mark.local
 
@@ -145,6 +147,39 @@ def test_a_restart_goes_on_where_it_stood_and_sigterm_is_a_clean_exit(home: Path
     evidence = [column["evidence_log10"] for column in before["verdict"]["features"]]
     assert evidence == [column["evidence_log10"] for column in after["verdict"]["features"]]
     assert (home / "state" / "small" / "champion.json").exists()
+
+
+def test_score_and_decision_are_watched_row_by_row_with_the_bundles_thresholds_over_a_restart(
+    home: Path,
+) -> None:
+    parts = small_parts(version=2)
+    online = calibrate(parts.contract, parts.levels, parts.reference_rows, parts.reference_scores)
+    key = SigningKey.load_or_create(small_home(home).keys)
+    bundle = write_bundle(home, dataclasses.replace(parts, online=online), key)
+    flags = ("--bundle", str(bundle.path), "--home", str(small_home(home).root), *FLAGS)
+    flags += ("--state", str(home / "online"), "--max-age", "1h")
+    scores = np.random.default_rng(1).choice(bundle.reference_scores, 300).tolist()
+
+    def watched(program: Program, rows: int) -> dict[str, Any] | None:
+        seen = program.status()["predictors"].get("champion", {"online": ()})["online"]
+        found = {f"{o['name']}/{o['test']}": o for o in seen}
+        return found if found and all(o["rows"] == rows for o in found.values()) else None
+
+    found: list[dict[str, Any]] = []
+    for k in (1, 2):
+        with Program("serving.drift", *flags, log=home / "online.log") as program:
+            Logger(program, "champion").response(scores, bundle.digest)
+            send(program, "champion", small_records(500, seed=36 + k))
+            found.append(until(lambda k=k: watched(program, 300 * k)))
+            assert "serinus_drift_online_crossings_total" in program.get("/metrics")
+            assert program.stop() == 0
+    first, second = found
+    assert set(first) == {"model score/cvm", "model decision/fet_more", "model decision/fet_fewer"}
+    assert {name: o["threshold"] for name, o in first.items()} == {
+        name: o["threshold"] for name, o in second.items()
+    }
+    assert first["model score/cvm"]["threshold"] == online.cvm[-1]
+    assert not any(o["crossed"] for o in (*first.values(), *second.values()))
 
 
 def test_a_port_in_use_is_an_error_with_its_code(sidecar: Program, bundle: Bundle) -> None:
