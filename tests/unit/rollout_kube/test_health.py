@@ -86,6 +86,22 @@ CASES: list[tuple[str, list[Object], list[Object], str, bool, str]] = [
     ),
     ("evicted", [deployment(1)], [pod(status=EVICTED)], "crashed", True, "was evicted: low on memory"),
     (
+        "evicted, and exited with 0",
+        [deployment(1)],
+        [pod(status={"phase": "Succeeded"})],
+        "crashed",
+        True,
+        "as by an eviction",
+    ),
+    (
+        "exited with 0 on its way out",
+        [deployment(1)],
+        [pod(status={"phase": "Succeeded"}, deletionTimestamp="now")],
+        "ready",
+        True,
+        "",
+    ),
+    (
         "a crash loop on its way out",
         [deployment(1)],
         [pod(waiting("CrashLoopBackOff"), deletionTimestamp="now")],
