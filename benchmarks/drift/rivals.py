@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 
 from serinus.watching import Column
 from serinus.watching.effects import Yardsticks
+from serving.drift.alibi_import import load
 
 Floats = NDArray[np.float64]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def alibi(name: str) -> Any:
-    """A detector class of Alibi Detect by its name."""
+def alibi(module: str, name: str) -> Any:
+    """A detector class of Alibi Detect, loaded as the sidecar does, so that both may run in one process."""
     with contextlib.redirect_stderr(io.StringIO()):
-        import alibi_detect.cd as cd
-    return getattr(cd, name)
+        return load(module, name)
 
 
 class KS:
     """Alibi Detect's KSDrift over all columns; the least p-value is what Bonferroni's rule reads."""
 
     def __init__(self, reference: Floats) -> None:
-        self._test = alibi("KSDrift")(reference, p_val=0.05, correction="bonferroni")
+        self._test = alibi("ks", "KSDrift")(reference, p_val=0.05, correction="bonferroni")
 
     def least(self, rows: Floats) -> tuple[float, bool]:
         """(least p-value of a look, its own verdict at the default .05); p is NaN-aware as Alibi Detect is: not."""
@@ -41,7 +41,7 @@ class ChiSquare:
     """Alibi Detect's ChiSquareDrift of one column of codes."""
 
     def __init__(self, reference: Floats) -> None:
-        self._test = alibi("ChiSquareDrift")(reference.reshape(-1, 1))
+        self._test = alibi("chisquare", "ChiSquareDrift")(reference.reshape(-1, 1))
 
     def p(self, rows: Floats) -> float:
         """p-value of a look."""
@@ -54,7 +54,7 @@ class Online:
     def __init__(self, reference: Floats, ert: float, window: int, boots: int) -> None:
         np.random.seed(0)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            self._test = alibi("CVMDriftOnline")(
+            self._test = alibi("cvm_online", "CVMDriftOnline")(
                 reference, ert=ert, window_sizes=[window], n_bootstraps=boots, verbose=False
             )
 
