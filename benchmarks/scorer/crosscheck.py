@@ -83,7 +83,8 @@ def _point(
 
 def _wrk(place: Place, system: System, bodies: Sequence[bytes], seconds: float) -> dict[str, Any]:
     script = place.directory / "post.lua"
-    quoted = ",\n".join(f"[[{body.decode()}]]" for body in bodies[:500])
+    # Level-two brackets: a nested JSON list ends in ]], which would close the plain ones.
+    quoted = ",\n".join(f"[==[{body.decode()}]==]" for body in bodies[:500])
     script.write_text(
         f'local bodies = {{{quoted}}}\nlocal i = 0\nwrk.method = "POST"\n'
         'wrk.headers["Content-Type"] = "application/json"\n'

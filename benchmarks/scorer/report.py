@@ -172,6 +172,9 @@ def _crosscheck(results: Results) -> str:
     body: list[list[str]] = []
     for point in found["points"]:
         closed, opened = point.get("closed", {}), point.get("open")
+        if closed.get("wrk_errors"):
+            body.append([point["key"], "closed, 8 connections", "", "void: wrk's requests were refused"])
+            continue
         body.append([point["key"], "closed, 8 connections, /s", str(closed.get("ours_rps")),
                      f"wrk {closed.get('wrk_rps')}"])  # fmt: skip
         body.append(
@@ -181,7 +184,13 @@ def _crosscheck(results: Results) -> str:
             body.append([point["key"], f"open, {opened['rate']:.0f}/s, p50/p99 ms",
                          f"{_ms(opened['ours_p50_ms'])}/{_ms(opened['ours_p99_ms'])}",
                          f"oha {_ms(opened['oha_p50_ms'])}/{_ms(opened['oha_p99_ms'])}"])  # fmt: skip
-    return "## A second tool\n\n" + _table(("row", "what", "our generator", "the other"), body)
+    commit = found.get("commit")
+    later = (
+        f"Measured apart, at commit `{commit}`.\n\n"
+        if commit and commit != results["machine"].get("commit")
+        else ""
+    )
+    return f"## A second tool\n\n{later}" + _table(("row", "what", "our generator", "the other"), body)
 
 
 def _validity(results: Results, rows: Sequence[Figure]) -> str:
