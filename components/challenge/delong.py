@@ -61,4 +61,5 @@ def paired_difference(outcome: Floats, first: Floats, second: Floats) -> tuple[f
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     difference = float(areas[0] - areas[1])
     half = Z95 * math.sqrt(max(variance, 0.0)) if math.isfinite(variance) else math.nan
-    return difference, difference - half, difference + half
+    # Twelve decimals: sums in another order must not turn no difference into one of 1e-16.
+    return round(difference, 12), round(difference - half, 12), round(difference + half, 12)
