@@ -6,6 +6,7 @@ the difference. With Alertmanager installed this stays off: rules decide there.
 
 from __future__ import annotations
 
+import http.client
 import logging
 import threading
 import time
@@ -28,7 +29,7 @@ class Outbox(Protocol):
     """Where alerts go."""
 
     def post(self, payload: bytes) -> None:
-        """Deliver one webhook body. Raises OSError if it was not taken."""
+        """Deliver one webhook body. Raises OSError or HTTPException if it was not taken."""
         ...
 
 
@@ -169,6 +170,16 @@ class Alerter:
                     self._due[key] = 0.0
         self._wake.set()
 
+    def end(self, predictor: str) -> None:
+        """Resolve the alerts of a predictor that is no longer watched."""
+        now = _stamp(self._clock())
+        with self._lock:
+            for key, alert in self._active.items():
+                if key[0] == predictor and alert.status == "firing":
+                    alert.status, alert.ends_at = "resolved", now
+                    self._due[key] = 0.0
+        self._wake.set()
+
     def deliver(self) -> None:
         """Post what is due now."""
         now = self._clock()
@@ -181,7 +192,7 @@ class Alerter:
         for key, payload, status in due:
             try:
                 self._outbox.post(payload)
-            except OSError as error:
+            except (OSError, http.client.HTTPException) as error:
                 log.warning("alert %s could not be delivered: %s", key[1], error)
                 continue
             with self._lock:

@@ -8,6 +8,7 @@ import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -189,11 +190,11 @@ def drift(
         opened.contract.decision.decline_at,
         replica or socket.gethostname(),
     )
-    relay = Relay(HttpChannel(forward)) if forward else None
+    relay = Relay(HttpChannel(_url("--forward", forward))) if forward else None
     # A replica that only counts tests nothing.
     library = None if relay else _library(detector)
     yardstick = build_yardstick(opened, _factory(library), window, policy)
-    alerter = Alerter(settings.model, HttpOutbox(alert_url)) if alert_url else None
+    alerter = Alerter(settings.model, HttpOutbox(_url("--alert-url", alert_url))) if alert_url else None
     monitor = Monitor(
         settings,
         yardstick,
@@ -203,6 +204,7 @@ def drift(
         store=DirectoryStore(state / name) if state else None,
         relay=relay,
         on_verdict=alerter.update if alerter else lambda evaluation: None,
+        on_silence=alerter.end if alerter else lambda predictor: None,
         panel=_panel(opened, library, window, online),
     )
     http.end_with_zero()
@@ -267,6 +269,22 @@ def _check(policy: Policy, false_alarm_every: str, look: str) -> None:
             where="--false-alarm-every, --look",
             hint="Give a longer --false-alarm-every, e.g. 90d, or a shorter --look.",
         ) from error
+
+
+def _url(flag: str, text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise SerinusError(
+            "SRN-DRIFT-008",
+            f"{text!r} is no URL to post to",
+            where=flag,
+            hint="For example http://monitor.models:8090.",
+        )
+    return text
 
 
 def _duration(flag: str, text: str) -> float:

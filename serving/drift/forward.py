@@ -8,6 +8,7 @@ that grows, so that a lost answer counts nothing twice.
 
 from __future__ import annotations
 
+import http.client
 import logging
 import math
 import threading
@@ -71,7 +72,7 @@ class Channel(Protocol):
     """The way to the monitor that judges."""
 
     def send(self, body: bytes) -> None:
-        """Deliver. Raises OSError if it was not taken now, RefusedError if it never will be."""
+        """Deliver. Raises OSError or HTTPException if it was not taken now, RefusedError if it never will be."""
         ...
 
 
@@ -145,7 +146,7 @@ class Relay:
             except RefusedError as error:
                 log.warning("counts of %s were refused and are dropped: %s", predictor, error)
                 outcome = "refused"
-            except OSError as error:
+            except (OSError, http.client.HTTPException) as error:
                 log.warning("counts of %s could not be forwarded yet: %s", predictor, error)
                 outcome = "failed"
             with self._lock:
@@ -169,6 +170,8 @@ class Relay:
             self._wake.wait(self._pace)
             self._wake.clear()
             self.deliver()
+        # What was offered while the last attempt was under way is not in it.
+        self.deliver()
 
 
 class Heard:

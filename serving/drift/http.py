@@ -32,7 +32,8 @@ def build_app(monitor: Monitor) -> ASGIApp:
         return http.json({"ready": monitor.alive}, status=200 if monitor.alive else 503)
 
     async def live(request: Request) -> Response:
-        return http.json({"live": True})
+        # Without its worker the program takes payloads in and judges none.
+        return http.json({"live": monitor.alive}, status=200 if monitor.alive else 503)
 
     async def status(request: Request) -> Response:
         return http.json(describe(monitor))

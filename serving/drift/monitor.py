@@ -110,8 +110,8 @@ class State:
 class Monitor:
     """Takes payloads in without waiting, and judges each look.
 
-    ``on_verdict`` is called in the worker thread after each evaluation; it must
-    not block and must not raise.
+    ``on_verdict`` is called in the worker thread after each evaluation, and ``on_silence``
+    when a predictor is no longer watched; they must not block and must not raise.
     """
 
     def __init__(
@@ -126,6 +126,7 @@ class Monitor:
         relay: Relay | None = None,
         clock: Callable[[], float] = time.time,
         on_verdict: Callable[[Evaluation], None] = lambda evaluation: None,
+        on_silence: Callable[[str], None] = lambda predictor: None,
         panel: Panel | None = None,
     ) -> None:
         self.settings = settings
@@ -140,6 +141,7 @@ class Monitor:
         self._number = 0
         self._clock = clock
         self._on_verdict = on_verdict
+        self._on_silence = on_silence
         self._panel = panel
         self._lanes: dict[str, Lane] = {}
         self._tests: dict[str, tuple[TestResult, ...]] = {}
@@ -237,6 +239,8 @@ class Monitor:
         """Close every predictor's look when the time between looks has passed: all at once, so that they compare."""
         now = self._clock()
         if now < self._next:
+            # A clock that was put back by hours would hold the next look up for as long.
+            self._next = min(self._next, now + self._pace)
             return
         # Never two looks closer than the plan says, even if this thread was late.
         self._next = now + self._pace
@@ -252,9 +256,13 @@ class Monitor:
                 continue
             if look is not None:
                 looks[predictor] = look
-        self._compare(looks)
+        try:
+            self._compare(looks)
+        except Exception:
+            log.exception("the comparison with the champion failed")
         for predictor in looks:
             self._keep(predictor)
+        self._forget_silent(now)
 
     def _take_in(self, predictor: str, letter: Letter) -> str:
         now = self._clock()
@@ -407,13 +415,24 @@ class Monitor:
             self._seen[predictor] = now
         return predictor
 
+    def _forget_silent(self, now: float) -> None:
+        """What was found of a predictor that is gone would otherwise stand, and alert, for ever."""
+        with self._lock:
+            for predictor, seen in list(self._seen.items()):
+                if predictor != self._state.primary and now - seen >= self.settings.max_age:
+                    self._forget(predictor)
+
     def _forget(self, predictor: str) -> None:
         log.info("%s has long been silent: it is no longer watched", predictor)
         del self._seen[predictor]
         self._lanes.pop(predictor, None)
         self._tests.pop(predictor, None)
         self._state.forget(predictor)
-        self._store.forget(predictor)
+        try:
+            self._store.forget(predictor)
+        except OSError as error:
+            log.warning("the state of %s could not be removed: %s", predictor, error)
+        self._on_silence(predictor)
 
     def _keep(self, predictor: str) -> None:
         if predictor == UNLISTED:

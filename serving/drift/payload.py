@@ -183,6 +183,10 @@ def _list(value: object, where: str) -> list[Any]:
 def _numbers(values: Sequence[object]) -> list[float]:
     if not set(map(type, values)) <= {int, float}:
         raise PayloadError("a probability is not a number")
+    for value in values:
+        # NaN is no number to be counted, and is left out later.
+        if value < 0 or value > 1:  # pyright: ignore[reportOperatorIssue]
+            raise PayloadError(f"a probability is {value}, not between 0 and 1")
     return [float(v) for v in values]  # pyright: ignore[reportArgumentType]
 
 

@@ -1,3 +1,4 @@
+import http.client
 import json
 from typing import Any
 
@@ -89,6 +90,34 @@ def test_an_alert_is_posted_once_repeated_and_resolved_once() -> None:
     look(verdict())
     look(verdict())
     assert posted(outbox)[2:] == [("SerinusFeatureDrift", "resolved")]
+
+
+def test_the_alerts_of_a_predictor_that_is_gone_are_resolved() -> None:
+    outbox = MemoryOutbox()
+    alerter = Alerter("small", outbox)
+    alerter.update(Evaluation(verdict(feature="drift"), 1.0, 0.0))
+    alerter.end("canary")
+    alerter.deliver()
+    alerter.end("champion")
+    alerter.deliver()
+    alerter.deliver()
+    assert posted(outbox) == [("SerinusFeatureDrift", "firing"), ("SerinusFeatureDrift", "resolved")]
+
+
+def test_an_answer_that_is_no_http_is_tried_again() -> None:
+    class Garbled(Flaky):
+        def post(self, payload: bytes) -> None:
+            if self.down:
+                raise http.client.BadStatusLine("SSH-2.0")
+            super().post(payload)
+
+    outbox = Garbled()
+    alerter = Alerter("small", outbox)
+    alerter.update(Evaluation(verdict(score="drift"), 1.0, 0.0))
+    alerter.deliver()
+    outbox.down = False
+    alerter.deliver()
+    assert posted(outbox) == [("SerinusScoreDrift", "firing")]
 
 
 def test_what_cannot_be_delivered_is_tried_again() -> None:

@@ -1,5 +1,6 @@
 """Counts of replicas add up to what one monitor would have counted, and nothing is counted twice or lost."""
 
+import http.client
 from typing import Any
 
 import msgspec
@@ -190,6 +191,37 @@ def test_refused_counts_are_dropped_and_do_not_block_the_way() -> None:
     relay.deliver()
     assert relay.free("champion")
     assert relay.outcomes == {"refused": 1}
+
+
+def test_an_answer_that_is_no_http_does_not_end_forwarding() -> None:
+    class Garbled(MemoryChannel):
+        def send(self, body: bytes) -> None:
+            raise http.client.BadStatusLine("SSH-2.0")
+
+    relay = Relay(Garbled())
+    relay._waiting["champion"] = b"{}"
+    relay.deliver()
+    assert not relay.free("champion")
+    assert relay.outcomes == {"failed": 1}
+
+
+def test_what_is_offered_during_the_last_attempt_is_sent_too(fleet: Fleet) -> None:
+    class Stopping(MemoryChannel):
+        """The end comes while a message is on its way."""
+
+        def send(self, body: bytes) -> None:
+            super().send(body)
+            if len(self.sent) == 1:
+                relay._waiting["canary"] = b"{}"
+                relay._stopping = True
+
+    channel = Stopping()
+    relay = Relay(channel)
+    relay._waiting["champion"] = b"{}"
+    relay._wake.set()
+    relay._work()
+    assert relay.outcomes == {"taken": 2}
+    assert len(channel.sent) == 2
 
 
 def message(fleet: Fleet) -> dict[str, Any]:

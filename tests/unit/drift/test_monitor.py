@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from starlette.testclient import TestClient
 
 from serinus.bundle import Bundle
+from serinus.watching import PairDetector, PairEvidence, Sketch
 from serving.drift.evaluate import Yardstick
 from serving.drift.exposition import DriftCollector
 from serving.drift.http import build_app
@@ -107,6 +108,19 @@ def test_a_late_look_is_one_look_and_the_next_is_no_closer_than_planned(
     assert len(seen) == 2
 
 
+def test_a_clock_that_is_put_back_does_not_hold_looks_up(
+    monitor: Monitor, clock: Clock, seen: list[Evaluation]
+) -> None:
+    clock.now += 1e6
+    monitor.close_due_looks()
+    clock.now -= 1e6
+    monitor.process(request(small_records(100, seed=5)))
+    monitor.close_due_looks()
+    assert seen == [], "no look is closer to the one before than the plan says"
+    pass_a_look(monitor, clock)
+    assert len(seen) == 1
+
+
 def test_a_look_without_traffic_says_nothing(monitor: Monitor, clock: Clock, seen: list[Evaluation]) -> None:
     monitor.process(request(small_records(300, seed=5)))
     for _ in range(3):
@@ -199,6 +213,7 @@ def test_an_event_is_the_beginning_of_drift_and_not_each_look_at_it(monitor: Mon
         (request([{"nonsense": 1}]), "accepted"),
         (response([float("nan"), 0.5], None), "accepted"),
         (response([], None), "accepted"),
+        (response([1e200] * 40, None), "malformed"),
     ],
 )
 def test_what_became_of_a_payload_is_counted_and_nothing_ends_the_monitor(
@@ -252,6 +267,29 @@ def test_a_predictor_that_is_long_silent_makes_room_and_the_champion_never_does(
     assert "p1" not in known
     assert "next" in known
     assert 'predictor="p1"' not in page(monitor)
+
+
+def test_what_was_found_of_a_predictor_that_is_gone_ends(
+    bundle: Bundle, yardstick: Yardstick, reader: RowReader, clock: Clock
+) -> None:
+    """A canary that was taken back while it drifted would otherwise drift for ever, and ask for retraining."""
+    gone: list[str] = []
+    settings = Settings("small", bundle.digest, 500, HOUR, threshold=0.6)
+    monitor = Monitor(settings, yardstick, reader, POLICY, clock=clock, on_silence=gone.append)
+    for i in range(3):
+        monitor.process(request(doubled(small_records(1000, seed=i)), "champion"))
+        monitor.process(request(doubled(small_records(1000, seed=10 + i)), "canary"))
+        pass_a_look(monitor, clock)
+    assert 'serinus_drift_active{kind="feature",model="small",predictor="canary"} 1.0' in page(monitor)
+    silent_since = clock.now - POLICY.look
+    while clock.now + POLICY.look < silent_since + HOUR:
+        pass_a_look(monitor, clock)
+    assert gone == []
+    assert 'predictor="canary"' in page(monitor)
+    pass_a_look(monitor, clock)
+    assert gone == ["canary"]
+    assert 'predictor="canary"' not in page(monitor)
+    assert 'serinus_drift_active{kind="feature",model="small",predictor="champion"} 1.0' in page(monitor)
 
 
 def test_metrics_tell_verdicts_and_leave_out_what_is_not_known(monitor: Monitor, clock: Clock) -> None:
@@ -320,6 +358,31 @@ def test_over_http_events_are_taken_in_at_once_and_state_is_shown(monitor: Monit
         assert status["policy"]["min_psi"] == 0.1
         for path in ("/metrics", "/prometheus"):
             assert "serinus_drift_payloads_total" in client.get(path).text
+
+
+class Failing(PairDetector):
+    def update(self, evidence: PairEvidence, champion: Sketch, canary: Sketch) -> PairEvidence:
+        raise RuntimeError("a defect")
+
+
+def test_a_comparison_that_fails_does_not_end_the_monitor(
+    monitor: Monitor, yardstick: Yardstick, clock: Clock, seen: list[Evaluation]
+) -> None:
+    monitor.comparisons.pair = Failing(POLICY.plan(0.5), yardstick.baseline)
+    for _ in range(2):
+        for predictor in ("champion", "canary"):
+            monitor.process(request(small_records(300, seed=5), predictor))
+        pass_a_look(monitor, clock)
+    assert len(seen) == 4
+
+
+def test_a_monitor_whose_worker_ended_is_not_alive(monitor: Monitor) -> None:
+    """Kubernetes starts it again: nothing else would, since no probe of it keeps traffic away."""
+    with TestClient(build_app(monitor)) as client:
+        monitor.start()
+        assert client.get("/health/live").status_code == 200
+        monitor.stop()
+        assert client.get("/health/live").status_code == 503
 
 
 def test_the_window_tests_decide_where_they_are_asked_to(

@@ -94,6 +94,17 @@ def test_probabilities_and_the_models_digest_are_read_from_both_protocols() -> N
         assert (answers.digest, answers.probabilities) == ("sha256:a", [0.2, 0.4])
 
 
+@pytest.mark.parametrize("value", [-0.1, 1.5, 1e200, 1e308, 10**30, float("inf")])
+def test_a_score_that_is_no_probability_is_a_payload_error(value: float) -> None:
+    """One of them would stay in the sums that performance is estimated from, and spoil each look."""
+    for document in (
+        {"data": {"ndarray": [[value]]}},
+        {"outputs": [{"name": "probability", "data": [value]}]},
+    ):
+        with pytest.raises(PayloadError, match="probability"):
+            read_answers(json.dumps(document).encode())
+
+
 @pytest.mark.parametrize("document", [{"status": "error"}, {"outputs": []}, {"data": {"ndarray": [["x"]]}}])
 def test_an_answer_without_probabilities_is_a_payload_error(document: dict[str, Any]) -> None:
     with pytest.raises(PayloadError):
