@@ -88,7 +88,8 @@ def _repeated(alert: Alert, ledger: Ledger, limits: Limits, now: float) -> Decis
     handled = ledger.handled.get(alert.key)
     if handled is None:
         return None
-    run = next((run for run in ledger.runs if run.key == alert.key), None)
+    # The last of them: after a person's release one alert may have started several.
+    run = next((run for run in reversed(ledger.runs) if run.key == alert.key), None)
     if run is not None and handled <= run.started and now >= (run.finished or now) + limits.cooldown:
         return None  # it still fires although its run has ended: that is a new matter, for the next rules
     return Decision("duplicate", "this alert has been dealt with")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
 import threading
 import time
@@ -32,7 +33,7 @@ class Notifier(Protocol):
     """Who is told of a new version."""
 
     def tell(self, notice: dict[str, Any]) -> None:
-        """Deliver a notice. Raises OSError if it was not taken."""
+        """Deliver a notice. Raises OSError or HTTPException if it was not taken."""
         ...
 
 
@@ -224,7 +225,7 @@ class Receiver:
                 assert self._notifier is not None
                 self._notifier.tell(notice)
                 return
-            except OSError as error:
+            except (OSError, http.client.HTTPException) as error:
                 log.warning("the notice of run %s was not taken: %s", run.id, error)
             if patience is not None:
                 pause.wait(patience)

@@ -200,6 +200,18 @@ def test_a_person_may_let_it_go_on(desk: Desk) -> None:
     assert [(e.actor, e.action) for e in desk.audit.entries()][3] == ("ada", "retrain.release")
 
 
+def test_after_a_release_the_same_alert_calls_a_person_again(desk: Desk) -> None:
+    """It never resolved, so its key is the same as before the release."""
+    desk.arrives()
+    desk.clock.now += 7200
+    assert desk.arrives() == "needs_person"
+    desk.receiver.release("fraud", "ada")
+    desk.clock.now += 60
+    assert [desk.arrives(), desk.arrives()] == ["started", "duplicate"]
+    desk.clock.now += 7200
+    assert [desk.arrives(), desk.arrives()] == ["needs_person", "duplicate"]
+
+
 def test_a_cause_that_returns_after_another_or_after_long_is_a_new_one(desk: Desk) -> None:
     desk.arrives()
     desk.clock.now += 7200
