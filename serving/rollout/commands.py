@@ -10,11 +10,12 @@ from .ports import Command
 from .status import Phase, RolloutStatus
 
 PAUSABLE = LIVE | {Phase.STARTING}
-KEPT = 50  # command ids remembered
+KEPT = 50  # ids remembered of commands that are listed no more; what is still listed is never forgotten
 
 
 def obey(ctx: Context) -> RolloutStatus:
     """Obey the commands not yet handled, in order; a refused one is noted with its reason."""
+    listed = {command.id for command in ctx.seen.commands}
     for command in ctx.seen.commands:
         if command.id in ctx.status.handled:
             continue
@@ -25,7 +26,9 @@ def obey(ctx: Context) -> RolloutStatus:
         else:
             why = f": {command.reason}" if command.reason else ""
             status = _act(ctx, command, f"{command.kind} by {command.by}{why}")
-        handled = (*status.handled, command.id)[-KEPT:]
+        gone = [known for known in status.handled if known not in listed]
+        forgotten = set(gone[:-KEPT])
+        handled = (*(known for known in status.handled if known not in forgotten), command.id)
         ctx = ctx._replace(status=replace(status, handled=handled))
     return ctx.status
 

@@ -155,6 +155,14 @@ def champion_down(ctx: Context) -> RolloutStatus | None:
     return hold(ctx, "ChampionNotReady", ctx.seen.champion.detail or "the champion is not answering")
 
 
+def candidate_down(ctx: Context) -> RolloutStatus | None:
+    """A candidate that answers nobody at this moment is not sent more people."""
+    if ctx.seen.candidate.answering:
+        return None
+    why = ctx.seen.candidate.detail or f"{ctx.status.candidate} is not answering"
+    return hold(ctx, "CandidateNotReady", f"{why}; holding at {ctx.status.weight} %")
+
+
 def routes_unverified(ctx: Context) -> RolloutStatus | None:
     """A step begins when its weight was read back, not when it was asked for."""
     if ctx.status.in_place:
@@ -182,6 +190,8 @@ def out_of_time(ctx: Context) -> RolloutStatus | None:
     limit = parse_duration(ctx.spec.limits.max_duration)
     if ctx.status.active_seconds <= limit:
         return None
+    if ctx.spec.on_inconclusive == "promote" and (down := candidate_down(ctx)):
+        return down
     message = f"undecided after {ctx.spec.limits.max_duration}: {_evidence(ctx)}"
     return inconclusive(ctx, "Inconclusive", message)
 
@@ -279,6 +289,13 @@ def rolled_back(ctx: Context) -> RolloutStatus:
     return move(ctx._replace(status=status), ending, ending.value, message)
 
 
+def candidate_fails(ctx: Context) -> RolloutStatus | None:
+    """A crash, a long silence or harm after the decision to promote: back, while the champion stands by."""
+    if not ctx.seen.champion.answering:
+        return None
+    return candidate_crashed(ctx) or candidate_never_ready(ctx) or harm(ctx)
+
+
 def promoted(ctx: Context) -> RolloutStatus:
     """A promotion has ended when the live routes were read back."""
     if not ctx.status.in_place:
@@ -290,9 +307,7 @@ def promoted(ctx: Context) -> RolloutStatus:
 
 def window_harm(ctx: Context) -> RolloutStatus | None:
     """For the rollback window the former champion stands by."""
-    if _window_over(ctx) or not ctx.seen.champion.answering:
-        return None
-    status = candidate_crashed(ctx) or harm(ctx)
+    status = None if _window_over(ctx) else candidate_fails(ctx)
     return status and set_condition(status, "Promoted", "False", status.reason, status.message, ctx.now)
 
 
@@ -317,11 +332,12 @@ POLICIES: dict[Phase, tuple[Policy, ...]] = {
         no_data,
         out_of_time,
         step_incomplete,
+        candidate_down,
         next_step,
     ),
     Phase.PAUSED: (*CANDIDATE, data_returned, stay_paused),
-    Phase.AWAITING_APPROVAL: (*CANDIDATE, champion_down, approved),
-    Phase.PROMOTING: (promoted,),
+    Phase.AWAITING_APPROVAL: (*CANDIDATE, champion_down, candidate_down, approved),
+    Phase.PROMOTING: (candidate_fails, promoted),
     Phase.PROMOTED: (window_harm, stay_promoted),
     Phase.ROLLING_BACK: (rolled_back,),
     Phase.ROLLED_BACK: (),

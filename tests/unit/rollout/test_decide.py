@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from serving.rollout.account import Observation
 from serving.rollout.decide import Apply, Start, Stop, decide
-from serving.rollout.spec import RolloutSpec
+from serving.rollout.ports import Command
+from serving.rollout.spec import RolloutSpec, Step
 from serving.rollout.status import Phase, RolloutStatus, Routes
 
 from .cases import (
@@ -28,6 +29,7 @@ from .cases import (
     STEPS,
     Case,
     no_data_since,
+    not_ready_since,
     seeing,
     status_in,
 )
@@ -171,6 +173,38 @@ PEOPLE: list[Case] = [
         "ChampionNotReady",
     ),
     (
+        "an approved step waits for the candidate",
+        {"steps": APPROVAL_STEPS},
+        status_in(Phase.AWAITING_APPROVAL, asked_at=NOW - 20),
+        seeing(approvals=(RISK,), candidate=STARTING),
+        Phase.AWAITING_APPROVAL,
+        "CandidateNotReady",
+    ),
+    (
+        "a finished step waits for the candidate",
+        {"steps": (Step(weight=10), Step(weight=100))},
+        status_in(Phase.PROGRESSING),
+        seeing(candidate=STARTING),
+        Phase.PROGRESSING,
+        "CandidateNotReady",
+    ),
+    (
+        "so does a last step with nothing left but the promotion",
+        {"steps": (Step(weight=10),)},
+        status_in(Phase.PROGRESSING),
+        seeing(candidate=STARTING),
+        Phase.PROGRESSING,
+        "CandidateNotReady",
+    ),
+    (
+        "nobody is promoted for want of time while it is down",
+        {"on_inconclusive": "promote"},
+        status_in(Phase.PROGRESSING, active_seconds=1800),
+        seeing(candidate=STARTING),
+        Phase.PROGRESSING,
+        "CandidateNotReady",
+    ),
+    (
         "a promotion ends when it was read back",
         {},
         status_in(Phase.PROMOTING, desired=Routes(stable="v2"), verified=None),
@@ -183,6 +217,40 @@ PEOPLE: list[Case] = [
         {},
         status_in(Phase.PROMOTING, desired=Routes(stable="v2"), verified=None),
         seeing(routes=NOT_YET),
+        Phase.PROMOTING,
+        "Promoting",
+    ),
+    (
+        "a promotion is not waited for when the candidate crashes",
+        {},
+        status_in(Phase.PROMOTING, desired=Routes(stable="v2"), verified=None),
+        seeing(routes=NOT_YET, candidate=CRASHED),
+        Phase.ROLLING_BACK,
+        "CandidateCrashed",
+    ),
+    (
+        "nor when it is taken out",
+        {},
+        status_in(Phase.PROMOTING, desired=Routes(stable="v2"), verified=None),
+        seeing(routes=NOT_YET, candidate=ABSENT),
+        Phase.ROLLING_BACK,
+        "CandidateGone",
+    ),
+    (
+        "nor when it is not ready for too long",
+        {},
+        status_in(
+            Phase.PROMOTING, desired=Routes(stable="v2"), verified=None, conditions=not_ready_since(NOW - 31)
+        ),
+        seeing(routes=NOT_YET, candidate=STARTING),
+        Phase.ROLLING_BACK,
+        "CandidateNeverReady",
+    ),
+    (
+        "it is waited for with nobody to go back to",
+        {},
+        status_in(Phase.PROMOTING, desired=Routes(stable="v2"), verified=None),
+        seeing(routes=NOT_YET, candidate=CRASHED, champion=ABSENT),
         Phase.PROMOTING,
         "Promoting",
     ),
@@ -227,6 +295,19 @@ PEOPLE: list[Case] = [
         "CandidateCrashed",
     ),
     (
+        "so does a candidate that is not ready for too long in the window",
+        {"rollback_window": "5m"},
+        status_in(
+            Phase.PROMOTED,
+            desired=Routes(stable="v2"),
+            verified=Routes(stable="v2"),
+            conditions=not_ready_since(NOW - 31),
+        ),
+        seeing(candidate=STARTING),
+        Phase.ROLLING_BACK,
+        "CandidateNeverReady",
+    ),
+    (
         "but not a champion that is down itself",
         {"rollback_window": "5m"},
         status_in(
@@ -252,6 +333,14 @@ PEOPLE: list[Case] = [
         status_in(Phase.PROGRESSING),
         seeing(commands=(COMMAND,)),
         Phase.ROLLING_BACK,
+        "Aborted",
+    ),
+    (
+        "abort before anything was done ends it",
+        {},
+        status_in(Phase.PENDING),
+        seeing(commands=(COMMAND,), candidate=ABSENT),
+        Phase.ABORTED,
         "Aborted",
     ),
     (
@@ -319,6 +408,15 @@ def test_each_move(
 
 def test_every_phase_is_in_the_table() -> None:
     assert {row[4] for row in TABLE} == set(Phase) - {Phase.PENDING}  # nothing leads back there
+
+
+def test_no_command_is_obeyed_twice_however_many_there_are() -> None:
+    given = tuple(Command(id=f"c{n}", kind="promote", by="bob", at=NOW + n) for n in range(120))
+    waiting = status_in(Phase.AWAITING_APPROVAL, asked_at=NOW)  # so each is refused, and that is told
+    spec = small_spec(steps=APPROVAL_STEPS)
+    first = decide(spec, waiting, seeing(commands=given), NOW).status
+    again = decide(spec, first, seeing(commands=given), NOW).status
+    assert again.seq == first.seq == 120
 
 
 def acts(spec: RolloutSpec, status: RolloutStatus, seen: Observation) -> tuple[object, ...]:
