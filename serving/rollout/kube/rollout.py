@@ -292,7 +292,13 @@ class RolloutTask:
             metrics=metrics,
             approvals=ResourceApprovals(self._world, scene, self._refused),
             inbox=ResourceInbox(
-                self._world, scene, lambda: store.current, self._desired, lambda: self.leaving, clock.now
+                self._world,
+                scene,
+                lambda: store.current,
+                self._desired,
+                lambda: self.leaving,
+                clock.now,
+                created=str(self.resource["metadata"]["creationTimestamp"]),
             ),
             journal=Teller(api, scene, webhooks, store.told, lambda: self._last.notifications),
             store=store,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from serinus.errors import SerinusError
@@ -17,6 +18,8 @@ from .resource import ApprovalSpec, CommandSpec, ModelRolloutSpec, read_spec
 from .subject import Scene
 from .view import seconds
 from .watch import World
+
+log = logging.getLogger(__name__)
 
 # Kubernetes keeps whole seconds, rounded down: rounded up, a word never seems to precede its question.
 WITHIN = 1.0
@@ -60,7 +63,11 @@ class ResourceApprovals:
 
 
 class ResourceInbox:
-    """RolloutCommands, the spec's ``paused`` and ``abort``, and the rollout's deletion."""
+    """RolloutCommands, the spec's ``paused`` and ``abort``, and the rollout's deletion.
+
+    ``created``: when the ModelRollout was made, by the API server. Words before that were about an earlier
+    one of its name; those given while it waited to begin stand.
+    """
 
     def __init__(
         self,
@@ -70,9 +77,13 @@ class ResourceInbox:
         desired: Callable[[], ModelRolloutSpec],
         leaving: Callable[[], bool],
         now: Callable[[], float],
+        *,
+        created: str,
     ) -> None:
         self._world = world
         self._scene = scene
+        self._created = seconds(created)
+        self._unread: set[str] = set()
         self._current = current
         self._desired = desired
         self._leaving = leaving
@@ -83,14 +94,21 @@ class ResourceInbox:
         given = [
             found
             for found in self._world.of(COMMAND, self._scene.namespace, self._scene.name)
-            if seconds(found["metadata"]["creationTimestamp"]) + WITHIN >= self._current().started_at
+            if seconds(found["metadata"]["creationTimestamp"]) >= self._created
         ]
         given.sort(key=lambda found: (found["metadata"]["creationTimestamp"], found["metadata"]["name"]))
-        return [*(self._read(found) for found in given), *self._declared()]
+        return [*(read for found in given if (read := self._read(found))), *self._declared()]
 
-    def _read(self, found: Object) -> Command:
+    def _read(self, found: Object) -> Command | None:
         metadata = found["metadata"]
-        spec = read_spec(found["spec"], CommandSpec, f"rolloutcommand/{metadata['name']}")
+        try:
+            spec = read_spec(found["spec"], CommandSpec, f"rolloutcommand/{metadata['name']}")
+        except SerinusError as problem:
+            # One word that cannot be read must not keep the judge from looking.
+            if metadata["uid"] not in self._unread:
+                self._unread.add(metadata["uid"])
+                log.warning("rollout %s/%s: %s", self._scene.namespace, self._scene.name, problem)
+            return None
         at = seconds(metadata["creationTimestamp"])
         return Command(id=metadata["uid"], kind=spec.command, by=spec.by, at=at, reason=spec.reason)
 
@@ -105,7 +123,10 @@ class ResourceInbox:
         held = [name for name in status.handled if name.startswith("spec.paused=")]
         now_held = bool(held) and held[-1].startswith("spec.paused=true")
         wants = spec.paused
-        number = f"spec.paused={'true' if wants else 'false'}#{len(held)}"
+        turn = (
+            int(held[-1].rpartition("#")[2]) + 1 if held else 0
+        )  # counted on, though old ones are forgotten
+        number = f"spec.paused={'true' if wants else 'false'}#{turn}"
         if wants and not now_held and status.phase in PAUSABLE and "user" not in status.pause:
             return [Command(id=number, kind="pause", by=BY_SPEC, at=now, reason="spec.paused is true")]
         if not wants and now_held and status.phase in LIVE:

@@ -1,0 +1,92 @@
+"""Commands as the controller reads them: which are meant for this rollout, and that each is given once."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from msgspec.structs import replace
+
+from serving.rollout.engine import new_status
+from serving.rollout.kube.names import COMMAND, Kind
+from serving.rollout.kube.resource import BundleRef, Candidate, ModelRolloutSpec
+from serving.rollout.kube.subject import Scene, Subject
+from serving.rollout.kube.watch import World
+from serving.rollout.kube.words import ResourceInbox
+from serving.rollout.status import Phase
+
+pytestmark = pytest.mark.anyio
+
+CREATED = "2026-03-01T09:00:00Z"
+BEGUN = 1_772_357_400.0  # 09:30, after a wait for another rollout
+SPEC = ModelRolloutSpec(
+    target="fraud",
+    candidate=Candidate(bundle=BundleRef(uri="s3://models/fraud/4", digest=f"sha256:{'a' * 64}")),
+)
+SCENE = Scene(
+    namespace="models",
+    name="fraud-4",
+    uid="u",
+    spec=SPEC,
+    subject=Subject(uid="s", champion={"name": "old"}),
+)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Words:
+    """A world that holds these commands only."""
+
+    def __init__(self, *commands: dict[str, Any]) -> None:
+        self.commands = list(commands)
+
+    def of(self, kind: Kind, namespace: str, owner: str) -> list[dict[str, Any]]:
+        return self.commands if (kind, namespace, owner) == (COMMAND, "models", "fraud-4") else []
+
+
+def said(at: str, command: str = "abort", **spec: Any) -> dict[str, Any]:
+    metadata = {"name": f"c-{at}", "uid": f"uid-{at}", "creationTimestamp": f"2026-03-01T{at}Z"}
+    return {"metadata": metadata, "spec": {"rollout": "fraud-4", "by": "bob", "command": command} | spec}
+
+
+def status(phase: Phase = Phase.PROGRESSING, handled: tuple[str, ...] = ()) -> Any:
+    begun = new_status(SPEC.rollout("old"), name="fraud-4", champion="old", candidate="p", by="a", now=BEGUN)
+    return replace(begun, phase=phase, handled=handled)
+
+
+def inbox(*commands: dict[str, Any], spec: ModelRolloutSpec = SPEC, **fields: Any) -> ResourceInbox:
+    world = cast("World", Words(*commands))
+    now = status(**fields)
+    return ResourceInbox(
+        world, SCENE, lambda: now, lambda: spec, lambda: False, lambda: BEGUN + 60, created=CREATED
+    )
+
+
+@pytest.mark.parametrize(
+    ("case", "at", "meant"),
+    [
+        ("while it runs", "09:31:00", True),
+        ("while it waited to begin", "09:10:00", True),
+        ("in the second in which it was made", "09:00:00", True),
+        ("about an earlier rollout of that name", "08:59:59", False),
+    ],
+)
+async def test_commands_since_the_rollout_was_made_count(case: str, at: str, meant: bool) -> None:
+    given = await inbox(said(at)).commands()
+    assert [command.id for command in given] == ([f"uid-{at}"] if meant else []), case
+
+
+async def test_a_command_that_cannot_be_read_keeps_no_other_from_being_heard() -> None:
+    given = await inbox(said("09:31:00", command="explode"), said("09:32:00")).commands()
+    assert [command.id for command in given] == ["uid-09:32:00"]
+
+
+async def test_a_pause_by_the_spec_is_given_anew_after_any_number_of_turns() -> None:
+    words = [f"spec.paused={'true' if n % 2 == 0 else 'false'}#{n}" for n in range(60)]
+    paused = replace(SPEC, paused=True)
+    for kept in (words, words[-50:]):  # all of them, or what is left when old ones are forgotten
+        (command,) = await inbox(spec=paused, handled=tuple(kept)).commands()
+        assert (command.kind, command.id) == ("pause", "spec.paused=true#60")
