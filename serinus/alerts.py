@@ -9,7 +9,8 @@ import msgspec
 
 from serinus.errors import SerinusError
 
-_MODEL = re.compile(r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$")
+# What the chart takes for a name; never an option of a command, nor a path.
+_MODEL = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.]{0,127}")
 
 
 class Alert(msgspec.Struct, frozen=True, rename="camel"):
@@ -87,7 +88,7 @@ def read_webhook(body: bytes, *, where: str = "POST /api/v1/alerts") -> Webhook:
             datetime.fromisoformat(alert.starts_at)
         except ValueError:
             raise _bad(where, f"{field}.startsAt is {alert.starts_at!r}; expected an RFC 3339 time") from None
-        if alert.wants_retraining and not _MODEL.match(alert.model):
+        if alert.wants_retraining and not _MODEL.fullmatch(alert.model):
             raise _bad(where, f"{field}.labels.model is {alert.model!r}; expected a model's name")
         if alert.wants_retraining and not alert.name:
             raise _bad(where, f"{field}.labels.alertname is missing")

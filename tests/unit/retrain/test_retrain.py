@@ -241,6 +241,11 @@ def test_runs_in_flight_and_per_day_are_capped(tmp_path: Path) -> None:
     assert desk.arrives(started="2026-11-20T12:00:00Z") == "started"
 
 
+@pytest.mark.parametrize("model", ["fraud", "Fraud_EU", "fraud.v2", "f" * 60])
+def test_a_model_may_have_any_name_that_the_chart_takes(desk: Desk, model: str) -> None:
+    assert desk.arrives(model=model) == "started"
+
+
 def test_a_model_not_named_is_not_retrained(tmp_path: Path) -> None:
     desk = Desk(tmp_path, limits=Limits(models=("credit",)))
     assert desk.arrives() == "ignored"
@@ -281,6 +286,8 @@ def test_what_cannot_be_recorded_is_not_run(tmp_path: Path) -> None:
         (webhook(alert(), alert(fingerprint="")), r"alerts\[1\].fingerprint"),
         (webhook(alert(started="yesterday")), r"alerts\[0\].startsAt"),
         (webhook(alert(model="../etc")), r"alerts\[0\].labels.model"),
+        (webhook(alert(model="-x")), r"alerts\[0\].labels.model"),
+        (webhook(alert(model="fraud\n")), r"alerts\[0\].labels.model"),
         (webhook(alert(name="")), r"alerts\[0\].labels.alertname"),
         (b"\xff", "webhook"),
     ],
