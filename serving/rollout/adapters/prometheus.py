@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,8 @@ from serinus.evidence import Sample
 
 from ..ports import ProviderError
 from .scrape import Arm, Row, counters
+
+Scraped = dict[tuple[str, str], float]  # (predictor, process) → when, in unix seconds
 
 _NAMES = "|".join(
     (
@@ -32,6 +35,11 @@ class PrometheusMetrics:
     ``source`` is the label that names a process (``pod`` on Kubernetes, else
     ``instance``). ``matchers`` narrows the series further, in PromQL. A series
     older than Prometheus's look-back (5 minutes) is absent, hence no data.
+
+    Processes are scraped one after the other, and often less often than we look: between
+    two looks one arm may have new counts and the other none. Such counts cover different
+    times, so the last sample stands until each process was scraped anew. A sample's ``at``
+    is its oldest scrape: whatever was in force before then is not in it.
     """
 
     def __init__(
@@ -50,6 +58,8 @@ class PrometheusMetrics:
         self._matchers = f",{matchers}" if matchers else ""
         self._client = client or httpx.AsyncClient(timeout=5.0)
         self._now = now
+        self._last: Sample | None = None
+        self._scraped: Scraped = {}
 
     async def close(self) -> None:
         """Close the HTTP connections."""
@@ -58,16 +68,35 @@ class PrometheusMetrics:
     async def sample(self, stable: str, canary: str) -> Sample:
         """Read both predictors. Raises ``ProviderError`` if either cannot be read."""
         at = self._now()
-        return Sample(at=at, stable=await self._arm(stable, at), canary=await self._arm(canary, at))
+        arms: list[Arm] = []
+        scraped: Scraped = {}
+        for predictor in (stable, canary):
+            arm, times = await self._arm(predictor, at)
+            arms.append(arm)
+            scraped |= {(predictor, source): time for source, time in times.items()}
+        late = any(when <= self._scraped.get(source, -math.inf) for source, when in scraped.items())
+        if self._last is None or not late:
+            oldest = min(scraped.values(), default=at)
+            self._last, self._scraped = Sample(at=oldest, stable=arms[0], canary=arms[1]), scraped
+        return self._last
 
-    async def _arm(self, predictor: str, at: float) -> Arm:
-        labels = f'__name__=~"{_NAMES}",{self._model}predictor="{predictor}"{self._matchers}'
+    async def _arm(self, predictor: str, at: float) -> tuple[Arm, dict[str, float]]:
+        """The counters of each process, and when it was scraped."""
+        labels = f'{self._model}predictor="{predictor}"{self._matchers}'
+        query = (
+            f'{{__name__=~"{_NAMES}",{labels}}}'
+            f" or max by ({self._source}) (timestamp({metrics.REQUESTS}{{{labels}}}))"
+        )
         by_source: dict[str, list[Row]] = {}
-        for series in await self._query(f"{{{labels}}}", at):
-            found = series["metric"]
-            row = (found["__name__"], found, float(series["value"][1]))
-            by_source.setdefault(found.get(self._source, ""), []).append(row)
-        return {source: counters(rows, predictor) for source, rows in by_source.items()}
+        times: dict[str, float] = {}
+        for series in await self._query(query, at):
+            found, value = series["metric"], float(series["value"][1])
+            source = found.get(self._source, "")
+            if "__name__" in found:
+                by_source.setdefault(source, []).append((found["__name__"], found, value))
+            else:
+                times[source] = value
+        return {source: counters(rows, predictor) for source, rows in by_source.items()}, times
 
     async def _query(self, query: str, at: float) -> list[dict[str, Any]]:
         try:
