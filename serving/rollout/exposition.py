@@ -24,6 +24,8 @@ class RolloutCollector:
     Args:
         statuses: the rollouts to show, at most one of a model.
         ended: (model, result) → rollouts that ended so, as far back as is known.
+        namespaced: rollouts are ``namespace/id``, and models in ``ended`` ``namespace/model``: the namespace becomes a
+            label, as the scorers' series have it.
 
     An ended rollout stays shown: that it was rolled back must be seen by a scrape
     that comes later.
@@ -33,9 +35,12 @@ class RolloutCollector:
         self,
         statuses: Callable[[], Sequence[RolloutStatus]],
         ended: Callable[[], Mapping[tuple[str, str], int]],
+        *,
+        namespaced: bool = False,
     ) -> None:
         self._statuses = statuses
         self._ended = ended
+        self._namespaced = namespaced
 
     def describe(self) -> Iterator[Metric]:
         """Nothing ahead of time."""
@@ -43,7 +48,8 @@ class RolloutCollector:
 
     def collect(self) -> Iterator[Metric]:
         """All metrics of one moment."""
-        labels = ("model", "rollout")
+        where = ("namespace",) if self._namespaced else ()
+        labels = (*where, "model", "rollout")
         phase = GaugeMetricFamily(names.ROLLOUT_PHASE, "Where a rollout stands.", labels=(*labels, "phase"))
         since = GaugeMetricFamily(names.ROLLOUT_PHASE_SINCE, "Since when.", labels=labels)
         weight = GaugeMetricFamily(
@@ -57,7 +63,7 @@ class RolloutCollector:
         look = GaugeMetricFamily(names.ROLLOUT_LAST_LOOK, "When the engine last looked.", labels=labels)
         data = GaugeMetricFamily(names.ROLLOUT_LAST_DATA, "When the evidence last had data.", labels=labels)
         for status in self._statuses():
-            at = (status.model, status.id)
+            at = (*self._place(status), status.id)
             phase.add_metric((*at, status.phase.value), 1)
             since.add_metric(at, status.phase_since)
             weight.add_metric((*at, status.candidate, "candidate"), status.weight / 100)
@@ -72,10 +78,18 @@ class RolloutCollector:
                 threshold.add_metric(at, status.verdict.threshold_log10)
                 for guard in status.verdict.guards:
                     evidence.add_metric((*at, guard.guard), guard.log10_e)
-        total = CounterMetricFamily(names.ROLLOUTS_ENDED, "Rollouts that ended.", labels=("model", "result"))
+        total = CounterMetricFamily(
+            names.ROLLOUTS_ENDED, "Rollouts that ended.", labels=(*where, "model", "result")
+        )
         ended = dict(self._ended())
         # Each result stands from a model's first rollout on, so that a first increase is seen.
-        for model in {model for model, _ in ended} | {status.model for status in self._statuses()}:
+        models = {model for model, _ in ended} | {"/".join(self._place(s)) for s in self._statuses()}
+        for model in models:
             for result in RESULTS.values():
-                total.add_metric((model, result), ended.get((model, result), 0))
+                place = tuple(model.split("/", 1)) if self._namespaced else (model,)
+                total.add_metric((*place, result), ended.get((model, result), 0))
         yield from (phase, since, weight, evidence, threshold, requests, look, data, total)
+
+    def _place(self, status: RolloutStatus) -> tuple[str, ...]:
+        """Namespace, where there are any, and model."""
+        return (status.id.partition("/")[0], status.model) if self._namespaced else (status.model,)

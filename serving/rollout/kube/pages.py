@@ -52,7 +52,7 @@ class Pages:
         self.alive: Callable[[], bool] = lambda: True
         self.ready: Callable[[], bool] = lambda: True
         self._registry = CollectorRegistry()
-        rollouts = RolloutCollector(supervisor.statuses, supervisor.ended)
+        rollouts = RolloutCollector(supervisor.statuses, supervisor.ended, namespaced=True)
         self._registry.register(rollouts)  # pyright: ignore[reportArgumentType]
         own = ControllerCollector(api, world, election, supervisor)
         self._registry.register(own)  # pyright: ignore[reportArgumentType]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
@@ -31,6 +32,7 @@ class Supervisor:
         self._resources: dict[str, Object] = {}
         self._tasks: dict[str, tuple[RolloutTask, asyncio.Task[None]]] = {}
         self._read: dict[str, tuple[str, RolloutStatus | None]] = {}
+        self._deleted: Counter[tuple[str, str]] = Counter()
         world.on_change(self._changed)
 
     def seen(self, what: str | None, resource: Object) -> None:
@@ -39,7 +41,8 @@ class Supervisor:
         running = self._tasks.get(uid)
         trim(resource)
         if what == "DELETED":
-            self._resources.pop(uid, None)
+            if self._resources.pop(uid, None) is not None:
+                self._deleted.update(_results([resource]))
             self._read.pop(uid, None)
             if running is not None:
                 running[0].gone = True
@@ -97,13 +100,11 @@ class Supervisor:
         return list(latest.values())
 
     def ended(self) -> Counter[tuple[str, str]]:
-        """(target, result) → rollouts that ended so, among those that are still kept."""
-        found: Counter[tuple[str, str]] = Counter()
-        for resource in self._resources.values():
-            phase = (resource.get("status") or {}).get("phase")
-            if phase and Phase(phase) in RESULTS:
-                found[str(resource["spec"]["target"]), RESULTS[Phase(phase)]] += 1
-        return found
+        """(namespace/target, result) → rollouts that ended so, among those that were kept when this process began.
+
+        One that is deleted still counts: a counter that falls looks like one that began anew, and its rest like news.
+        """
+        return self._deleted + _results(self._resources.values())
 
     def _status(self, resource: Object) -> RolloutStatus | None:
         running = self._tasks.get(resource["metadata"]["uid"])
@@ -118,3 +119,13 @@ class Supervisor:
                 known = engine, None
             self._read[uid] = known
         return known[1]
+
+
+def _results(resources: Iterable[Object]) -> Counter[tuple[str, str]]:
+    found: Counter[tuple[str, str]] = Counter()
+    for resource in resources:
+        phase = (resource.get("status") or {}).get("phase")
+        if phase and Phase(phase) in RESULTS:
+            place = f"{resource['metadata']['namespace']}/{resource['spec']['target']}"
+            found[place, RESULTS[Phase(phase)]] += 1
+    return found

@@ -6,6 +6,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -55,6 +56,24 @@ def test_every_ending_stands_from_the_first_rollout_on() -> None:
     page = page_of(status_in(Phase.PROGRESSING), ended={("cards", "rolled_back"): 2})
     told = [row.value for row in page.rows if row.name == "serinus_rollouts_ended_total"]
     assert sorted(told) == [0, 0, 0, 0, 0, 0, 0, 2]
+
+
+def test_on_a_cluster_the_namespace_is_a_label_as_the_scorers_series_have_it() -> None:
+    """Dashboards and sums by namespace would otherwise miss every rollout, or add two models of one name."""
+    here = replace(status_in(Phase.PROGRESSING), id="models/r")
+    there = replace(status_in(Phase.PROMOTED), id="trial/r")
+    registry = CollectorRegistry()
+    ended = {(f"models/{here.model}", "rolled_back"): 2}
+    registry.register(
+        RolloutCollector(lambda: [here, there], lambda: ended, namespaced=True)  # type: ignore[arg-type]
+    )
+    page = Shown(generate_latest(registry).decode())
+    at = {"model": here.model, "namespace": "models"}
+    assert page("serinus_rollout_phase", rollout="models/r", phase="Progressing", **at) == 1
+    assert page("serinus_rollouts_ended_total", result="rolled_back", **at) == 2
+    assert (
+        page("serinus_rollouts_ended_total", result="rolled_back", model=here.model, namespace="trial") == 0
+    )
 
 
 @pytest.fixture
