@@ -118,7 +118,7 @@ class Webhooks:
                 )
                 answer.raise_for_status()
                 return
-            except (httpx.HTTPError, httpx.InvalidURL, OSError) as problem:
+            except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as problem:
                 # The URL may be a secret: the channel's name is told, never what it holds.
                 said = type(problem).__name__ if how.channel else str(problem) or type(problem).__name__
                 log.warning("notification %s of %s, try %d: %s", to, status.id, attempt, said)

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 CHECKPOINT = 15.0  # seconds between writes while only counts change
 WARNINGS = ENDED | {Phase.ROLLING_BACK, Phase.PAUSED}
 WARNED = frozenset({"RoutesChanged", "CommandRefused", "ApprovalRefused"})
-NOTE = 1000  # characters that an Event's note may have
+NOTE = 1000  # bytes that an Event's note may have: the API server refuses more than 1024
 
 
 class StatusStore:
@@ -152,7 +152,7 @@ def event(
         "reportingInstance": REPORTER,
         "action": "Rollout",
         "reason": reason,
-        "note": note[:NOTE],
+        "note": note.encode()[:NOTE].decode(errors="ignore"),
         "type": "Warning" if warning else "Normal",
         "regarding": {
             "apiVersion": kind.api_version,

@@ -100,3 +100,12 @@ async def test_a_channel_holds_its_address_and_keeps_it_secret(
     assert "secret" not in caplog.text
     await told(Receiver(), Notification(channel="none", phases=("RolledBack",)), channels=tmp_path)
     assert "notification none of r1 given up" in caplog.text
+
+
+async def test_a_channel_that_is_no_text_is_given_up_and_stops_no_other(tmp_path: Path) -> None:
+    (tmp_path / "broken").write_bytes(b"\xff\xfe")
+    (tmp_path / "risk").write_text("https://hook", encoding="utf-8")
+    receiver = Receiver()
+    wanted = (Notification(channel="broken"), Notification(channel="risk", phases=("RolledBack",)))
+    await told(receiver, *wanted, channels=tmp_path)
+    assert [body["phase"] for body in receiver.bodies] == ["RolledBack"]
