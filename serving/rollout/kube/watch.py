@@ -77,9 +77,12 @@ class Watch:
                 while True:
                     since = await self._follow(since)
                     wait = BACKOFF[0]
-            except (ApiError, UnreachableError) as problem:
+            except Exception as problem:
+                # A watch that ended would leave every rollout with a memory that grows old unsaid.
                 if isinstance(problem, ApiError) and problem.gone:
                     log.warning("watch of %s: this cluster has no such kind yet", self.kind.plural)
+                elif not isinstance(problem, ApiError | UnreachableError):
+                    log.exception("watch of %s: failed, trying again", self.kind.plural)
                 elif not (isinstance(problem, ApiError) and problem.code == 410):
                     log.warning("watch of %s: %s", self.kind.plural, problem)
                 await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # so that replicas do not call in step

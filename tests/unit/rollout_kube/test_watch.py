@@ -94,6 +94,8 @@ async def test_a_deletion_and_a_bookmark() -> None:
         UnreachableError("connection reset"),
         ApiError(410, "Expired", "too old"),
         ("ERROR", {"code": 410, "reason": "Expired", "message": "too old"}),
+        ("ADDED", {}),
+        ValueError("the token's file is empty for a moment"),
     ],
 )
 async def test_after_a_fault_everything_is_listed_again(fault: Any) -> None:
