@@ -17,7 +17,7 @@ from tests.support.bundles import small_bundle, small_home, small_parts, small_r
 
 pytestmark = pytest.mark.local
 
-FLAGS = ("--window", "500", "--look", "200ms", "--max-age", "1s")
+FLAGS = ("--window", "500", "--look", "200ms", "--max-age", "1m")
 
 
 @pytest.fixture(scope="module")
