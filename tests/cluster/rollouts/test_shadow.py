@@ -27,7 +27,8 @@ def test_a_good_shadow_goes_on_to_live_traffic(fraud: Served, rollout: Rollout) 
         rollout.start(fraud.name, {"predictor": predictor("b", target=fraud.name)}, steps=steps)
         eventually(lambda: mirrored(fraud), 90)
         eventually(lambda: fraud.weights == {"a": 50, "b": 50}, 120)
-        first = next(answer for answer in list(traffic.answers) if answer.predictor == "b")
+        # The route is there before a request has taken it.
+        first = eventually(lambda: next((a for a in list(traffic.answers) if a.predictor == "b"), None), 20)
         before = [answer for answer in traffic.answers if answer.at < first.at]
         assert rollout.until_ended() == "Promoted"
     assert set(answered_by(before)) == {"a"}
