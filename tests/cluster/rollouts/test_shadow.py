@@ -28,7 +28,7 @@ def test_a_good_shadow_goes_on_to_live_traffic(fraud: Served, rollout: Rollout) 
         eventually(lambda: mirrored(fraud), 90)
         eventually(lambda: fraud.weights == {"a": 50, "b": 50}, 120)
         # The route is there before a request has taken it.
-        first = eventually(lambda: next((a for a in list(traffic.answers) if a.predictor == "b"), None), 20)
+        first = eventually(lambda: [a for a in list(traffic.answers) if a.predictor == "b"], 20)[0]
         before = [answer for answer in traffic.answers if answer.at < first.at]
         assert rollout.until_ended() == "Promoted"
     assert set(answered_by(before)) == {"a"}
