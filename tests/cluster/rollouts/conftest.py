@@ -62,7 +62,7 @@ def controller(
 
 def _established(kube: Kube, name: str) -> bool:
     status = kube.must("CustomResourceDefinition", None, name).get("status") or {}
-    return any(c["type"] == "Established" and c["status"] == "True" for c in status.get("conditions", []))
+    return any(c["type"] == "Established" and c["status"] == "True" for c in status.get("conditions") or [])
 
 
 @pytest.fixture
