@@ -52,7 +52,7 @@ class Scorer:
         self._reasons = Reasons(bundle.contract)
         rule = bundle.contract.decision
         self._decline_at = rule.decline_at
-        self._review_at = rule.decline_at if rule.review_at is None else rule.review_at
+        self._review_at = rule.adverse_at
         self._warn = warn
         self._where = str(bundle.path / "model.txt")
         self._use(

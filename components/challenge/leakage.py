@@ -23,17 +23,13 @@ def of_duplicates(settings: Challenge, train: tuple[Floats, Floats], test: tuple
     Args:
         train, test: encoded rows (n, F) and outcomes (n,).
     """
-    seen = _keys(*train)
+    seen = set(_hashes(*train))
     copies = sum(key in seen for key in _hashes(*test))
     share = copies / max(test[1].size, 1)
     return judged(
         "leakage", "test_rows_in_training", share, interval=wilson(copies, test[1].size),
         maximum=settings.test_rows_in_training, why=f"{copies:,} of {test[1].size:,} rows",
     )  # fmt: skip
-
-
-def _keys(rows: Floats, outcome: Floats) -> set[bytes]:
-    return set(_hashes(rows, outcome))
 
 
 def _hashes(rows: Floats, outcome: Floats) -> list[bytes]:

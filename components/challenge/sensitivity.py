@@ -11,6 +11,7 @@ from components.challenge.item import Item, judged
 from components.challenge.stress import Score
 from components.config import Challenge
 from serinus.contract import Contract
+from serinus.intervals import wilson
 from serinus.model import reason_codes
 
 Floats = NDArray[np.float64]
@@ -68,9 +69,7 @@ def of_reasons(
     it is none that a person could be told.
     """
     name, minimum = "first_reason_kept", settings.first_reason_kept
-    rule = contract.decision
-    adverse = rows[score(rows) >= (rule.decline_at if rule.review_at is None else rule.review_at)]
-    adverse = _spread(adverse, ROWS)
+    adverse = _spread(rows[score(rows) >= contract.decision.adverse_at], ROWS)
     if adverse.shape[0] < 20:
         return judged("sensitivity", name, None, minimum=minimum, why="fewer than 20 adverse decisions")
     numbers = np.array([count == 0 for count in levels])
@@ -84,8 +83,6 @@ def of_reasons(
         for part in (adverse, moved)
     ]
     kept = np.array([a == b for a, b in zip(*firsts, strict=True)], dtype=np.float64)
-    from serinus.intervals import wilson
-
     interval = wilson(int(kept.sum()), kept.size)
     why = f"{kept.size} adverse decisions, noise of a hundredth of a standard deviation"
     return judged("sensitivity", name, float(kept.mean()), interval=interval, minimum=minimum, why=why)

@@ -42,14 +42,15 @@ def of_scenarios(
 ) -> tuple[list[Item], list[dict[str, Any]]]:
     """One item for each scenario: the AUC in it (the outcome is taken to stay what it was), and the table."""
     before = score(rows)
+    decided = _decisions(contract, before)
     items: list[Item] = []
     table: list[dict[str, Any]] = []
     for scenario in settings.scenarios:
         after = score(changed(scenario, contract, rows))
         area, low, high = auc_interval(outcome, after)
         lost, lost_low, lost_high = paired_difference(outcome, before, after)
-        approved = [float((p < _review(contract)).mean()) for p in (before, after)]
-        flips = float((_decisions(contract, before) != _decisions(contract, after)).mean())
+        approved = [float((p < contract.decision.adverse_at).mean()) for p in (before, after)]
+        flips = float((decided != _decisions(contract, after)).mean())
         table.append(
             {
                 "name": scenario.name,
@@ -92,6 +93,7 @@ def of_lost_inputs(
 ) -> tuple[list[Item], list[dict[str, Any]]]:
     """Each feature missing in every row, one after the other: how much AUC that costs at most."""
     before = score(rows)
+    decided = _decisions(contract, before)
     table: list[dict[str, Any]] = []
     for i, name in enumerate(contract.feature_names):
         without = rows.copy()
@@ -104,9 +106,7 @@ def of_lost_inputs(
                 "auc_lost": lost,
                 "low": low,
                 "high": high,
-                "decisions_changed": float(
-                    (_decisions(contract, before) != _decisions(contract, after)).mean()
-                ),
+                "decisions_changed": float((decided != _decisions(contract, after)).mean()),
             }
         )
     worst = max(table, key=lambda row: row["auc_lost"])
@@ -144,10 +144,7 @@ def _ends(contract: Contract, name: str, values: Floats) -> list[float]:
     return [low, high, 1000 * seen[1], -1000 * abs(seen[0])]
 
 
-def _review(contract: Contract) -> float:
-    rule = contract.decision
-    return rule.decline_at if rule.review_at is None else rule.review_at
-
-
 def _decisions(contract: Contract, probability: Floats) -> NDArray[np.int8]:
-    return (probability >= _review(contract)).astype(np.int8) + (probability >= contract.decision.decline_at)
+    return (probability >= contract.decision.adverse_at).astype(np.int8) + (
+        probability >= contract.decision.decline_at
+    )

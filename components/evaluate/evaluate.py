@@ -86,7 +86,7 @@ def measure(contract: Contract, outcome: Floats, raw: Floats, probability: Float
     """
     rule = contract.decision
     declined = probability >= rule.decline_at
-    approved = probability < (rule.review_at if rule.review_at is not None else rule.decline_at)
+    approved = probability < rule.adverse_at
     bad, good = outcome == 1, outcome == 0
     base = float(outcome.mean())
     area, precision = m.auc(outcome, raw), m.average_precision(outcome, raw)

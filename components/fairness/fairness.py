@@ -83,7 +83,7 @@ def count(
     """Decisions by group, for rows with a probability, an outcome and a known group, largest first."""
     rule = contract.decision
     known = np.isfinite(probability) & np.isfinite(rows.outcome)
-    approved = probability < (rule.review_at if rule.review_at is not None else rule.decline_at)
+    approved = probability < rule.adverse_at
     values, good = rows.protected[protected.column], rows.outcome == 0
     groups: list[Group] = []
     for name in sorted(set(values[known].tolist()) - {""}):

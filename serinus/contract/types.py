@@ -129,6 +129,11 @@ class Decision(_Strict, frozen=True, kw_only=True):
     currency: str = ""
     max_reasons: Annotated[int, Meta(ge=1, le=10)] = 4
 
+    @property
+    def adverse_at(self) -> float:
+        """From here on a decision is adverse: referred to a person, or declined where nobody is asked."""
+        return self.decline_at if self.review_at is None else self.review_at
+
 
 class FairnessMeasure(_Strict, frozen=True, kw_only=True):
     """One limit of the policy. Ratios have a ``min``, differences a ``max``.
