@@ -51,6 +51,36 @@ def check_stage(subject: str, now: str, to: str) -> None:
         )
 
 
+def check_retirement(subject: str, stage: str, *, reason: str, live: bool) -> None:
+    """Whether a version may be taken out of use.
+
+    Raises:
+        SerinusError: ``SRN-REGISTRY-007`` no reason; ``-008`` it answers customers.
+    """
+    if not reason.strip():
+        raise SerinusError(
+            "SRN-REGISTRY-007",
+            f"the retirement of {subject} gives no reason",
+            where="registry",
+            hint="Say why it is taken out of use: --reason TEXT.",
+        )
+    if stage == "canary":
+        raise SerinusError(
+            "SRN-REGISTRY-008",
+            f"{subject} is a canary: it answers customers now",
+            where="registry",
+            hint="End its rollout first (serinus rollout abort); it may be retired then.",
+        )
+    if stage == "champion" and not live:
+        raise SerinusError(
+            "SRN-REGISTRY-008",
+            f"{subject} is the champion: it answers customers now",
+            where="registry",
+            hint="Promote another version, which retires this one; or, where the model as a whole is given up, "
+            "stop its scorers and then give --live.",
+        )
+
+
 def check_approval(subject: str, *, built_by: str, started_by: str | None, by: str, reason: str) -> None:
     """Four eyes: nobody approves what they built or are rolling out.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -15,33 +16,9 @@ from serinus.audit import AuditLog
 from serinus.bundle import Bundle, Keyring, open_bundle
 from serinus.errors import SerinusError
 from serinus.home import Home
-from serinus.registry.policy import Approval, check_approval, check_stage
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS versions (
-  model TEXT NOT NULL, version INTEGER NOT NULL, digest TEXT NOT NULL, path TEXT NOT NULL,
-  stage TEXT NOT NULL, owner TEXT NOT NULL, built_by TEXT NOT NULL, run TEXT NOT NULL, created TEXT NOT NULL,
-  PRIMARY KEY (model, version)
-);
-CREATE TABLE IF NOT EXISTS approvals (
-  model TEXT NOT NULL, version INTEGER NOT NULL, approver TEXT NOT NULL, role TEXT NOT NULL,
-  reason TEXT NOT NULL, time TEXT NOT NULL, PRIMARY KEY (model, version, approver, role)
-);
-"""
-
-
-class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A registered version. ``path`` is the bundle's directory."""
-
-    model: str
-    version: int
-    digest: str
-    path: str
-    stage: str
-    owner: str
-    built_by: str
-    run: str
-    created: str
+from serinus.registry.policy import Approval, check_approval, check_retirement, check_stage
+from serinus.registry.records import Lineage, Turn, Version, facts_of
+from serinus.registry.schema import migrate
 
 
 class Registry:
@@ -58,12 +35,17 @@ class Registry:
         self.audit = AuditLog(home.audit, clock)
 
     @contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection]:
+    def transaction(self) -> Generator[sqlite3.Connection]:
+        """A transaction of its own; an exception undoes all of it.
+
+        Raises:
+            SerinusError: ``SRN-REGISTRY-001`` the database cannot be used; ``-006`` a newer serinus made it.
+        """
         connection = None
         try:
             connection = sqlite3.connect(self._home.registry_db, timeout=30, isolation_level=None)
             connection.row_factory = sqlite3.Row
-            connection.executescript(_SCHEMA)
+            migrate(connection, self._home)
             connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")
@@ -78,21 +60,41 @@ class Registry:
             if connection is not None:
                 connection.close()  # an open transaction is rolled back
 
-    def _now(self) -> str:
+    def now(self) -> str:
+        """The clock's time as the registry writes it: ISO 8601 in UTC, to the millisecond."""
         return datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
 
     def next_version(self, model: str) -> int:
         """One more than the highest version of the model, 1 for a new one."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             row = db.execute("SELECT coalesce(max(version), 0) AS n FROM versions WHERE model = ?", (model,))
             return int(row.fetchone()["n"]) + 1
 
-    def register(self, bundle: Bundle, *, by: str, owner: str, run: str, stage: str = "validated") -> Version:
+    def register(
+        self,
+        bundle: Bundle,
+        *,
+        by: str,
+        owner: str,
+        run: str,
+        stage: str = "validated",
+        commit: str = "",
+        source: str = "",
+    ) -> Version:
         """Enter a bundle as a version. Registering the same digest again changes nothing.
+
+        Args:
+            bundle: purpose, tier, lineage and signer are what it says of itself.
+            by: who built it; ``owner``: who answers for it; ``run``: the pipeline run that made it.
+            stage: where it begins.
+            commit: of the repository that the code came from; the bundle knows the code by content only.
+            source: where the records were read.
 
         Raises:
             SerinusError: ``SRN-REGISTRY-004`` if the version exists with another digest.
         """
+        facts = facts_of(bundle.path)
+        data = msgspec.structs.replace(facts.lineage.data, source=source)
         version = Version(
             model=bundle.name,
             version=bundle.version,
@@ -102,10 +104,14 @@ class Registry:
             owner=owner,
             built_by=by,
             run=run,
-            created=self._now(),
+            created=self.now(),
+            purpose=facts.purpose,
+            tier=facts.tier,
+            key=facts.key,
+            lineage=msgspec.structs.replace(facts.lineage, commit=commit, data=data),
         )
         subject = f"{version.model}/{version.version}"
-        with self._transaction() as db:
+        with self.transaction() as db:
             row = db.execute(
                 "SELECT * FROM versions WHERE model = ? AND version = ?", (version.model, version.version)
             ).fetchone()
@@ -119,26 +125,36 @@ class Registry:
                     hint="Versions never change; run the pipeline again to get the next number.",
                 )
             fields = msgspec.structs.asdict(version)
+            fields["lineage"] = msgspec.json.encode(version.lineage).decode()
             columns = ", ".join(fields)
             marks = ", ".join("?" * len(fields))
             db.execute(f"INSERT INTO versions ({columns}) VALUES ({marks})", tuple(fields.values()))
+            reason = f"pipeline run {run}"
+            self._turn(db, version.model, version.version, stage, version.created, by, reason)
             self.audit.append(
                 actor=by,
                 action="register",
                 subject=subject,
-                reason=f"pipeline run {run}",
-                details={"digest": version.digest, "stage": stage, "owner": owner},
+                reason=reason,
+                details={
+                    "digest": version.digest,
+                    "stage": stage,
+                    "owner": owner,
+                    "key": version.key,
+                    "data": version.lineage.data.digest,
+                    "commit": commit,
+                },
             )
         return version
 
     def models(self) -> list[str]:
         """Names of all registered models, sorted."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             return [row["model"] for row in db.execute("SELECT DISTINCT model FROM versions ORDER BY model")]
 
     def versions(self, model: str) -> list[Version]:
         """All versions of a model, oldest first; empty if there is none."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             rows = db.execute("SELECT * FROM versions WHERE model = ? ORDER BY version", (model,))
             return [_version(row) for row in rows]
 
@@ -167,7 +183,7 @@ class Registry:
 
     def by_digest(self, digest: str) -> Version | None:
         """The version that a bundle's digest was registered as; None if it was not."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             row = db.execute("SELECT * FROM versions WHERE digest = ?", (digest,)).fetchone()
             return None if row is None else _version(row)
 
@@ -199,7 +215,7 @@ class Registry:
         if current.stage == stage:
             return current
         check_stage(subject, current.stage, stage)
-        with self._transaction() as db:
+        with self.transaction() as db:
             if stage == "champion":
                 for row in db.execute(
                     "SELECT version FROM versions WHERE model = ? AND stage = 'champion'", (model,)
@@ -212,9 +228,42 @@ class Registry:
         self, db: sqlite3.Connection, model: str, version: int, stage: str, by: str, reason: str
     ) -> None:
         db.execute("UPDATE versions SET stage = ? WHERE model = ? AND version = ?", (stage, model, version))
+        self._turn(db, model, version, stage, self.now(), by, reason)
         self.audit.append(
             actor=by, action="stage", subject=f"{model}/{version}", reason=reason, details={"stage": stage}
         )
+
+    @staticmethod
+    def _turn(
+        db: sqlite3.Connection, model: str, version: int, stage: str, time: str, by: str, reason: str
+    ) -> None:
+        db.execute(
+            "INSERT INTO history (model, version, stage, time, by, reason) VALUES (?, ?, ?, ?, ?, ?)",
+            (model, version, stage, time, by, reason),
+        )
+
+    def history(self, model: str, version: int) -> list[Turn]:
+        """The stages that a version has been through, oldest first: when, by whom, why."""
+        with self.transaction() as db:
+            rows = db.execute(
+                "SELECT stage, time, by, reason FROM history WHERE model = ? AND version = ? ORDER BY id",
+                (model, version),
+            )
+            return [Turn(**dict(row)) for row in rows]
+
+    def retire(self, model: str, version: int, *, by: str, reason: str, live: bool = False) -> Version:
+        """Take a version out of use; its bundle stays, so that its decisions can be explained.
+
+        Args:
+            live: retire it although it is the champion: the model then has none.
+
+        Raises:
+            SerinusError: ``SRN-REGISTRY-007`` no reason is given; ``-008`` it is the champion or a
+                canary, so it answers customers; ``-002`` and ``-003`` as ``set_stage``.
+        """
+        current = self.get(model, version)
+        check_retirement(f"{model}/{version}", current.stage, reason=reason, live=live)
+        return self.set_stage(model, version, "retired", by=by, reason=reason)
 
     def approve(
         self, model: str, version: int, *, by: str, role: str, reason: str, started_by: str | None = None
@@ -238,8 +287,8 @@ class Registry:
                 details={"role": role},
             )
             raise
-        approval = Approval(by=by, role=role, reason=reason, time=self._now())
-        with self._transaction() as db:
+        approval = Approval(by=by, role=role, reason=reason, time=self.now())
+        with self.transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO approvals VALUES (?, ?, ?, ?, ?, ?)",
                 (model, version, by, role, reason, approval.time),
@@ -255,7 +304,7 @@ class Registry:
 
     def approvals(self, model: str, version: int) -> list[Approval]:
         """Approvals of a version, oldest first."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             rows = db.execute(
                 "SELECT approver, role, reason, time FROM approvals"
                 " WHERE model = ? AND version = ? ORDER BY time",
@@ -267,4 +316,6 @@ class Registry:
 
 
 def _version(row: sqlite3.Row) -> Version:
-    return Version(**{key: row[key] for key in row.keys()})  # noqa: SIM118  a Row iterates over values
+    fields: dict[str, Any] = {name: row[name] for name in Version.__struct_fields__}
+    fields["lineage"] = msgspec.json.decode(row["lineage"], type=Lineage)
+    return Version(**fields)

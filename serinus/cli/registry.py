@@ -1,0 +1,163 @@
+"""``serinus registry``: which versions exist, where they come from and where each stands."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from serinus.bundle import Bundle
+from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json, print_table
+from serinus.errors import SerinusError
+from serinus.home import find_home
+from serinus.identity import current_identity
+from serinus.registry import Data, Registry, Version
+
+ModelArgument = Annotated[str, typer.Argument(help="The model's name.")]
+WhichArgument = Annotated[str, typer.Argument(help="A number, latest or champion.")]
+
+
+def registry_app() -> typer.Typer:
+    """The commands."""
+    app = group("Which versions exist, where each stands, and who approved it.")
+    app.command("list")(list_versions)
+    app.command()(show)
+    app.command()(approve)
+    app.command()(retire)
+    return app
+
+
+def list_versions(
+    model: Annotated[str | None, typer.Argument(help="Only this model.")] = None,
+    home: HomeOption = None,
+    output: OutputOption = Output.text,
+) -> None:
+    """List versions with their stage, tier, owner and digest."""
+    registry = Registry(find_home(home))
+    found = [v for name in ([model] if model else registry.models()) for v in registry.versions(name)]
+    if output is Output.json:
+        print_json(found)
+        return
+    if not found:
+        typer.echo("No version is registered here. `serinus pipeline run` builds and registers one.")
+        return
+    table = Table("model", "version", "stage", "tier", "owner", "built by", "digest", "bundle", box=None)
+    for v in found:
+        tier = "" if v.tier is None else str(v.tier)
+        table.add_row(v.model, str(v.version), v.stage, tier, v.owner, v.built_by, v.digest[7:19], v.path)
+    print_table(table)
+
+
+def show(
+    model: ModelArgument, version: WhichArgument = "latest", home: HomeOption = None,
+    output: OutputOption = Output.text,
+) -> None:  # fmt: skip
+    """Show one version: whose it is, what it was made of, where it has been, who agreed.
+
+    With --output json also its metrics, validation and provenance. The bundle is verified
+    first; where it cannot be, what the registry knows is shown all the same (exit code 1).
+    """
+    registry = Registry(find_home(home))
+    found = registry.get(model, version)
+    bundle, problem = _bundle(registry, found)
+    history, approvals = registry.history(model, found.version), registry.approvals(model, found.version)
+    if output is Output.json:
+        document: dict[str, Any] = {"version": found, "history": history, "approvals": approvals}
+        if bundle is not None:
+            document |= {
+                "metrics": bundle.metrics,
+                "validation": bundle.validation,
+                "provenance": bundle.provenance,
+            }
+        if problem is not None:
+            document["error"] = problem.to_dict()
+        print_json(document)
+    else:
+        _print(found)
+        typer.echo("\nhistory")
+        table = Table("", "stage", "when", "who", "why", box=None, show_header=False)
+        for turn in history:
+            table.add_row("", turn.stage, turn.time, turn.by, turn.reason)
+        print_table(table)
+        for approval in approvals:
+            typer.echo(f"approved by {approval.by} ({approval.role}) {approval.time}: {approval.reason}")
+    if problem is not None:
+        typer.echo(f"serinus: {problem}", err=True)
+        raise typer.Exit(1)
+
+
+def approve(
+    model: ModelArgument,
+    version: int,
+    reason: Annotated[str, typer.Option("--reason", help="What you looked at and why it may go live.")],
+    role: Annotated[str, typer.Option(help="The role in which you approve.")] = "approver",
+    acting: AsOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Approve a version. Nobody can approve what they built (exit code 1)."""
+    approval = Registry(find_home(home)).approve(
+        model, version, by=current_identity(acting), role=role, reason=reason
+    )
+    typer.echo(f"{model}/{version} approved by {approval.by} as {approval.role}")
+
+
+def retire(
+    model: ModelArgument,
+    version: int,
+    reason: Annotated[str, typer.Option("--reason", help="Why it is taken out of use.")],
+    live: Annotated[
+        bool, typer.Option("--live", help="Although it is the champion: the model then has none.")
+    ] = False,
+    acting: AsOption = None,
+    home: HomeOption = None,
+    output: OutputOption = Output.text,
+) -> None:
+    """Take a version out of use. Its bundle stays, so that its decisions can be explained for years.
+
+    A champion or canary answers customers, so it is refused (exit code 1): another version that
+    is promoted retires the champion by itself. --live gives a model up as a whole; it stops no scorer.
+    """
+    retired = Registry(find_home(home)).retire(
+        model, version, by=current_identity(acting), reason=reason, live=live
+    )
+    if output is Output.json:
+        print_json(retired)
+        return
+    typer.echo(f"{model}/{version} is retired. Its bundle stays at {retired.path}")
+
+
+def _bundle(registry: Registry, version: Version) -> tuple[Bundle | None, SerinusError | None]:
+    try:
+        return registry.bundle(version), None
+    except SerinusError as error:
+        return None, error
+
+
+def _print(version: Version) -> None:
+    tier = "not stated" if version.tier is None else f"{version.tier} (1 is the most material)"
+    lineage = version.lineage
+    typer.echo(f"{version.model} v{version.version}: {version.stage}")
+    for name, value in (
+        ("purpose", version.purpose or "not stated"),
+        ("tier", tier),
+        ("owner", version.owner),
+        ("built", f"{version.created} by {version.built_by} in run {version.run}"),
+        ("digest", version.digest),
+        ("bundle", version.path),
+        ("signed by", f"key {version.key}" if version.key else "not known"),
+        ("data", data_line(lineage.data)),
+        ("contract", lineage.contract),
+        ("code", lineage.code + (f", commit {lineage.commit}" if lineage.commit else "")),
+        ("libraries", f"lock {lineage.lock}" if lineage.lock else ""),
+    ):
+        typer.echo(f"  {name:<10} {value or 'not stated'}")
+
+
+def data_line(data: Data) -> str:
+    """The records in one line: rows, period, digest, where they were read."""
+    if not data.digest:
+        return "not stated"
+    rows = "" if data.rows is None else f"{data.rows:,} rows, "
+    period = f"{data.first} to {data.last}, " if data.first else ""
+    return f"{rows}{period}{data.digest}" + (f", read from {data.source}" if data.source else "")
