@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from serinus.cli.access import access_app
 from serinus.cli.audit import audit_app
 from serinus.cli.bundle import bundle_app
 from serinus.cli.decisions import decisions_app
@@ -21,6 +22,7 @@ def kernel_apps() -> dict[str, typer.Typer]:
     """The kernel's subcommands by name."""
     return {
         "registry": registry_app(),
+        "access": access_app(),
         "audit": audit_app(),
         "decisions": decisions_app(),
         "explain": command(explain),

@@ -1,0 +1,162 @@
+"""One installation's door: the policy in force, who lent what, and a record of everybody who was turned away."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from serinus.access.approving import Requirement, requirement
+from serinus.access.book import Book, Overridden
+from serinus.access.load import policy_of
+from serinus.access.roles import Delegation, Right, Ruling, lending, may
+from serinus.access.types import AccessPolicy
+from serinus.audit import AuditLog
+from serinus.durations import parse_duration
+from serinus.errors import SerinusError
+from serinus.home import Home
+
+
+class Access:
+    """Asked before anything is done in somebody's name. The policy is read anew for each question.
+
+    Args:
+        policy: a policy's file in the place of the installation's own.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self, home: Home, policy: Path | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.book = Book(home.root / "access.db")
+        self.audit = AuditLog(home.audit, clock)
+        self._home = home
+        self._file = policy
+        self._clock = clock
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._clock()
+
+    def policy(self) -> AccessPolicy:
+        """The policy in force. Raises as ``load_policy``."""
+        return policy_of(self._home.root, self._file)[0]
+
+    def place(self) -> str:
+        """Where it stands."""
+        return policy_of(self._home.root, self._file)[1]
+
+    def may(self, who: str, action: str, *, role: str | None = None) -> Ruling:
+        """Whether somebody may do something now. Raises as ``load_policy``."""
+        return may(self.policy(), self.book.delegations(), who, action, self._clock(), role=role)
+
+    def require(self, who: str, action: str, subject: str, *, role: str | None = None) -> Right:
+        """By which right somebody does something; a refusal is recorded.
+
+        Raises:
+            SerinusError: ``SRN-ACCESS-005`` with who, what and which role would be needed; as ``load_policy``.
+        """
+        ruling = self.may(who, action, role=role)
+        if ruling.right is not None:
+            return ruling.right
+        self.audit.append(
+            actor=who,
+            action="access-refused",
+            subject=subject,
+            reason=ruling.why,
+            details={"asked": action, "needed": list(ruling.needed), "policy": self.place()},
+        )
+        roles = " or ".join(ruling.needed)
+        hint = f"It takes the role {roles}: " if roles else "Another role may, perhaps: "
+        raise SerinusError(
+            "SRN-ACCESS-005",
+            f"{who} may not {action} {subject}: {ruling.why}",
+            where=f"access policy, {self.place()}",
+            hint=f"{hint}ask somebody who has it, or to be lent it (serinus access explain {action}).",
+        )
+
+    def requirement(self, tier: int | None, *, roles: tuple[str, ...] = (), people: int = 0) -> Requirement:
+        """What the policy in force asks for at a tier, and what is asked for beside it."""
+        return requirement(self.policy(), tier, roles=roles, people=people)
+
+    # --- lending -----------------------------------------------------------------
+
+    def delegate(self, *, role: str, by: str, to: str, since: float, until: float, reason: str) -> Delegation:
+        """Lend a role, and record it; a refusal is recorded too.
+
+        Raises:
+            SerinusError: ``SRN-ACCESS-006`` with the rule that stands against it.
+        """
+        name = f"d-{secrets.token_hex(4)}"
+        given = Delegation(
+            id=name, role=role, by=by, to=to, since=since, until=until, reason=reason, made=self._clock()
+        )
+        subject = f"{role} to {to}"
+        why = lending(self.policy(), given)
+        if why is not None:
+            self.audit.append(actor=by, action="delegation-refused", subject=subject, reason=why)
+            raise SerinusError(
+                "SRN-ACCESS-006",
+                f"{by} cannot lend the role {role} to {to}: {why}",
+                where=f"access policy, {self.place()}",
+                hint="serinus access show says who has which role, and what may be lent.",
+            )
+        with self.book.lend(given):
+            details = msgspec.to_builtins(given)
+            self.audit.append(actor=by, action="delegate", subject=subject, reason=reason, details=details)
+        return given
+
+    def take_back(self, name: str, *, by: str, reason: str) -> Delegation:
+        """End a delegation now: whoever gave it may, and whoever received it.
+
+        Raises:
+            SerinusError: ``SRN-ACCESS-007`` there is no such delegation, it has ended, or it is not theirs.
+        """
+        found = next((d for d in self.book.delegations() if d.id == name), None)
+        why = None
+        if found is None:
+            why = f"there is no delegation {name}"
+        elif found.ended is not None or found.until <= self._clock():
+            why = f"delegation {name} has ended already"
+        elif by not in (found.by, found.to):
+            why = f"delegation {name} is between {found.by} and {found.to}, not {by}'s to end"
+        if found is None or why is not None:
+            raise SerinusError(
+                "SRN-ACCESS-007",
+                str(why),
+                where=str(self._home.root),
+                hint="serinus access delegations lists them.",
+            )
+        now = self._clock()
+        with self.book.end(name, now):
+            subject = f"{found.role} to {found.to}"
+            self.audit.append(
+                actor=by, action="delegation-ended", subject=subject, reason=reason, details={"id": name}
+            )
+        return msgspec.structs.replace(found, ended=now)
+
+    # --- breaking the glass --------------------------------------------------------
+
+    def justified(self, reason: str) -> None:
+        """Whether a reason is one that an override may rest on.
+
+        Raises:
+            SerinusError: ``SRN-ACCESS-008`` if it is shorter than the policy asks for.
+        """
+        least = self.policy().override.justification
+        if len(reason.strip()) < least:
+            raise SerinusError(
+                "SRN-ACCESS-008",
+                f"the justification has {len(reason.strip())} characters, the policy asks for {least}",
+                where=f"access policy, {self.place()}",
+                hint="Say what cannot wait, who was not to be reached, and what is done about it: --reason TEXT.",
+            )
+
+    def overridden(self, model: str, version: int, *, by: str, reason: str) -> Overridden:
+        """What an override by this person, now, would be."""
+        now = self._clock()
+        lasts = parse_duration(self.policy().override.lasts)
+        return Overridden(model=model, version=version, by=by, reason=reason, at=now, until=now + lasts)
