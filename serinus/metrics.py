@@ -241,3 +241,7 @@ AUDIT_BROKEN = "serinus_audit_broken"
 """0 or 1: the chain is broken."""
 AUDIT_VERIFIED = "serinus_audit_verified_timestamp_seconds"
 """When the whole log was last verified."""
+
+# --- the registry ---------------------------------------------------------
+REVIEW_DUE = "serinus_review_due_timestamp_seconds"
+"""{model, version}: until when a version in use is to be reviewed."""

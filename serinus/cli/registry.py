@@ -9,10 +9,13 @@ from rich.table import Table
 
 from serinus.bundle import Bundle
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json, print_table
+from serinus.cli.reviews import due, review, trigger
 from serinus.errors import SerinusError
 from serinus.home import find_home
 from serinus.identity import current_identity
 from serinus.registry import Data, Registry, Version
+from serinus.registry.review_book import ReviewBook
+from serinus.registry.reviews import load_policy
 
 ModelArgument = Annotated[str, typer.Argument(help="The model's name.")]
 WhichArgument = Annotated[str, typer.Argument(help="A number, latest or champion.")]
@@ -25,6 +28,9 @@ def registry_app() -> typer.Typer:
     app.command()(show)
     app.command()(approve)
     app.command()(retire)
+    app.command()(review)
+    app.command()(trigger)
+    app.command()(due)
     return app
 
 
@@ -58,12 +64,16 @@ def show(
     With --output json also its metrics, validation and provenance. The bundle is verified
     first; where it cannot be, what the registry knows is shown all the same (exit code 1).
     """
-    registry = Registry(find_home(home))
+    installation = find_home(home)
+    registry = Registry(installation)
     found = registry.get(model, version)
     bundle, problem = _bundle(registry, found)
     history, approvals = registry.history(model, found.version), registry.approvals(model, found.version)
+    book = ReviewBook(registry, load_policy(installation))
+    reviews, triggers = book.reviews(model, found.version), book.triggers(model, found.version)
     if output is Output.json:
         document: dict[str, Any] = {"version": found, "history": history, "approvals": approvals}
+        document |= {"reviews": reviews, "triggers": triggers}
         if bundle is not None:
             document |= {
                 "metrics": bundle.metrics,
@@ -82,6 +92,13 @@ def show(
         print_table(table)
         for approval in approvals:
             typer.echo(f"approved by {approval.by} ({approval.role}) {approval.time}: {approval.reason}")
+        for made in reviews:
+            typer.echo(
+                f"reviewed by {made.by} {made.time}: {made.outcome}, next {made.next[:10]}: {made.reason}"
+            )
+        for asked in triggers:
+            state = "answered" if asked.closed else f"to be reviewed by {asked.due[:10]}"
+            typer.echo(f"{asked.kind} {asked.time}, {state}: {asked.reason}")
     if problem is not None:
         typer.echo(f"serinus: {problem}", err=True)
         raise typer.Exit(1)

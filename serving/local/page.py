@@ -1,4 +1,4 @@
-"""The platform's own page for Prometheus: rollouts and the audit log, on a port of loopback."""
+"""The platform's own page for Prometheus: rollouts, the audit log, what is to be reviewed; on a port of loopback."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from serinus import metrics as names
 from serinus.audit import AuditLog
 from serinus.errors import SerinusError
 from serinus.home import Home
+from serinus.registry import Registry
+from serinus.registry.review_book import ReviewBook
+from serinus.registry.reviews import load_policy, moment
 from serving.rollout.exposition import RESULTS, RolloutCollector
 from serving.rollout.status import RolloutStatus, decode
 
@@ -61,6 +64,31 @@ class AuditCollector:
         self.at = now
 
 
+class ReviewCollector:
+    """Until when each version in use is to be reviewed. Nothing where the registry or the policy cannot be read."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing ahead of time."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """One gauge with a series for each version in use."""
+        try:
+            found = ReviewBook(Registry(self._home), load_policy(self._home)).due()
+        except SerinusError as error:
+            log.error("%s", error)
+            return
+        due = GaugeMetricFamily(
+            names.REVIEW_DUE, "Until when a version is to be reviewed.", labels=("model", "version")
+        )
+        for item in found:
+            due.add_metric((item.model, str(item.version)), moment(item.due).timestamp())
+        yield due
+
+
 class Page:
     """Serves ``GET /metrics``. ``start`` it in the platform's loop.
 
@@ -76,6 +104,7 @@ class Page:
         self._registry = CollectorRegistry()
         self._registry.register(RolloutCollector(self._latest, self._ended))  # pyright: ignore[reportArgumentType]
         self._registry.register(self._audit)  # pyright: ignore[reportArgumentType]
+        self._registry.register(ReviewCollector(home))  # pyright: ignore[reportArgumentType]
         self._read: dict[Path, tuple[int, RolloutStatus]] = {}
         self._server: asyncio.Server | None = None
         self._task: asyncio.Task[None] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.home import find_home
 from serinus.kfp import HttpServer, read_parameters
+from serinus.registry.alerting import ask_for_review
 from serving.retrain.http import build_app
 from serving.retrain.kfp import KfpRunner
 from serving.retrain.policy import Limits
@@ -113,6 +115,7 @@ def retrain(
         audit=AuditLog(installation.audit),
         limits=limits,
         notifier=HttpNotifier(notify_url) if notify_url else None,
+        review=partial(ask_for_review, installation),
     )
     http.end_with_zero()
     try:

@@ -16,6 +16,7 @@ import msgspec
 
 from serinus.alerts import Alert, Webhook
 from serinus.audit import AuditLog
+from serinus.errors import SerinusError
 from serving.retrain.policy import Decision, Ledger, Limits, Run, decide, pruned, settles
 from serving.retrain.runner import RunFailed, Runner, RunStopped
 from serving.retrain.store import Store
@@ -81,6 +82,8 @@ class Receiver:
 
     The ledger is saved, and the audit entry written, *before* a run starts: a
     crash in between loses a run, which the audit log shows, and never doubles one.
+    ``review`` is told of each alert and asks for a review of the model where that is due;
+    a failure of it is logged and holds up nothing.
     """
 
     def __init__(
@@ -92,7 +95,9 @@ class Receiver:
         limits: Limits,
         notifier: Notifier | None = None,
         clock: Callable[[], float] = time.time,
+        review: Callable[[Alert], object] | None = None,
     ) -> None:
+        self._review = review
         self._store = store
         self._runner = runner
         self._audit = audit
@@ -143,9 +148,18 @@ class Receiver:
             run = self._record(alert, decision, now)
             self.counts[decision.outcome] += 1
         log.info("%s: %s (%s)", alert.reason, decision.outcome, decision.reason)
+        self._ask(alert)
         if run is not None:
             self._start(run)
         return Answer(alert.fingerprint, decision.outcome, decision.reason, run.id if run else None)
+
+    def _ask(self, alert: Alert) -> None:
+        if self._review is None:
+            return
+        try:
+            self._review(alert)
+        except SerinusError as error:
+            log.error("no review was asked for: %s", error)
 
     def _record(self, alert: Alert, decision: Decision, now: float) -> Run | None:
         run = None

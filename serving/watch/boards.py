@@ -515,13 +515,22 @@ RISK = Board(
                 Panel(
                     "Retraining",
                     (("sum by (outcome) (serinus_retrain_requests_total)", "{{outcome}}"),),
-                    width=12,
                 ),
                 Panel(
                     "Since the audit log was verified",
                     (("time() - max(serinus_audit_verified_timestamp_seconds)", "seconds"),),
                     unit="s",
-                    width=12,
+                ),
+                Panel(
+                    "Time left until a version in use is to be reviewed",
+                    (
+                        (
+                            f"max by (model, version) (serinus_review_due_timestamp_seconds{{{ANY}}}) - time()",
+                            "{{model}} v{{version}}",
+                        ),
+                    ),
+                    says="Below zero it is overdue.",
+                    unit="s",
                 ),
             ),
         ),

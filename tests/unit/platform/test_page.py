@@ -12,10 +12,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serinus.audit import AuditLog
 from serinus.home import Home
+from serinus.registry import Registry
 from serving.local.page import Page
 from serving.local.rollouts import rollout_directory
 from serving.rollout.exposition import RolloutCollector
 from serving.rollout.status import Phase, RolloutStatus, Routes, encode
+from tests.support.bundles import small_bundle, small_home
 from tests.unit.rollout.cases import NOW, SPLIT, status_in
 
 
@@ -132,3 +134,25 @@ def test_a_broken_audit_log_is_shown_as_broken(tmp_path: Path, harm: bool) -> No
 
 def test_before_the_first_verification_nothing_is_claimed(tmp_path: Path) -> None:
     assert "serinus_audit_broken" not in generate_latest(Page(Home(tmp_path))._registry).decode()
+
+
+@pytest.mark.anyio
+async def test_the_page_shows_until_when_each_version_in_use_is_to_be_reviewed(tmp_path: Path) -> None:
+    home = small_home(tmp_path)
+    registry = Registry(home, clock=lambda: 0.0)
+    for version in (1, 2):
+        bundle = small_bundle(tmp_path, version=version)
+        registry.register(bundle, by="ann", owner="cards", run="r")
+    registry.set_stage("small", 2, "champion", by="bob", reason="first")
+    page = Page(home)
+    await page.start()
+    try:
+        _, text = await fetch(page)
+        (home.root / "reviews.yaml").write_text("cadence: often")
+        _, without = await fetch(page)
+    finally:
+        await page.stop()
+    every = 180 * 86400  # of a version whose tier nobody stated
+    assert Shown(text)("serinus_review_due_timestamp_seconds", model="small", version="2") == every
+    assert Shown(text)("serinus_review_due_timestamp_seconds", model="small", version="1") is None
+    assert "serinus_review_due" not in without

@@ -340,3 +340,20 @@ def test_a_reason_never_looks_like_an_option() -> None:
     read = read_webhook(webhook(hostile)).alerts[0]
     assert isinstance(read, Alert)
     assert read.reason.startswith("alert ")
+
+
+def test_each_alert_is_shown_to_who_asks_for_reviews_and_a_failure_there_holds_up_no_run(
+    tmp_path: Path,
+) -> None:
+    seen: list[str] = []
+
+    def ask(alert: Alert) -> None:
+        seen.append(alert.name)
+        raise SerinusError("SRN-REVIEW-001", "no policy", hint="x")
+
+    desk = Desk(tmp_path)
+    desk.receiver = Receiver(
+        store=desk.store, runner=desk.runner, audit=desk.audit, limits=LIMITS, clock=desk.clock, review=ask
+    )
+    assert desk.arrives() == "started"
+    assert seen == ["SerinusScoreDrift"]
