@@ -20,9 +20,10 @@ from serving.drift.detector import Detector as TwoSampleDetector
 from serving.drift.detector import NumpyDetector
 from serving.drift.evaluate import build_yardstick
 from serving.drift.mailbox import Letter
-from serving.drift.monitor import Monitor, Settings
+from serving.drift.monitor import Monitor
 from serving.drift.payload import REQUEST_TYPE, RESPONSE_TYPE, Envelope
 from serving.drift.policy import Policy
+from serving.drift.report import Settings
 from serving.drift.rows import RowReader
 
 from . import rivals
@@ -139,7 +140,7 @@ def monitor(
         watched.process(request)
         watched.process(response)
         now[0] += rows / rate
-        watched.close_due_looks()
+        watched.close_due()
         if (k + 1) % max(1, total // rows // 10) == 0:
             memory.append(round(_rss(), 1))
     cpu = time.process_time() - began

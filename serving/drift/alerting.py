@@ -17,7 +17,7 @@ from typing import Protocol
 
 import msgspec
 
-from serving.drift.monitor import Evaluation
+from serving.drift.report import Evaluation
 from serving.drift.verdict import Verdict
 
 log = logging.getLogger("serinus.drift")

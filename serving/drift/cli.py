@@ -19,13 +19,16 @@ from serinus.errors import SerinusError
 from serinus.home import find_home
 from serving.drift.alerting import Alerter, HttpOutbox
 from serving.drift.detector import DetectorFactory, Library
-from serving.drift.evaluate import build_yardstick
+from serving.drift.evaluate import baseline_of, build_yardstick
 from serving.drift.forward import HttpChannel, Relay
 from serving.drift.http import build_app
 from serving.drift.mailbox import Mailbox
-from serving.drift.monitor import Monitor, Settings
+from serving.drift.measure import Measure
+from serving.drift.monitor import Monitor
 from serving.drift.plain import NumpyLibrary
 from serving.drift.policy import Policy, spend
+from serving.drift.replica import Replica
+from serving.drift.report import Settings
 from serving.drift.rows import RowReader
 from serving.drift.second import Panel
 from serving.drift.state import DirectoryStore
@@ -138,7 +141,8 @@ def drift(
     forward: Annotated[
         str | None,
         typer.Option(
-            help="Only count, and post the counts to the monitor at this address, which judges them."
+            help="Only count, by that monitor's bins, and post the counts to the monitor at this address, "
+            "which judges them."
         ),
     ] = None,
     replica: Annotated[
@@ -190,23 +194,28 @@ def drift(
         opened.contract.decision.decline_at,
         replica or socket.gethostname(),
     )
+    reader, mailbox = RowReader(opened.contract, opened.levels), Mailbox(queue)
+    store = DirectoryStore(state / name) if state else None
     relay = Relay(HttpChannel(_url("--forward", forward))) if forward else None
-    # A replica that only counts tests nothing.
-    library = None if relay else _library(detector)
-    yardstick = build_yardstick(opened, _factory(library), window, policy)
     alerter = Alerter(settings.model, HttpOutbox(_url("--alert-url", alert_url))) if alert_url else None
-    monitor = Monitor(
-        settings,
-        yardstick,
-        RowReader(opened.contract, opened.levels),
-        policy,
-        mailbox=Mailbox(queue),
-        store=DirectoryStore(state / name) if state else None,
-        relay=relay,
-        on_verdict=alerter.update if alerter else lambda evaluation: None,
-        on_silence=alerter.end if alerter else lambda predictor: None,
-        panel=_panel(opened, library, window, online),
-    )
+    if relay:
+        # It counts by its own bundle where the monitor cannot be asked yet, and tests nothing.
+        relay.ask()
+        measure = Measure(settings.digest, settings.threshold, reader, baseline_of(opened))
+        monitor = Replica(settings, measure, policy, relay, mailbox=mailbox, store=store)
+    else:
+        library = _library(detector)
+        monitor = Monitor(
+            settings,
+            build_yardstick(opened, _factory(library), window, policy),
+            reader,
+            policy,
+            mailbox=mailbox,
+            store=store,
+            on_verdict=alerter.update if alerter else lambda evaluation: None,
+            on_silence=alerter.end if alerter else lambda predictor: None,
+            panel=_panel(opened, library, window, online),
+        )
     http.end_with_zero()
     monitor.start()
     for beside in (alerter, relay):
@@ -214,7 +223,8 @@ def drift(
             beside.start()
     log.info(
         "watching %s %s: a look each %s, at most one false alarm in %s, %d columns, tests by %s",
-        settings.model, settings.digest[:19], look, false_alarm_every, len(yardstick.features) + 1, detector.value,
+        settings.model, settings.digest[:19], look, false_alarm_every, len(monitor.measure.baseline.columns),
+        "nobody here" if relay else detector.value,
     )  # fmt: skip
     try:
         http.serve(build_app(monitor), listener, {"model": settings.model, "digest": settings.digest})

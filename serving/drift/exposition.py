@@ -11,7 +11,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from serinus import metrics as names
 from serinus.watching import SCORE, PairReport, Performance
-from serving.drift.monitor import KINDS, OUTCOMES, Evaluation, Monitor, State
+from serving.drift.intake import Intake
+from serving.drift.replica import Replica
+from serving.drift.report import KINDS, OUTCOMES, Evaluation, State
 from serving.drift.second import Online, Opinion
 from serving.drift.verdict import ColumnVerdict
 
@@ -30,7 +32,7 @@ _MEASURES = {
 class DriftCollector:
     """Collects a monitor's metrics."""
 
-    def __init__(self, monitor: Monitor) -> None:
+    def __init__(self, monitor: Intake) -> None:
         self._monitor = monitor
 
     def describe(self) -> Iterator[Metric]:
@@ -41,13 +43,19 @@ class DriftCollector:
         """All metrics of one moment."""
         state, model = self._monitor.snapshot(), self._monitor.settings.model
         yield from _traffic(model, state)
-        if self._monitor.relay is not None:
+        if isinstance(self._monitor, Replica):
             forwarded = CounterMetricFamily(
                 names.DRIFT_FORWARDED, "Messages to the monitor that judges.", labels=("model", "outcome")
             )
             for outcome in ("taken", "failed", "refused"):
                 forwarded.add_metric((model, outcome), self._monitor.relay.outcomes[outcome])
             yield forwarded
+        else:
+            info = GaugeMetricFamily(
+                names.DRIFT_INFO, "The bundle whose reference is the yardstick.", labels=("model", "digest")
+            )
+            info.add_metric((model, self._monitor.measure.digest), 1)
+            yield info
         yield from _verdicts(model, state.evaluations)
         yield from _columns(model, state.evaluations, state.opinions)
         yield from _online(model, state.online)

@@ -3,7 +3,8 @@
 Each replica of a predictor sees its share of the traffic. Were each to judge its share, a model of ten replicas
 would have ten times the false alarms. With ``--forward`` a replica only counts, and posts its counts to the monitor
 that judges them all together; no row leaves the pod. A message is repeated unchanged until it was taken, under a number
-that grows, so that a lost answer counts nothing twice.
+that grows, so that a lost answer counts nothing twice. Counts that are refused are counts by another measure than the
+monitor's: it is asked for its own, and by that the replica goes on.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 
 from serinus.watching import Baseline, Sketch
+from serving.drift.measure import Measure, MeasureError, read_measure
 from serving.drift.scores import Scores
 
 log = logging.getLogger("serinus.drift")
 
 MAX_REPLICAS = 1024
 """Replicas whose last number is remembered; the longest silent is forgotten first."""
+MAX_MEASURE = 8 << 20
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?$")]
 
 
@@ -34,7 +37,8 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """What one replica of a predictor counted since its last message.
 
     Args:
-        model, digest: whose traffic, and the bundle whose bins it was counted in.
+        model, digest: whose traffic, and the bundle whose bins it was counted in: the monitor's, which need not be the
+            one that the replica's pod serves.
         replica: the sender's own name; ``number`` grows with each of its messages.
         sketch: features and scores of the bundle's model; ``foreign``: scores of other models; ``scores``: all of them,
             in finer cells.
@@ -75,18 +79,22 @@ class Channel(Protocol):
         """Deliver. Raises OSError or HTTPException if it was not taken now, RefusedError if it never will be."""
         ...
 
+    def measure(self) -> bytes:
+        """What the monitor counts by. Raises OSError or HTTPException if it does not say."""
+        ...
+
 
 class HttpChannel:
-    """Posts to ``URL/counts``."""
+    """Posts to ``URL/counts``, and reads ``URL/measure``."""
 
     def __init__(self, url: str, timeout: float = 5.0) -> None:
-        self._url = url.rstrip("/") + "/counts"
+        self._url = url.rstrip("/")
         self._timeout = timeout
 
     def send(self, body: bytes) -> None:
         """Deliver; see ``Channel``."""
         request = urllib.request.Request(
-            self._url, data=body, headers={"Content-Type": "application/json"}, method="POST"
+            f"{self._url}/counts", data=body, headers={"Content-Type": "application/json"}, method="POST"
         )
         try:
             with urllib.request.urlopen(request, timeout=self._timeout):
@@ -96,19 +104,34 @@ class HttpChannel:
                 raise RefusedError(error.read(500).decode(errors="replace")) from error
             raise
 
+    def measure(self) -> bytes:
+        """Ask; see ``Channel``."""
+        with urllib.request.urlopen(f"{self._url}/measure", timeout=self._timeout) as answer:
+            body = answer.read(MAX_MEASURE + 1)
+        if len(body) > MAX_MEASURE:
+            raise OSError(f"what {self._url}/measure answers exceeds {MAX_MEASURE} bytes")
+        return body
+
 
 class MemoryChannel:
-    """Keeps what was sent; ``down`` makes it fail."""
+    """Keeps what was sent; ``down`` makes it fail. ``by`` is the monitor's measure, None if it has none to give."""
 
-    def __init__(self) -> None:
+    def __init__(self, by: Measure | None = None) -> None:
         self.sent: list[bytes] = []
         self.down = False
+        self.by = by
 
     def send(self, body: bytes) -> None:
         """Keep; see ``Channel``."""
         if self.down:
             raise ConnectionRefusedError("nobody there")
         self.sent.append(body)
+
+    def measure(self) -> bytes:
+        """The measure; see ``Channel``."""
+        if self.down or self.by is None:
+            raise ConnectionRefusedError("nobody there")
+        return self.by.encode()
 
 
 class Relay:
@@ -121,8 +144,26 @@ class Relay:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
+        self._measure: Measure | None = None
         self._thread = threading.Thread(target=self._work, name="drift-relay", daemon=True)
         self.outcomes: Counter[str] = Counter()
+
+    def ask(self) -> bool:
+        """Ask the monitor what it counts by; False if it does not say."""
+        try:
+            found = read_measure(self._channel.measure())
+        except (OSError, http.client.HTTPException, MeasureError) as error:
+            log.warning("the monitor does not say what it counts by: %s", error)
+            return False
+        with self._lock:
+            self._measure = found
+        return True
+
+    def measure(self) -> Measure | None:
+        """What the monitor said that it counts by, once; None where it said nothing since."""
+        with self._lock:
+            found, self._measure = self._measure, None
+        return found
 
     def free(self, predictor: str) -> bool:
         """Whether the predictor's last message was taken."""
@@ -146,6 +187,7 @@ class Relay:
             except RefusedError as error:
                 log.warning("counts of %s were refused and are dropped: %s", predictor, error)
                 outcome = "refused"
+                self.ask()
             except (OSError, http.client.HTTPException) as error:
                 log.warning("counts of %s could not be forwarded yet: %s", predictor, error)
                 outcome = "failed"

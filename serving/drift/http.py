@@ -13,15 +13,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serinus import http
 from serving.drift.exposition import DriftCollector
 from serving.drift.forward import Counts
-from serving.drift.monitor import COUNTS_TYPE, UNLISTED, Monitor
+from serving.drift.intake import Intake
+from serving.drift.monitor import Monitor
 from serving.drift.payload import Envelope, PayloadError, read_envelope
+from serving.drift.report import COUNTS_TYPE, UNLISTED
 
 MAX_BODY = 8 << 20
+_JUDGES_NONE = "this program forwards its own counts and judges none"
 _ACCEPTED = {"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]}
 
 
-def build_app(monitor: Monitor) -> ASGIApp:
-    """The ASGI application over a started monitor."""
+def build_app(monitor: Intake) -> ASGIApp:
+    """The ASGI application over a started monitor or replica."""
     registry = CollectorRegistry()
     registry.register(DriftCollector(monitor))  # pyright: ignore[reportArgumentType]
 
@@ -38,6 +41,11 @@ def build_app(monitor: Monitor) -> ASGIApp:
     async def status(request: Request) -> Response:
         return http.json(describe(monitor))
 
+    async def measure(request: Request) -> Response:
+        if not isinstance(monitor, Monitor):
+            return http.json({"code": "SRN-DRIFT-006", "what": _JUDGES_NONE}, status=409)
+        return Response(monitor.measure.encode(), media_type="application/json")
+
     async def counts(request: Request) -> Response:
         body = bytearray()
         async for chunk in request.stream():
@@ -49,7 +57,7 @@ def build_app(monitor: Monitor) -> ASGIApp:
             found = msgspec.json.decode(body, type=Counts)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             return http.json({"code": "SRN-DRIFT-005", "what": f"these are no counts: {error}"}, status=400)
-        wrong = monitor.objects_to(found)
+        wrong = monitor.objects_to(found) if isinstance(monitor, Monitor) else _JUDGES_NONE
         if wrong:
             return http.json({"code": "SRN-DRIFT-006", "what": wrong}, status=409)
         if not monitor.submit(Envelope(COUNTS_TYPE, found.predictor, found.replica), bytes(body)):
@@ -63,6 +71,7 @@ def build_app(monitor: Monitor) -> ASGIApp:
             Route("/health/ready", ready),
             Route("/health/live", live),
             Route("/status", status),
+            Route("/measure", measure),
             Route("/counts", counts, methods=["POST"]),
         ]
     )
@@ -77,7 +86,7 @@ def build_app(monitor: Monitor) -> ASGIApp:
     return entrance
 
 
-async def _take_in(monitor: Monitor, scope: Scope, receive: Receive, send: Send) -> None:
+async def _take_in(monitor: Intake, scope: Scope, receive: Receive, send: Send) -> None:
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     try:
         envelope = read_envelope(headers)
@@ -103,16 +112,17 @@ async def _take_in(monitor: Monitor, scope: Scope, receive: Receive, send: Send)
     await send({"type": "http.response.body", "body": b""})
 
 
-def describe(monitor: Monitor) -> dict[str, object]:
+def describe(monitor: Intake) -> dict[str, object]:
     """The latest verdict of each predictor with its numbers, and the thresholds in force."""
     state = monitor.snapshot()
     return {
         "model": monitor.settings.model,
         "digest": monitor.settings.digest,
+        "counts_by": monitor.measure.digest,
         "champion": state.primary,
         "window": monitor.settings.window,
         "policy": monitor.policy,
-        "tests_per_window": monitor.yardstick.tests,
+        "tests_per_window": monitor.yardstick.tests if isinstance(monitor, Monitor) else 0,
         "predictors": {
             predictor: {
                 "evaluated": evaluation.time,

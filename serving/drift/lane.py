@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from serinus.watching import (
+    Baseline,
     Detector,
     Evidence,
     PairDetector,
@@ -20,7 +21,6 @@ from serinus.watching import (
     empty,
 )
 from serinus.watching.bins import Floats
-from serving.drift.evaluate import Yardstick
 from serving.drift.policy import OTHER_SHARE, PRIMARY_SHARE, Policy
 from serving.drift.rows import Batch
 from serving.drift.scores import ScoreBook
@@ -34,8 +34,8 @@ _PIECE = 256
 class Comparisons:
     """The detectors of all predictors, prepared once: the champion's, the others', and of both together."""
 
-    def __init__(self, yardstick: Yardstick, policy: Policy) -> None:
-        self.baseline = yardstick.baseline
+    def __init__(self, baseline: Baseline, policy: Policy) -> None:
+        self.baseline = baseline
         self.primary = Detector(policy.plan(PRIMARY_SHARE), self.baseline)
         self.other = Detector(policy.plan(OTHER_SHARE), self.baseline)
         self.pair = PairDetector(policy.plan(OTHER_SHARE), self.baseline)

@@ -17,6 +17,27 @@ class Letter:
     body: bytes
 
 
+class Recent:
+    """The names of the latest events, so that one that is sent again is told.
+
+    A sender that saw no answer sends again, within seconds; 65,536 events are ten seconds at 6,500 a second. Names are
+    kept as hashes of 64 bits: a new event is taken for one of them once in 3e14 (2^64 / 65,536).
+    """
+
+    def __init__(self, size: int = 65_536) -> None:
+        self._size = size
+        self._names: dict[int, None] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return hash(name) in self._names
+
+    def add(self, name: str) -> None:
+        """Remember it, and forget the oldest for it."""
+        self._names[hash(name)] = None
+        if len(self._names) > self._size:
+            del self._names[next(iter(self._names))]
+
+
 class Mailbox:
     """Holds at most ``letters`` payloads and ``size`` bytes of them."""
 

@@ -26,11 +26,15 @@ class PayloadError(ValueError):
 
 @dataclass(frozen=True)
 class Envelope:
-    """The headers of one event that matter here. ``kind`` is the full Ce-Type."""
+    """The headers of one event that matter here. ``kind`` is the full Ce-Type.
+
+    ``event`` names the event, however often it is sent; empty: it has no name.
+    """
 
     kind: str
     predictor: str
     request_id: str
+    event: str = ""
 
 
 class Table(NamedTuple):
@@ -62,7 +66,10 @@ def read_envelope(headers: Mapping[str, str]) -> Envelope:
     predictor = headers.get("ce-endpoint") or "default"
     if not _NAME.match(predictor):
         raise PayloadError("header ce-endpoint is not a predictor's name")
-    return Envelope(headers["ce-type"], predictor, headers.get("ce-requestid", ""))
+    # Source and id name an event (CloudEvents 1.0); type and predictor beside them, for loggers that give the id
+    # of a request to its answer, or to its copy at a shadow.
+    event = " ".join((headers["ce-id"], headers["ce-type"], predictor, headers["ce-source"]))
+    return Envelope(headers["ce-type"], predictor, headers.get("ce-requestid", ""), event)
 
 
 def read_rows(body: bytes) -> Table:

@@ -44,6 +44,7 @@ class RowReader:
     """Encodes rows by the contract, and tells missing, unknown, out of range and misshapen apart."""
 
     def __init__(self, contract: Contract, levels: Levels) -> None:
+        self.contract, self.levels = contract, levels
         self.vectorizer = Vectorizer(contract, levels)
         self._names = self.vectorizer.names
         self._known = frozenset(self._names)

@@ -51,6 +51,22 @@ class ScoreBook:
             self._blocks[1] = self._blocks[0]
             self._blocks[0] = 0
 
+    def takes(self, other: Scores) -> bool:
+        """Whether these are counts of so many cells, that can be."""
+        try:
+            blocks = self._read(other)
+        except ValueError:
+            return False
+        # A sum of probabilities is no larger than their number, up to rounding.
+        counts, sums = blocks[:, 0], blocks[:, 1]
+        return bool(
+            np.isfinite(blocks).all()
+            and (counts >= 0).all()
+            and (counts == np.floor(counts)).all()
+            and (sums >= 0).all()
+            and (sums <= counts * (1 + 1e-9)).all()
+        )
+
     def merge(self, other: Scores) -> None:
         """Takes in what another replica counted since it last told.
 

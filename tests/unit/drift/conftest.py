@@ -35,7 +35,7 @@ def reader(bundle: Bundle) -> RowReader:
 
 
 def lane(yardstick: Yardstick, policy: Policy = POLICY, *, primary: bool = True) -> Lane:
-    return Lane(Comparisons(yardstick, policy), 500, 0.6, 0.0, primary=primary)
+    return Lane(Comparisons(yardstick.baseline, policy), 500, 0.6, 0.0, primary=primary)
 
 
 def look(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from serving.drift.alerting import Alerter, MemoryOutbox, fingerprint, wanted
-from serving.drift.monitor import Evaluation
+from serving.drift.report import Evaluation
 from serving.drift.verdict import ColumnVerdict, Quality, Status, Verdict
 
 

@@ -1,9 +1,12 @@
 """Counts of replicas add up to what one monitor would have counted, and nothing is counted twice or lost."""
 
+import base64
 import http.client
+import math
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,8 +17,11 @@ from serving.drift.evaluate import Yardstick
 from serving.drift.forward import MAX_REPLICAS, Counts, Heard, MemoryChannel, RefusedError, Relay
 from serving.drift.http import build_app
 from serving.drift.mailbox import Letter
-from serving.drift.monitor import COUNTS_TYPE, FORWARDS_A_LOOK, Monitor, Settings
+from serving.drift.measure import Measure
+from serving.drift.monitor import Monitor
 from serving.drift.payload import Envelope
+from serving.drift.replica import FORWARDS_A_LOOK, Replica
+from serving.drift.report import COUNTS_TYPE, Settings
 from serving.drift.rows import RowReader
 from tests.support.bundles import small_records
 from tests.unit.drift.conftest import POLICY
@@ -35,20 +41,22 @@ class Fleet:
     ) -> None:
         self.clock, self.channel = Clock(), channel or MemoryChannel()
         self.relays = [Relay(self.channel) for _ in range(replicas)]
+        place = Settings("small", bundle.digest, 500, 3600.0, threshold=0.6)
+        self.measure = Measure(bundle.digest, 0.6, reader, yardstick.baseline)
+        self.replicas = [self.replica(relay, f"pod-{i}") for i, relay in enumerate(self.relays)]
+        self.judge = Monitor(place, yardstick, reader, POLICY, clock=self.clock)
+        self.alone = Monitor(place, yardstick, reader, POLICY, clock=self.clock)
 
-        def monitor(relay: Relay | None, name: str) -> Monitor:
-            place = Settings("small", bundle.digest, 500, 3600.0, threshold=0.6, replica=name)
-            return Monitor(place, yardstick, reader, POLICY, clock=self.clock, relay=relay)
-
-        self.replicas = [monitor(relay, f"pod-{i}") for i, relay in enumerate(self.relays)]
-        self.judge = monitor(None, "judge")
-        self.alone = monitor(None, "alone")
+    def replica(self, relay: Relay, name: str, measure: Measure | None = None) -> Replica:
+        measure = measure or self.measure
+        place = Settings("small", measure.digest, 500, 3600.0, threshold=measure.threshold, replica=name)
+        return Replica(place, measure, POLICY, relay, clock=self.clock)
 
     def forward(self) -> None:
         """A fifth of a look passes: the replicas forward."""
         self.clock.now += POLICY.look / FORWARDS_A_LOOK
         for replica, relay in zip(self.replicas, self.relays, strict=True):
-            replica.close_due_looks()
+            replica.close_due()
             relay.deliver()
 
     def hear(self, *, repeat: int = 1) -> None:
@@ -61,7 +69,7 @@ class Fleet:
 
     def look(self) -> None:
         pass_a_look(self.judge, self.clock)
-        self.alone.close_due_looks()
+        self.alone.close_due()
 
 
 @pytest.fixture
@@ -156,14 +164,11 @@ def test_a_message_whose_answer_was_lost_is_sent_again_unchanged_and_counted_onc
     assert fleet.judge.snapshot().payloads["champion", "repeated"] == 2
 
 
-def test_what_a_restarted_replica_sends_is_new(
-    fleet: Fleet, bundle: Bundle, yardstick: Yardstick, reader: RowReader
-) -> None:
+def test_what_a_restarted_replica_sends_is_new(fleet: Fleet) -> None:
     fleet.replicas[0].process(request(small_records(100, seed=1)))
     fleet.forward()
-    place = Settings("small", bundle.digest, 500, 3600.0, threshold=0.6, replica="pod-0")
     fleet.relays[0] = Relay(fleet.channel)
-    fleet.replicas[0] = Monitor(place, yardstick, reader, POLICY, clock=fleet.clock, relay=fleet.relays[0])
+    fleet.replicas[0] = fleet.replica(fleet.relays[0], "pod-0")
     fleet.replicas[0].process(request(small_records(100, seed=2)))
     fleet.forward()
     fleet.hear()
@@ -256,10 +261,20 @@ def test_over_http_counts_are_taken_and_what_does_not_fit_is_refused(fleet: Flee
             document = {**good, "sketch": {**good["sketch"], **wrong}}
             assert post(document) == (409, "SRN-DRIFT-006"), wrong
         assert post({**good, "scores": {**good["scores"], "threshold": 0.5}}) == (409, "SRN-DRIFT-006")
+        blocks = np.frombuffer(base64.b64decode(good["scores"]["blocks"])).copy()
+        half = blocks.size // 4
+        for at, value in ((0, -1.0), (0, 0.5), (0, math.nan), (half, 1.0), (half, math.inf), (half, -0.5)):
+            wrong = blocks.copy()
+            wrong[at] = value
+            document = {**good, "scores": {**good["scores"], "blocks": wrong.tobytes()}}
+            assert post(document) == (409, "SRN-DRIFT-006"), (at, value)
+        document = {**good, "scores": {**good["scores"], "blocks": blocks[1:].tobytes()}}
+        assert post(document) == (409, "SRN-DRIFT-006"), "another number of cells"
         fleet.judge.stop()
         assert post(good) == (503, "SRN-DRIFT-007")
     with TestClient(build_app(fleet.replicas[1])) as client:
         assert client.post("/counts", content=msgspec.json.encode(good)).status_code == 409
+        assert client.get("/measure").status_code == 409
         assert (
             'serinus_drift_forwarded_total{model="small",outcome="taken"} 0.0' in client.get("/metrics").text
         )
@@ -285,7 +300,7 @@ def test_the_judge_remembers_over_a_restart_what_it_took(fleet: Fleet, bundle: B
     again = Monitor(
         fleet.judge.settings,
         fleet.judge.yardstick,
-        fleet.judge._reader,
+        fleet.judge.measure.reader,
         POLICY,
         clock=fleet.clock,
         store=store,

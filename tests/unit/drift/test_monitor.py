@@ -10,10 +10,11 @@ from serinus.watching import PairDetector, PairEvidence, Sketch
 from serving.drift.evaluate import Yardstick
 from serving.drift.exposition import DriftCollector
 from serving.drift.http import build_app
-from serving.drift.mailbox import Letter, Mailbox
-from serving.drift.monitor import UNLISTED, Evaluation, Monitor, Settings
+from serving.drift.mailbox import Letter, Mailbox, Recent
+from serving.drift.monitor import Monitor
 from serving.drift.payload import REQUEST_TYPE, RESPONSE_TYPE, Envelope
 from serving.drift.policy import MAX_PREDICTORS, Policy
+from serving.drift.report import UNLISTED, Evaluation, Settings
 from serving.drift.rows import RowReader
 from tests.support.bundles import small_records
 from tests.unit.drift.conftest import POLICY
@@ -74,7 +75,7 @@ def monitor(
 
 def pass_a_look(monitor: Monitor, clock: Clock, seconds: float = POLICY.look) -> None:
     clock.now += seconds
-    monitor.close_due_looks()
+    monitor.close_due()
 
 
 def page(monitor: Monitor) -> str:
@@ -112,10 +113,10 @@ def test_a_clock_that_is_put_back_does_not_hold_looks_up(
     monitor: Monitor, clock: Clock, seen: list[Evaluation]
 ) -> None:
     clock.now += 1e6
-    monitor.close_due_looks()
+    monitor.close_due()
     clock.now -= 1e6
     monitor.process(request(small_records(100, seed=5)))
-    monitor.close_due_looks()
+    monitor.close_due()
     assert seen == [], "no look is closer to the one before than the plan says"
     pass_a_look(monitor, clock)
     assert len(seen) == 1
@@ -292,8 +293,78 @@ def test_what_was_found_of_a_predictor_that_is_gone_ends(
     assert 'serinus_drift_active{kind="feature",model="small",predictor="champion"} 1.0' in page(monitor)
 
 
+def test_what_was_found_of_strangers_ends_too(monitor: Monitor, clock: Clock) -> None:
+    for i in range(MAX_PREDICTORS):
+        monitor.process(request(small_records(1), f"p{i}"))
+    for i in range(3):
+        monitor.process(request(doubled(small_records(1000, seed=i)), "stranger"))
+        pass_a_look(monitor, clock)
+    assert f'serinus_drift_active{{kind="feature",model="small",predictor="{UNLISTED}"}} 1.0' in page(monitor)
+    pass_a_look(monitor, clock, HOUR - 2 * POLICY.look)
+    assert f'predictor="{UNLISTED}"' in page(monitor)
+    pass_a_look(monitor, clock)
+    assert f'predictor="{UNLISTED}"' not in page(monitor)
+
+
+def test_nothing_is_compared_with_a_champion_that_is_gone(monitor: Monitor, clock: Clock) -> None:
+    for i in range(5):
+        monitor.process(request(small_records(500, seed=i), "champion"))
+        monitor.process(request(doubled(small_records(500, seed=50 + i)), "canary"))
+        pass_a_look(monitor, clock)
+    active = 'serinus_drift_pair_active{kind="feature",model="small",predictor="canary"} 1.0'
+    assert active in page(monitor)
+    for i in range(int(HOUR / POLICY.look) - 1):
+        assert active in page(monitor), "for a while it may come back"
+        monitor.process(request(doubled(small_records(500, seed=90 + i)), "canary"))
+        pass_a_look(monitor, clock)
+    assert "serinus_drift_pair_active{" not in page(monitor)
+    assert 'serinus_drift_active{kind="feature",model="small",predictor="canary"} 1.0' in page(monitor)
+
+
+def test_an_event_that_is_sent_again_is_counted_once(monitor: Monitor) -> None:
+    """A scorer that saw no answer sends its batch again, under the same ids."""
+    monitor.start()
+    with TestClient(build_app(monitor)) as client:
+        for change in (
+            {"Ce-Id": "1"},
+            {"Ce-Id": "1"},
+            {"Ce-Id": "2"},
+            {"Ce-Id": "1", "Ce-Source": "http://another/"},
+            {"Ce-Id": "1", "Ce-Type": RESPONSE_TYPE},
+            {"Ce-Id": "1", "Ce-Endpoint": "canary"},
+        ):
+            body = response([], None).body if change.get("Ce-Type") else request([]).body
+            assert client.post("/", content=body, headers={**HEADERS, **change}).status_code == 202
+    monitor.stop()
+    assert monitor.snapshot().payloads == {
+        ("champion", "accepted"): 4,
+        ("champion", "repeated"): 1,
+        ("canary", "accepted"): 1,
+    }
+
+
+def test_an_event_that_found_no_room_may_come_again(monitor: Monitor) -> None:
+    def name(i: int) -> Envelope:
+        return Envelope(REQUEST_TYPE, "champion", "r", f"event {i}")
+
+    assert [monitor.submit(name(i), request([]).body) for i in range(4)] == [True, True, True, False]
+    letter = monitor._mailbox.take(0)
+    assert letter is not None
+    assert monitor.submit(name(3), letter.body)
+    assert monitor.snapshot().payloads == {("champion", "dropped"): 1}
+
+
+def test_the_names_of_events_take_bounded_memory() -> None:
+    recent = Recent(size=100)
+    for i in range(1000):
+        recent.add(f"event {i}")
+    assert [i for i in range(1000) if f"event {i}" in recent] == list(range(900, 1000))
+
+
 def test_metrics_tell_verdicts_and_leave_out_what_is_not_known(monitor: Monitor, clock: Clock) -> None:
-    assert page(monitor).count("} ") == 1, "that nothing was left unsaved is known at once"
+    assert page(monitor).count("} ") == 2, (
+        "what it counts by, and that nothing was left unsaved, is known at once"
+    )
     for _ in range(2):
         monitor.process(request(doubled(small_records(500, seed=5))))
         pass_a_look(monitor, clock)

@@ -14,9 +14,10 @@ from serinus.watching.online import DECISION, Kind, OnlinePlan, calibrate
 from serving.drift.detector import Library, NumpyDetector
 from serving.drift.evaluate import build_yardstick
 from serving.drift.http import describe
-from serving.drift.monitor import Monitor, Settings
+from serving.drift.monitor import Monitor
 from serving.drift.payload import Table
 from serving.drift.plain import NumpyLibrary
+from serving.drift.report import Settings
 from serving.drift.rows import RowReader
 from serving.drift.second import CHOICES, UNCERTAINTY, WHOLE_ROW, Kept, Online, Opinion, Panel, Watch
 from serving.drift.state import MemoryStore, Store

@@ -10,8 +10,9 @@ import pytest
 from serinus.bundle import Bundle
 from serinus.errors import SerinusError
 from serving.drift.evaluate import Yardstick
-from serving.drift.monitor import Monitor, Settings
+from serving.drift.monitor import Monitor
 from serving.drift.policy import Policy
+from serving.drift.report import Settings
 from serving.drift.rows import RowReader
 from serving.drift.state import DirectoryStore, MemoryStore, Store
 from tests.support.bundles import small_records
