@@ -19,7 +19,16 @@ SOURCES = (
     "pipelines/training.py",
     *(
         f"serinus/{part}"
-        for part in ("bundle", "contract", "durations.py", "errors.py", "features", "model", "storage")
+        for part in (
+            "bundle",
+            "contract",
+            "durations.py",
+            "errors.py",
+            "features",
+            "model",
+            "papers",
+            "storage",
+        )
     ),
 )
 APART = ("components/datasets",)

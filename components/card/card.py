@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
-from components.card.plots import plots
 from components.config import Identity, parse_config
 from components.evaluate.names import METRICS
 from components.step import Summary, read_contract, read_json, write_json
 from serinus.contract import Contract
-
-TEMPLATE = Path(__file__).with_name("card.html.j2")
+from serinus.papers.card import model_card
+from serinus.papers.evidence import Evidence
+from serinus.papers.html import to_html
 
 
 def card(
@@ -54,10 +55,14 @@ def card(
     }
     content = build(checked, who, reports) | {"configs": configs}
     write_json(data, content)
-    html.write_text(
-        render(content, plots(reports["metrics"], reports["explain"]["importance"])), encoding="utf-8"
-    )
+    # Whose number and digest it will have is not known before it is registered.
+    evidence = evidence_of(checked, content, reports["metrics"], reports["validation"], configs)
+    html.write_text(to_html(model_card(evidence)), encoding="utf-8")
     return {"limits": len(content["limits"]), "kB": round(html.stat().st_size / 1000)}
+
+
+DATA = ("digest", "rows", "labelled", "duplicates", "first", "last", "missing", "dropped")
+"""Of what ingest found, what the papers tell."""
 
 
 def build(contract: Contract, who: Identity, reports: dict[str, Any]) -> dict[str, Any]:
@@ -81,7 +86,7 @@ def build(contract: Contract, who: Identity, reports: dict[str, Any]) -> dict[st
             "decline_at": contract.decision.decline_at,
             "review_at": contract.decision.review_at,
         },
-        "data": {key: reports["data"][key] for key in ("digest", "rows")},
+        "data": {key: reports["data"].get(key) for key in DATA},
         "notes": reports["profile"]["notes"],
         "split": reports["split"],
         "training": reports["training"],
@@ -96,6 +101,7 @@ def build(contract: Contract, who: Identity, reports: dict[str, Any]) -> dict[st
             for name in METRICS
         ],
         "fairness": reports["fairness"],
+        "explain": {key: reports["explain"].get(key) for key in ("rows", "base_value", "checks", "summary")},
         "proxies": reports["explain"]["proxies"],
         "challenge": reports["challenge"],
         "gates": reports["validation"]["demands"],
@@ -134,26 +140,23 @@ def limits(contract: Contract, who: Identity, reports: dict[str, Any]) -> list[s
     return found
 
 
-def render(content: dict[str, Any], drawings: dict[str, str]) -> str:
-    """The page. Everything but the drawings is escaped."""
-    import jinja2
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["number"] = number
-    environment.filters["share"] = share
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(card=content, plots=drawings)
-
-
-def number(value: float | None) -> str:
-    """A number for reading; what was not measured is said, not left blank."""
-    if value is None:
-        return "no data"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-
-
-def share(value: float | None) -> str:
-    """A share in percent."""
-    return "no data" if value is None else f"{100 * value:.1f} %"
+def evidence_of(
+    contract: Contract,
+    content: dict[str, Any],
+    metrics: dict[str, Any],
+    validation: dict[str, Any],
+    configs: dict[str, str],
+) -> Evidence:
+    """What papers are made of, before the bundle is."""
+    return Evidence(
+        name=content["identity"]["name"],
+        version=0,
+        contract=contract,
+        card=content,
+        metrics=metrics,
+        validation=validation,
+        provenance={"config": {name: json.loads(text) for name, text in configs.items()}},
+    )
 
 
 def _same(contract: Contract) -> str:

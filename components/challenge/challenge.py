@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from components.challenge.calibration import of_calibration
 from components.challenge.leakage import of_duplicates
+from components.challenge.overtime import over_time
 from components.challenge.sensitivity import of_directions, of_reasons
 from components.challenge.stability import of_periods, of_stability
 from components.challenge.stress import of_edges, of_lost_inputs, of_scenarios
@@ -36,7 +37,8 @@ def challenge(
         contract, features, assignment, model: as ``components.train`` takes and gives them.
         config: ``Challenge`` as JSON text.
         report: JSON to write: ``items`` (each with value, interval, limit, verdict and whether it
-            blocks) and the tables behind them: ``grades``, ``psi``, ``periods``, ``scenarios``, ``inputs``.
+            blocks) and the tables behind them: ``grades``, ``psi``, ``psi_over_time``,
+            ``periods``, ``scenarios``, ``inputs``.
 
     Raises:
         SerinusError: ``SRN-PIPELINE-023`` a scenario names a feature that the contract does not
@@ -88,6 +90,7 @@ def challenge(
             "items": items,
             "grades": grades,
             "psi": psi,
+            "psi_over_time": over_time(before, probability, time),
             "periods": periods,
             "scenarios": scenario_table,
             "inputs": inputs,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from components.evaluate import metrics as m
 from components.evaluate.names import METRICS
+from components.evaluate.recalibration import recalibration
 from components.step import Summary, read_contract, write_json
 from components.table import TEST, TRAIN, encode, read_features
 from components.train.booster import load
@@ -35,8 +36,8 @@ def evaluate(
         contract, features, assignment, model: as ``components.train`` takes and gives them.
         metrics: JSON to write: ``rows``, ``positives``, ``metrics`` by name (null where
             it could not be measured), ``intervals``, ``curves`` (roc, precision-recall,
-            calibration), ``single_features`` and ``yardstick``, which live labels are
-            held against.
+            calibration), ``single_features``, ``yardstick``, which live labels are
+            held against, and ``calibration`` (slope and intercept, see ``recalibration``).
         scores: ``.npz`` to write: calibrated probability ``test`` of the test rows, NaN
             elsewhere, and ``unseen``, of all rows that some model scored without having
             seen them, both in the table's order.
@@ -69,6 +70,7 @@ def evaluate(
             "single_features": single,
             "train_auc": train_auc,
             "yardstick": _yardstick(checked, probability, outcome),
+            "calibration": recalibration(outcome, probability),
         },
     )
     _write_scores(scores, probability, tested, calibrator.apply(np.load(model / OUT_OF_FOLD)))

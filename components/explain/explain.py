@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from serinus.model import decide, reason_codes
 
 Floats = NDArray[np.float64]
 SAMPLE = 1000
+SHOWN, DOTS = 10, 150
 ADDITIVITY = 1e-6
 
 
@@ -31,7 +33,7 @@ def explain(contract: Path, features: Path, assignment: Path, model: Path, repor
     Args:
         contract, features, assignment, model: as ``components.train`` takes and gives them.
         report: JSON to write: ``importance`` (mean absolute contribution by feature),
-            ``checks`` (name, value, limit, verdict) and ``proxies`` (by protected group,
+            ``checks`` (name, value, limit, verdict), ``summary`` (see there) and ``proxies`` (by protected group,
             how well the best single feature tells who belongs to it).
     """
     checked = read_contract(contract)
@@ -56,6 +58,7 @@ def explain(contract: Path, features: Path, assignment: Path, model: Path, repor
             "base_value": float(contributions[0, -1]),
             "importance": importance,
             "checks": checks,
+            "summary": summary(list(importance), checked.feature_names, contributions, sample),
             "proxies": proxies(checked, sample, rows, chosen),
         },
     )
@@ -83,6 +86,34 @@ def check(
         _item("adverse_without_reason", speechless, 0, speechless == 0 if adverse else None),
         _item("says_something", silent, 0, silent > 0),
     ]
+
+
+def summary(
+    strongest: Sequence[str], names: Sequence[str], contributions: Floats, sample: Floats
+) -> dict[str, list[tuple[float, float | None]]]:
+    """What a SHAP summary plot is drawn of: for each of the strongest features, row by row, its contribution and the
+    rank of its value in [0, 1]; None where it was missing. Ranks, so that nobody's value stands in a report.
+
+    Args:
+        strongest: names, the strongest first; those beyond ``SHOWN`` are left out, as are rows beyond ``DOTS``.
+        contributions: (n, F + 1); sample: encoded rows (n, F).
+    """
+    rows = np.linspace(0, sample.shape[0] - 1, min(DOTS, sample.shape[0])).astype(int)
+    found: dict[str, list[tuple[float, float | None]]] = {}
+    for name in strongest[:SHOWN]:
+        place = list(names).index(name)
+        values, moved = sample[:, place], contributions[:, place]
+        if not moved.any():
+            continue
+        present = np.sort(values[np.isfinite(values)])
+        # The middle of ties: a flag that is nearly always 0 must not look high.
+        rank = (np.searchsorted(present, values) + np.searchsorted(present, values, side="right")) / 2
+        ranks = rank / max(present.size, 1)
+        found[name] = [
+            (round(float(moved[i]), 4), round(float(ranks[i]), 3) if math.isfinite(values[i]) else None)
+            for i in rows
+        ]
+    return found
 
 
 def proxies(contract: Contract, sample: Floats, rows: Rows, chosen: NDArray[Any]) -> dict[str, Any]:

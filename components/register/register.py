@@ -17,8 +17,12 @@ from components.step import Summary, read_contract, read_json, write_json
 from components.table import TEST, VALIDATION, encode, read_features
 from components.train.train import MODEL, load_calibrator, load_levels
 from serinus.bundle import Bundle, BundleParts, SigningKey, build_reference, push_bundle, write_bundle
+from serinus.contract import Contract
 from serinus.errors import SerinusError
 from serinus.home import Home
+from serinus.papers.evidence import Evidence
+from serinus.papers.html import to_html
+from serinus.papers.validation import validation_report
 from serinus.registry import Registry
 from serinus.storage import open_store
 from serinus.watching.online import calibrate
@@ -162,6 +166,32 @@ def build(
         provenance=provenance,
         card=card,
         card_html=card_html,
+        report_html=report_of(name, version, contract, metrics, validation, provenance, card),
+    )
+
+
+def report_of(
+    name: str,
+    version: int,
+    contract: Contract,
+    metrics: dict[str, Any],
+    validation: dict[str, Any],
+    provenance: dict[str, Any],
+    card: dict[str, Any],
+) -> str:
+    """The validation report as the bundle carries it; what comes later, ``serinus report`` adds from the registry."""
+    return to_html(
+        validation_report(
+            Evidence(
+                name=name,
+                version=version,
+                contract=contract,
+                card=card,
+                metrics=metrics,
+                validation=validation,
+                provenance=provenance,
+            )
+        )
     )
 
 

@@ -58,6 +58,7 @@ class BundleParts:
     provenance: dict[str, Any] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
     card_html: str = ""
+    report_html: str = ""
 
 
 def directory_name(name: str, version: int, digest: str) -> str:
@@ -126,6 +127,7 @@ def _files(parts: BundleParts) -> dict[str, bytes | str]:
         "provenance.json": _json(parts.provenance),
         "card.json": _json(parts.card),
         "card.html": parts.card_html,
+        **({"report.html": parts.report_html} if parts.report_html else {}),
     }
 
 

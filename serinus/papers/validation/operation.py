@@ -1,0 +1,174 @@
+"""How it runs and is watched, and what is open (sections 12, 13 and 14)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from serinus.papers.document import Column, Facts, Section, Table
+from serinus.papers.evidence import Demand, Evidence
+from serinus.papers.validation.parts import REPORTED, section, table_of
+
+MANIFEST = "The bundle's digest is that of this list, its manifest."
+PARITY = 1e-6
+"""Largest difference of scores, trained and served, that the report lets pass."""
+
+
+def implementation(e: Evidence) -> Section:
+    """Whether what answers is what was validated."""
+    standing = e.standing
+    parity = standing.parity if standing else None
+    facts = [("Signed by", standing.key or "not recorded")] if standing else []
+    if parity is not None:
+        rows, apart, backend = parity
+        facts.append(
+            (
+                "Trained against served",
+                f"{rows} golden rows scored here ({backend}): largest difference {apart:.1e}",
+            )
+        )
+    files = tuple((name, size, sha) for name, (sha, size) in e.files.items())
+    columns = (Column("File", "name"), Column("Bytes", "count"), Column("SHA-256", "code"))
+    blocks: list[Any] = [
+        Facts(tuple(facts)) if facts else None,
+        *_measured(e, "latency"),
+        *_measured(e, "parity"),
+        Table("Files of the bundle", columns, files, MANIFEST) if files else None,
+    ]  # fmt: skip
+    latency = any("latency" in name for name in (*e.metrics, *e.challenge, *e.validation))
+    apart = parity is not None and parity[1] >= PARITY
+    missing = [
+        None if latency else "Latency of the built model: not measured in this run.",
+        None
+        if parity
+        else "Trained against served: every scorer compares the golden rows before it answers; not repeated here.",
+        "SBOM of the container: images are built apart from models; their own build makes it.",
+    ]
+    why = "What answers is this bundle: a scorer refuses one whose hashes or signature do not verify."
+    if standing and parity:
+        why = "Hashes and signature of the bundle were verified for this report." + (
+            " Its golden rows score differently here." if apart else ""
+        )
+    return section(
+        12, "Implementation", e, blocks, missing=missing, why=why,
+        verdict="fail" if apart else "pass" if parity and not _failed(e) else None,
+    )  # fmt: skip
+
+
+def _failed(e: Evidence) -> bool:
+    return any(d.section == 12 and d.verdict == "fail" for d in e.demands)
+
+
+def _measured(e: Evidence, word: str) -> list[Any]:
+    found: list[Any] = []
+    for source in (e.metrics, e.challenge, e.validation):
+        for name, value in sorted(source.items()):
+            if word in name and isinstance(value, dict):
+                plain = {k: v for k, v in value.items() if v is None or isinstance(v, str | int | float)}
+                found.append(table_of(name.replace("_", " ").capitalize(), [plain]))
+            elif word in name and isinstance(value, list):
+                found.append(table_of(name.replace("_", " ").capitalize(), value))
+    return found
+
+
+def monitoring(e: Evidence) -> Section:
+    """What is watched once it serves, and against what."""
+    yardstick = e.metrics.get("yardstick")
+    rows = [
+        ("Drift of score and features", "the reference of the bundle", "evidence, by a false-alarm budget"),
+        ("Drift row by row", "thresholds of the bundle (online.json)", "expected run time between false alarms")
+        if "online.json" in e.files else None,
+        ("Data quality", "ranges, levels and missing values of the contract", "share of rows that break it"),
+        ("Precision and concept drift", "what was measured on the test rows", f"labels, {e.contract.label.delay} later")
+        if yardstick else None,
+        ("Fairness in service", f"policy of {e.contract.fairness.jurisdiction}", "the policy's limits")
+        if e.contract.fairness else None,
+        ("A new version", "the champion on the same traffic", "evidence that may be looked at any time"),
+    ]  # fmt: skip
+    shown = tuple(row for row in rows if row is not None)
+    columns = (Column("What"), Column("Held against"), Column("Judged by"))
+    standing = e.standing
+    facts = [("Owner", e.identity.get("owner", "not stated"))]
+    if standing is not None:
+        facts.append(("Next review due", standing.review_due or "no date is set"))
+        facts.append(("Open triggers", "; ".join(standing.open) or "none"))
+    blocks = [
+        Facts(tuple(facts)),
+        Table("What the platform watches", columns, shown),
+        table_of("Yardstick for labels in service", [_scalars(yardstick)]) if yardstick else None,
+    ]
+    return section(
+        13, "Monitoring plan", e, blocks, verdict="recorded",
+        why="What this bundle lets the platform watch; each alert has a runbook and tests of firing and of silence.",
+        missing=[
+            None if yardstick else "Precision in service: too few test rows for a yardstick.",
+            "Escalation beyond the owner, and what the installation's alert rules are set to: outside the bundle.",
+        ],
+    )  # fmt: skip
+
+
+def _scalars(value: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in value.items() if v is None or isinstance(v, str | int | float)}
+
+
+def findings(e: Evidence) -> Section:
+    """Everything of this report that somebody must look at, worst first."""
+    rows = [(severity, what, text) for severity, what, text in found(e)]
+    columns = (Column("Severity"), Column("What", "name"), Column("Finding"))
+    standing = e.standing
+    worst = rows[0][0] if rows else ""
+    verdict = {"critical": "fail", "medium": "attention"}.get(worst, "pass")
+    blocks: list[Any] = [Table("Findings of this report", columns, tuple(rows), SEVERITY) if rows else None]
+    if standing is not None and standing.reviews:
+        columns = (Column("When"), Column("Outcome"), Column("By"), Column("Text"))
+        blocks.append(Table("Reviews", columns, standing.reviews))
+    why = (
+        f"{len(rows)} findings, the worst {worst}."
+        if rows
+        else "Nothing was found that anybody must look at."
+    )
+    return section(
+        14, "Findings", e, blocks, why=why, verdict=verdict,  # type: ignore[arg-type]
+        missing=[
+            "Owner, due date and compensating control of each finding: for the reviewers to set.",
+            None if standing is not None and standing.reviews else "Sign-off by effective challenge: none is known.",
+        ],
+    )  # fmt: skip
+
+
+SEVERITY = (
+    "Critical: a demand that stops the pipeline is not met. Medium: a limit that only reports is passed, or a fairness "
+    "verdict may be chance. Low: could not be measured, or a limit of use."
+)
+
+
+def found(e: Evidence) -> list[tuple[str, str, str]]:
+    """(severity, what, text) of every finding, worst first; derived from the demands, the fairness report and the
+    limits, never typed."""
+    items: list[tuple[str, str, str]] = []
+    for d in e.demands:
+        if d.verdict == "fail":
+            items.append(
+                (
+                    "critical" if d.blocks else "medium",
+                    d.metric,
+                    f"{_value(d)}, demanded {d.threshold}{': ' + d.note if d.note else ''}.",
+                )
+            )
+        elif d.verdict == "no_data" and d.threshold != REPORTED:
+            items.append(("low", d.metric, f"Could not be measured{': ' + d.note if d.note else ''}."))
+    items += [
+        (
+            "medium",
+            f"{f['measure']} {f['attribute']}: {f['group']}",
+            "The verdict may be chance: the interval crosses the limit.",
+        )
+        for f in e.fairness.get("findings", [])
+        if f["verdict"] == "pass" and not f["sure"]
+    ]
+    items += [("low", "limit of use", text) for text in e.card.get("limits", [])]
+    order = {"critical": 0, "medium": 1, "low": 2}
+    return sorted(items, key=lambda item: order[item[0]])
+
+
+def _value(demand: Demand) -> str:
+    return "no data" if demand.value is None else f"{demand.value:.4g}"

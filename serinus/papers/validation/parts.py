@@ -1,0 +1,134 @@
+"""What sections share: the gate's demands as a table, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from serinus.papers.document import Block, Column, Kind, Section, Table, Text, Verdict
+from serinus.papers.evidence import Demand, Evidence
+
+REPORTED = "reported"
+
+
+def demands_of(evidence: Evidence, section: int) -> list[Demand]:
+    """The gate's demands that belong to a section."""
+    return [demand for demand in evidence.demands if demand.section == section]
+
+
+def demands_table(demands: Sequence[Demand]) -> list[Block]:
+    """The demands with value, limit and verdict; nothing where there are none."""
+    if not demands:
+        return []
+    columns = (
+        Column("Demand", "name"),
+        Column("Value", "number"),
+        Column("Limit"),
+        Column("Verdict", "verdict"),
+        Column("Note"),
+    )
+    rows = tuple(
+        (d.metric, d.value, "none" if d.threshold == REPORTED else d.threshold, _verdict(d), d.note)
+        for d in demands
+    )
+    return [Table("What was demanded", columns, rows)]
+
+
+def _verdict(demand: Demand) -> str:
+    if demand.threshold == REPORTED and demand.verdict == "pass":
+        return "recorded"
+    if demand.verdict == "fail" and not demand.blocks:
+        return "attention"
+    return demand.verdict
+
+
+def judged(demands: Sequence[Demand]) -> Verdict:
+    """Fail before attention before pass; not measured where nothing was; recorded where nothing has a limit."""
+    found = {_verdict(demand) for demand in demands}
+    for verdict in ("fail", "attention", "pass"):
+        if verdict in found:
+            return verdict
+    return "no_data" if "no_data" in found else "recorded"
+
+
+def said(demands: Sequence[Demand]) -> str:
+    """The verdict in a sentence, with what did not pass."""
+    limited = [demand for demand in demands if demand.threshold != REPORTED]
+    if not limited:
+        return "Measured and shown; the policy sets no limit here." if demands else ""
+    passed = sum(demand.verdict == "pass" for demand in limited)
+    failed = [demand.metric for demand in limited if demand.verdict == "fail"]
+    unknown = [demand.metric for demand in limited if demand.verdict == "no_data"]
+    parts = [f"{passed} of {len(limited)} demands are met"]
+    parts += [f"not met: {', '.join(failed)}"] if failed else []
+    parts += [f"not measurable: {', '.join(unknown)}"] if unknown else []
+    return "; ".join(parts) + "."
+
+
+def section(
+    number: int,
+    title: str,
+    evidence: Evidence,
+    blocks: Sequence[Block | None],
+    *,
+    missing: Sequence[str | None] = (),
+    verdict: Verdict | None = None,
+    why: str = "",
+) -> Section:
+    """A section with its demands in front. ``verdict`` and ``why`` stand in for what the demands come to.
+
+    A section without any block says so: none is ever empty.
+    """
+    demands = demands_of(evidence, number)
+    shown = [*demands_table(demands), *(block for block in blocks if block is not None)]
+    absent = tuple(item for item in missing if item)
+    found = verdict or (judged(demands) if demands else "recorded" if shown else "no_data")
+    sentence = " ".join(part for part in (why, said(demands)) if part)
+    if not shown and not sentence:
+        sentence = "Nothing of this was measured in this run."
+    return Section(
+        number=number, title=title, verdict=found, why=sentence, blocks=tuple(shown), missing=absent
+    )
+
+
+def table_of(title: str, rows: Sequence[dict[str, Any]], note: str = "") -> Table | None:
+    """Any list of like objects as a table, columns by their keys: what a report holds beside what we know of it."""
+    plain = [row for row in rows if isinstance(row, dict)]
+    if not plain:
+        return None
+    names = [name for name in plain[0] if all(_plain(row.get(name)) for row in plain)]
+    names.sort(
+        key=lambda name: (
+            not any(isinstance(row.get(name), str) for row in plain),
+            list(plain[0]).index(name),
+        )
+    )
+    kinds: list[Kind] = [
+        ("verdict" if name == "verdict" else _kind([row.get(name) for row in plain])) for name in names
+    ]
+    columns = tuple(
+        Column(name.replace("_", " ").capitalize(), kind) for name, kind in zip(names, kinds, strict=True)
+    )
+    shown = tuple(
+        tuple(str(v) if isinstance(v, bool) else v for v in (row.get(name) for name in names))
+        for row in plain
+    )
+    return Table(title, columns, shown, note) if columns else None
+
+
+def _kind(values: Sequence[Any]) -> Kind:
+    known = [value for value in values if value is not None]
+    return (
+        "number"
+        if known and all(isinstance(v, int | float) and not isinstance(v, bool) for v in known)
+        else "text"
+    )
+
+
+def _plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
+def not_there(name: str) -> Text:
+    """A sentence in place of a table that could not be made."""
+    return Text(name, "small")
