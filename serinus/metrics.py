@@ -203,6 +203,8 @@ FAIRNESS_IMPACT_HIGH = "serinus_fairness_impact_high_ratio"
 FAIRNESS_BREACH = "serinus_fairness_breach"
 """{model, predictor, attribute} 0 or 1: a group's whole interval lies below the policy's minimum.
 Absent without data."""
+OUTCOMES_DECISIONS = "serinus_outcomes_decisions_total"
+"""{model, predictor}: decisions that the join knows of; those that it does not know can have no outcome."""
 OUTCOMES_LAST = "serinus_outcomes_last_read_timestamp_seconds"
 """{model}: when the logs were last read to their ends."""
 

@@ -20,7 +20,7 @@ from serinus.home import find_home
 from serinus.watching.concept import Concept, ConceptPlan, Validation
 from serving.outcomes.concept import ConceptWatch
 from serving.outcomes.engine import Engine, Settings
-from serving.outcomes.follow import exactly, matching
+from serving.outcomes.follow import FEEDBACK, exactly, matching
 from serving.outcomes.http import build_app
 from serving.outcomes.measures import MEASURES, Policy
 from serving.outcomes.records import Kind
@@ -41,6 +41,14 @@ def outcomes(
     home: Annotated[
         Path | None, typer.Option(help="Installation directory: decisions/ and the store.")
     ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="SERINUS_KEYS",
+            show_envvar=False,
+            help="Directory of the trusted public keys, trusted-*.pem (default: $SERINUS_KEYS or <home>/keys).",
+        ),
+    ] = None,
     bundle: Annotated[
         Path | None,
         typer.Option(help="Bundle of the served model: its validation is the yardstick of concept drift."),
@@ -51,6 +59,9 @@ def outcomes(
     untrusted: Annotated[bool, typer.Option(help="Accept a bundle without a trusted signature.")] = False,
     decisions: Annotated[
         str, typer.Option(help="Glob of the decision logs in <home>/decisions (default: <model>-*.jsonl).")
+    ] = "",
+    feedback: Annotated[
+        str, typer.Option(help="Glob of the outcomes beside them (default: <model>.feedback*.jsonl).")
     ] = "",
     labels: Annotated[
         list[Path] | None,
@@ -83,7 +94,9 @@ def outcomes(
     """Join late labels to decisions and show what they say.
 
     Follows <home>/decisions/<model>-*.jsonl and <model>.feedback.jsonl (through rotation), and the
-    files given. The join lives in <home>/outcomes/<model>.sqlite; a restart goes on where it stopped.
+    files given. Where the logs lie elsewhere, their lines may be posted (POST /decisions, /feedback;
+    python -m serving.outcomes.ship does), and so may labels and protected attributes (POST /labels,
+    /protected). The join lives in <home>/outcomes/<model>.sqlite; a restart goes on where it stopped.
     Metrics: GET /metrics, /prometheus. Figures: GET /status.
     """
     logging.basicConfig(
@@ -91,7 +104,7 @@ def outcomes(
     )
     listener = http.bind(host, port, "SRN-OUTCOMES-002")
     installation = find_home(home)
-    trusted = None if untrusted else Keyring.load(installation.keys)
+    trusted = None if untrusted else Keyring.load(keys or installation.keys)
     opened = open_bundle(bundle, trusted=trusted) if bundle is not None else None
     if contract is not None:
         checked = load_contract(contract)
@@ -113,9 +126,9 @@ def outcomes(
         raise _wrong("--keep", f"{keep} is shorter than the label's delay, {checked.label.delay}")
     directory = installation.decisions
     sources: dict[Kind, Callable[[], list[Path]]] = {
-        "decisions": matching(directory, decisions or f"{name}-*.jsonl"),
+        "decisions": matching(directory, decisions or f"{name}-*.jsonl", leave_out=FEEDBACK),
         "protected": exactly(*([protected] if protected else [])),
-        "feedback": matching(directory, f"{name}.feedback*.jsonl"),
+        "feedback": matching(directory, feedback or f"{name}.feedback*.jsonl"),
         "labels": exactly(*(labels or [])),
     }
     store = Store(installation.root / "outcomes" / f"{name}.sqlite")

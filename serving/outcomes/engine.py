@@ -6,7 +6,9 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +38,9 @@ from serving.outcomes.store import Store
 log = logging.getLogger("serinus.outcomes")
 
 _LINES = 5000
+MAX_WAITING = 32
+"""Batches of lines that may wait to be taken in; whoever comes then is asked to come again."""
+_SENT = Path("sent.jsonl")  # no file; lines that are sent are JSON
 _NEEDED = ("request_id", "label", "time")
 
 
@@ -74,6 +79,18 @@ class State:
     read_at: float | None
     behind: bool
     problem: str = ""
+    decisions: dict[str, int] = dataclasses.field(default_factory=dict[str, int])
+
+
+class BusyError(Exception):
+    """The lines were not taken now; the same may be sent again."""
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of lines that were sent: ``lines`` of them, of which ``unreadable`` said nothing."""
+
+    lines: int
+    unreadable: int
 
 
 class Engine:
@@ -105,6 +122,8 @@ class Engine:
         self._clock = clock
         self._state = State({}, {}, store.delay_counts(), {}, {}, None, behind=True)
         self._lock = threading.Lock()
+        self._sent: deque[tuple[Kind, list[bytes], Future[Taken]]] = deque()
+        self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="outcomes", daemon=True)
 
@@ -126,8 +145,40 @@ class Engine:
     def stop(self) -> None:
         """End after the lines in hand."""
         self._stopping.set()
+        self._wake.set()
         if self._thread.is_alive():
             self._thread.join(10)
+
+    def send(self, kind: Kind, lines: Sequence[bytes]) -> Future[Taken]:
+        """Lines as a log holds them, which somebody posts; the future tells when they are in the store.
+
+        It fails with BusyError if they are not taken: too many wait, the store cannot be written, the program ends.
+        """
+        future: Future[Taken] = Future()
+        with self._lock:
+            if len(self._sent) >= MAX_WAITING or self._stopping.is_set():
+                future.set_exception(BusyError("too many wait, or the program ends"))
+                return future
+            self._sent.append((kind, list(lines), future))
+        self._wake.set()
+        return future
+
+    def take(self) -> int:
+        """Take in what was sent; how many lines."""
+        total = 0
+        while True:
+            with self._lock:
+                if not self._sent:
+                    return total
+                kind, lines, future = self._sent.popleft()
+            decided, outcomes, groups, unreadable = self._understand(kind, _SENT, lines)
+            try:
+                self._store.apply(decided=decided, outcomes=outcomes, groups=groups, unreadable=unreadable)
+            except SerinusError as error:
+                future.set_exception(BusyError(str(error)))
+                raise
+            future.set_result(Taken(lines=len(lines), unreadable=unreadable))
+            total += len(lines)
 
     def read(self) -> int:
         """Take in what is new, up to some thousand lines a kind; how many lines there were.
@@ -176,6 +227,7 @@ class Engine:
             concept,
             now,
             behind=False,
+            decisions=self._store.decision_counts(),
         )
         with self._lock:
             self._state = state
@@ -186,6 +238,8 @@ class Engine:
         next_look = 0.0
         while not self._stopping.is_set():
             try:
+                self._wake.clear()
+                self.take()
                 lines = self.read()
                 if lines < _LINES and time.monotonic() >= next_look:
                     self.look()
@@ -199,7 +253,14 @@ class Engine:
                 log.exception("reading the logs")
                 self._trouble(f"{type(error).__name__}: {error}")
                 wait = 5.0
-            self._stopping.wait(wait)
+            self._wake.wait(wait)
+        self._refuse()
+
+    def _refuse(self) -> None:
+        with self._lock:
+            left, self._sent = self._sent, deque()
+        for _, _, future in left:
+            future.set_exception(BusyError("the program ends"))
 
     def _trouble(self, what: str) -> None:
         log.warning("%s", what)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+FEEDBACK = ".feedback."
+"""What the name of a file of outcomes holds."""
 _CHUNK = 1 << 20
 _HEAD = 256
 
@@ -78,9 +80,17 @@ class Followed:
         self._offsets[place.key] = place.offset
 
 
-def matching(directory: Path, pattern: str) -> Callable[[], list[Path]]:
-    """The files in a directory by a glob pattern, oldest name first; none while there is no directory."""
-    return lambda: sorted(path for path in directory.glob(pattern) if path.is_file())
+def matching(directory: Path, pattern: str, *, leave_out: str = "") -> Callable[[], list[Path]]:
+    """The files in a directory by a glob pattern, oldest name first; none while there is no directory.
+
+    Args:
+        leave_out: what a name must not hold: feedback lies beside decisions, under names that begin alike.
+    """
+    return lambda: sorted(
+        path
+        for path in directory.glob(pattern)
+        if path.is_file() and not (leave_out and leave_out in path.name)
+    )
 
 
 def exactly(*paths: Path) -> Callable[[], list[Path]]:

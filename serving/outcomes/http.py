@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from typing import get_args
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -13,8 +15,12 @@ from starlette.routing import Route
 
 from serinus import http
 from serinus import metrics as names
-from serving.outcomes.engine import Engine, State
+from serving.outcomes.engine import BusyError, Engine, State
+from serving.outcomes.records import Kind
 
+MAX_BODY = 8 << 20
+TIMEOUT = 20.0
+"""Seconds that lines may wait to be stored."""
 _DECISIONS = ("approve", "review", "decline")
 
 
@@ -54,6 +60,11 @@ class OutcomeCollector:
                 for outcome in ("good", "bad"):
                     n = state.outcomes.get((predictor, decision, outcome), 0)
                     outcomes.add_metric((model, predictor, decision, outcome), n)
+        decided = CounterMetricFamily(
+            names.OUTCOMES_DECISIONS, "Decisions that the join knows of.", labels=("model", "predictor")
+        )
+        for predictor, n in state.decisions.items():
+            decided.add_metric((model, predictor), n)
         results = CounterMetricFamily(
             names.LABEL_RESULTS, "Labels by what became of them.", labels=("model", "result")
         )
@@ -68,7 +79,7 @@ class OutcomeCollector:
             running += n
             buckets.append(("+Inf" if edge == float("inf") else str(edge), running))
         delay.add_metric((model,), buckets, total)
-        yield from (outcomes, results, delay)
+        yield from (outcomes, decided, results, delay)
 
     def _figures(self, state: State) -> Iterator[Metric]:
         model, labels = self._model, ("model", "predictor")
@@ -152,6 +163,16 @@ class OutcomeCollector:
         yield from (selection, impact, high, breach)
 
 
+async def _lines(request: Request) -> list[bytes] | None:
+    """The body's lines; None if it is too large."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            return None
+    return [line for line in bytes(body).splitlines() if line.strip()]
+
+
 def build_app(engine: Engine) -> Starlette:
     """The ASGI application over a started engine."""
     registry = CollectorRegistry()
@@ -178,7 +199,23 @@ def build_app(engine: Engine) -> Starlette:
         return http.json({"ready": engine.alive}, status=200 if engine.alive else 503)
 
     async def live(request: Request) -> Response:
-        return http.json({"live": True})
+        # Without its thread the program takes lines in and joins none.
+        return http.json({"live": engine.alive}, status=200 if engine.alive else 503)
+
+    def takes(kind: Kind) -> Route:
+        async def take(request: Request) -> Response:
+            lines = await _lines(request)
+            if lines is None:
+                what = f"the body exceeds {MAX_BODY} bytes; send it in parts"
+                return http.json({"code": "SRN-OUTCOMES-004", "what": what}, status=413)
+            try:
+                taken = await asyncio.wait_for(asyncio.wrap_future(engine.send(kind, lines)), TIMEOUT)
+            except (BusyError, TimeoutError) as error:
+                what = f"not taken now ({str(error) or 'no time'}); send the same again, nothing counts twice"
+                return http.json({"code": "SRN-OUTCOMES-005", "what": what}, status=503)
+            return http.json(taken)
+
+        return Route(f"/{kind}", take, methods=["POST"])
 
     return Starlette(
         routes=[
@@ -187,5 +224,6 @@ def build_app(engine: Engine) -> Starlette:
             Route("/status", status),
             Route("/health/ready", ready),
             Route("/health/live", live),
+            *(takes(kind) for kind in get_args(Kind)),
         ]
     )

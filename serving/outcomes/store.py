@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS places (key TEXT PRIMARY KEY, path TEXT NOT NULL, off
 CREATE TABLE IF NOT EXISTS outcomes (
     predictor TEXT, decision TEXT, outcome TEXT, n INTEGER NOT NULL, PRIMARY KEY (predictor, decision, outcome)
 );
+CREATE TABLE IF NOT EXISTS taken (predictor TEXT PRIMARY KEY, n INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS results (result TEXT PRIMARY KEY, n INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS memory (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS delays (bucket INTEGER PRIMARY KEY, n INTEGER NOT NULL, total REAL NOT NULL);
@@ -115,6 +116,7 @@ class Store:
             raise _unusable(self._where, error) from error
 
     def _decided(self, decided: Sequence[Decided], results: Counter[str]) -> None:
+        taken: Counter[str] = Counter()
         for d in decided:
             new = self._db.execute(
                 "INSERT OR IGNORE INTO decisions (id, at, predictor, version, probability, decision) "
@@ -124,9 +126,14 @@ class Store:
             if not new:
                 results["repeated"] += 1
                 continue
+            taken[d.predictor] += 1
             early = self._db.execute("DELETE FROM early WHERE id = ? RETURNING bad, at", (d.id,)).fetchone()
             if early is not None:
                 results[self._outcome(Outcome(d.id, bool(early[0]), early[1]))] += 1
+        self._db.executemany(
+            "INSERT INTO taken VALUES (?, ?) ON CONFLICT (predictor) DO UPDATE SET n = n + excluded.n",
+            list(taken.items()),
+        )
 
     def _outcome(self, outcome: Outcome) -> str:
         found = self._db.execute("SELECT at, bad FROM decisions WHERE id = ?", (outcome.id,)).fetchone()
@@ -221,6 +228,10 @@ class Store:
     def outcome_counts(self) -> dict[tuple[str, str, str], int]:
         """Decisions counted by ``mature``, by predictor, decision and outcome, since the store was made."""
         return {(p, d, o): n for p, d, o, n in self._db.execute("SELECT * FROM outcomes").fetchall()}
+
+    def decision_counts(self) -> dict[str, int]:
+        """Decisions taken in by predictor, since the store was made."""
+        return dict(self._db.execute("SELECT predictor, n FROM taken").fetchall())
 
     def result_counts(self) -> dict[str, int]:
         """Labels and lines by what became of them."""

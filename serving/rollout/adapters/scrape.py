@@ -7,6 +7,7 @@ the evidence may count; a ``rate()`` extrapolates and overlaps.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +19,8 @@ from serinus import metrics
 from serinus.evidence import Counter, Sample
 
 from ..ports import ProviderError
+
+log = logging.getLogger(__name__)
 
 Arm = dict[str, dict[str, Counter]]
 Row = tuple[str, Mapping[str, str], float]  # name, labels, value
@@ -97,7 +100,8 @@ class ScrapeMetrics:
     ``sources`` answers with a predictor's processes: id → URL of the metrics page;
     the page of the outcomes program may stand among both predictors', since its
     series carry the predictor. One that does not answer fails the whole sample:
-    half of an arm is not a sample.
+    half of an arm is not a sample. ``beside`` are pages that tell of every predictor and
+    of which the sample does not depend: without labels the other guards go on.
     """
 
     def __init__(
@@ -105,8 +109,10 @@ class ScrapeMetrics:
         sources: Callable[[str], Mapping[str, str]],
         client: httpx.AsyncClient | None = None,
         now: Callable[[], float] = time.time,
+        beside: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._sources = sources
+        self._beside = beside
         self._client = client or httpx.AsyncClient(timeout=2.0, trust_env=False)
         self._now = now
 
@@ -129,5 +135,15 @@ class ScrapeMetrics:
             except (httpx.HTTPError, ValueError) as problem:
                 raise ProviderError(f"{url}: {str(problem) or type(problem).__name__}") from None
 
-        pages = await asyncio.gather(*(one(*item) for item in self._sources(predictor).items()))
-        return dict(pages)
+        async def other(source: str, url: str) -> tuple[str, dict[str, Counter]] | None:
+            try:
+                return await one(source, url)
+            except ProviderError as problem:
+                log.warning("%s is left out: %s", source, problem)
+                return None
+
+        pages, others = await asyncio.gather(
+            asyncio.gather(*(one(*item) for item in self._sources(predictor).items())),
+            asyncio.gather(*(other(*item) for item in self._beside().items())),
+        )
+        return dict((*pages, *filter(None, others)))

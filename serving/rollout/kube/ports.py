@@ -183,6 +183,8 @@ class SeldonPredictors:
 
 
 EXECUTOR = "seldon-container-engine"
+OUTCOMES = "serinus.io/outcomes"
+"""Annotation of a SeldonDeployment: the port of its Service ``…-outcomes``, which joins labels to decisions."""
 
 
 def metric_pages(pods: Iterable[Object]) -> dict[str, str]:
@@ -203,6 +205,25 @@ def metric_pages(pods: Iterable[Object]) -> dict[str, str]:
     return found
 
 
+def outcomes_page(found: Object | None) -> dict[str, str]:
+    """The page of a SeldonDeployment's outcomes, if it says that it has one."""
+    metadata = (found or {}).get("metadata", {})
+    port = (metadata.get("annotations") or {}).get(OUTCOMES, "")
+    if not port.isdecimal():
+        return {}
+    # The name is the chart's and not the annotation's, which would let its author choose what we ask.
+    return {"outcomes": f"http://{metadata['name']}-outcomes.{metadata['namespace']}:{port}/metrics"}
+
+
+def matchers(namespace: str, target: str, deployments: Iterable[str]) -> str:
+    """What Prometheus's series of a SeldonDeployment's pods carry: of these Deployments, and of its outcomes.
+
+    The pods' names, not only the predictor's: two models may serve the same bundle.
+    """
+    pods = "|".join((*sorted(deployments), f"{target}-outcomes"))
+    return f'namespace="{namespace}",pod=~"({pods})-.+"'
+
+
 class SeldonMetrics:
     """Raw counters by pod and predictor: from Prometheus where there is one, else from the pods."""
 
@@ -210,7 +231,11 @@ class SeldonMetrics:
         self._cluster = cluster
         self._prometheus = prometheus
         self._now = now
-        self._pods = ScrapeMetrics(lambda name: metric_pages(cluster.pods(name)), now=now)
+        self._pods = ScrapeMetrics(
+            lambda name: metric_pages(cluster.pods(name)),
+            now=now,
+            beside=lambda: outcomes_page(cluster.remembered()),
+        )
         self._queries: dict[str, PrometheusMetrics] = {}
 
     async def close(self) -> None:
@@ -223,16 +248,13 @@ class SeldonMetrics:
         """Read both predictors at one instant. Raises ``ProviderError`` if either cannot be read."""
         if self._prometheus is None:
             return await self._pods.sample(stable, canary)
-        # The pods' names, not only the predictor's: two models may serve the same bundle.
+        scene = self._cluster.scene
         names = [d["metadata"]["name"] for name in (stable, canary) for d in self._cluster.deployments(name)]
         if not names:
-            raise ProviderError(
-                f"{self._cluster.scene.target} has no Deployment whose pods could be asked for"
-            )
-        pods = "|".join(sorted(names))
-        if pods not in self._queries:
+            raise ProviderError(f"{scene.target} has no Deployment whose pods could be asked for")
+        wanted = matchers(scene.namespace, scene.target, names)
+        if wanted not in self._queries:
             for query in self._queries.values():
                 await query.close()
-            matchers = f'namespace="{self._cluster.scene.namespace}",pod=~"({pods})-.+"'
-            self._queries = {pods: PrometheusMetrics(self._prometheus, "", matchers=matchers, now=self._now)}
-        return await self._queries[pods].sample(stable, canary)
+            self._queries = {wanted: PrometheusMetrics(self._prometheus, "", matchers=wanted, now=self._now)}
+        return await self._queries[wanted].sample(stable, canary)

@@ -117,6 +117,28 @@ async def test_one_page_that_cannot_be_read_is_a_failure_and_not_an_empty_sample
         await metrics.sample("v1", "v2")
 
 
+OUTCOMES = """
+serinus_outcomes_total{model="m",predictor="v1",decision="approve",outcome="bad"} 3
+serinus_outcomes_total{model="m",predictor="v1",decision="approve",outcome="good"} 97
+serinus_outcomes_total{model="m",predictor="v2",decision="approve",outcome="bad"} 30
+serinus_outcomes_total{model="m",predictor="v2",decision="approve",outcome="good"} 20
+"""
+
+
+async def test_a_page_beside_tells_of_both_arms_and_its_loss_costs_only_what_it_told() -> None:
+    sources = {"v1": {"v1-7": "http://a/one"}, "v2": {"v2-8": "http://a/two"}}
+    beside = {"outcomes": "http://a/outcomes"}
+    answers: dict[str, Any] = {"/one": PAGE, "/two": PAGE, "/outcomes": OUTCOMES}
+    metrics = ScrapeMetrics(sources.__getitem__, answering(answers), beside=lambda: beside)
+    sample = await metrics.sample("v1", "v2")
+    assert sample.stable["outcomes"]["missed"] == Counter(n=100, bad=(3,))
+    assert sample.canary["outcomes"]["missed"] == Counter(n=50, bad=(30,))
+    answers["/outcomes"] = lambda request: httpx.Response(503)
+    sample = await metrics.sample("v1", "v2")
+    assert list(sample.stable) == ["v1-7"]
+    assert list(sample.canary) == ["v2-8"]
+
+
 def series(name: str, value: str, **labels: str) -> dict[str, Any]:
     return {"metric": {"__name__": name, "predictor": "v2"} | labels, "value": [5.0, value]}
 
