@@ -1,6 +1,7 @@
 """The immutable model artefact: a directory named by the digest of all it holds."""
 
-from serinus.bundle.keys import Keyring, Signature, SigningKey
+from serinus.bundle.keyring import Keyring
+from serinus.bundle.keys import Signature, SigningKey
 from serinus.bundle.manifest import Manifest
 from serinus.bundle.read import Bundle, open_bundle
 from serinus.bundle.reference import Histogram, Reference, build_reference

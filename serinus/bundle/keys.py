@@ -1,17 +1,18 @@
-"""Who signed a bundle, and whom we trust (ed25519, RFC 8032)."""
+"""Signing, and the key that signs (ed25519, RFC 8032)."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from serinus.bundle.key_facts import check_may_sign
 from serinus.errors import SerinusError
 
 
@@ -27,6 +28,11 @@ def key_id(public: Ed25519PublicKey) -> str:
     """The first 16 hex digits of the SHA-256 of the raw public key."""
     raw = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     return hashlib.sha256(raw).hexdigest()[:16]
+
+
+def public_pem(public: Ed25519PublicKey) -> bytes:
+    """A public key as a PEM file has it."""
+    return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 @dataclass(frozen=True)
@@ -45,18 +51,12 @@ class SigningKey:
         path = directory / "signing.pem"
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
-            private = Ed25519PrivateKey.generate()
-            pem = private.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
+            made = cls(Ed25519PrivateKey.generate())
             try:
-                # O_EXCL: of two first runs at once one makes the key, the other reads it.
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            except FileExistsError:
+                made.write(path)
+            except FileExistsError:  # of two first runs at once one makes the key, the other reads it
                 return cls.load_or_create(directory)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(pem)
-            cls(private).trust_in(directory)
+            made.trust_in(directory)
         return cls.load(directory)
 
     @classmethod
@@ -64,23 +64,30 @@ class SigningKey:
         """The key of a directory, where making a new one would be a mistake.
 
         Raises:
-            SerinusError: ``SRN-KEY-003`` there is none; ``SRN-KEY-001`` it is not an ed25519 private key.
+            SerinusError: ``SRN-KEY-003`` there is none; ``SRN-KEY-001`` it is not an ed25519 private key;
+                ``-004`` it must not sign any more (or yet): retired, or outside its validity.
         """
-        path = directory / "signing.pem"
+        key = cls.read(directory / "signing.pem")
+        check_may_sign(directory, key.id, time.time())
+        return key
+
+    @classmethod
+    def read(cls, path: Path) -> SigningKey:
+        """The private key in a file, whether or not it may sign. Raises ``SRN-KEY-001`` and ``-003``."""
         try:
             loaded = serialization.load_pem_private_key(path.read_bytes(), password=None)
         except FileNotFoundError as error:
             raise SerinusError(
                 "SRN-KEY-003",
-                "there is no signing key here (no signing.pem)",
-                where=str(directory),
+                f"there is no signing key here (no {path.name})",
+                where=str(path.parent),
                 hint="Put an ed25519 private key there, or in the secret that is mounted there; `serinus pipeline run` "
                 "makes one in <home>/keys.",
             ) from error
         except (ValueError, TypeError, OSError) as error:
-            raise _bad_key(path, str(error)) from error
+            raise bad_key(path, str(error)) from error
         if not isinstance(loaded, Ed25519PrivateKey):
-            raise _bad_key(path, f"it is a {type(loaded).__name__}")
+            raise bad_key(path, f"it is a {type(loaded).__name__}")
         return cls(loaded)
 
     @property
@@ -92,72 +99,27 @@ class SigningKey:
         """Sign a digest."""
         return Signature("ed25519", self.id, self.private.sign(digest.encode()).hex())
 
+    def write(self, path: Path) -> None:
+        """Write the private half, readable by the owner only. Raises FileExistsError if there is such a file."""
+        pem = self.private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+
     def trust_in(self, directory: Path) -> Path:
         """Write the public half among the trusted keys of a directory."""
         public = self.private.public_key()
         path = directory / f"trusted-{key_id(public)}.pem"
-        path.write_bytes(
-            public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        )
+        path.write_bytes(public_pem(public))
         return path
 
 
-@dataclass(frozen=True)
-class Keyring:
-    """The public keys whose signatures count."""
-
-    keys: dict[str, Ed25519PublicKey]
-
-    @classmethod
-    def load(cls, directory: Path) -> Keyring:
-        """All ``trusted-*.pem`` of a directory; none is an empty ring, which trusts nobody."""
-        keys: dict[str, Ed25519PublicKey] = {}
-        for path in sorted(directory.glob("trusted-*.pem")):
-            try:
-                public = serialization.load_pem_public_key(path.read_bytes())
-            except (ValueError, OSError) as error:
-                raise _bad_key(path, str(error)) from error
-            if not isinstance(public, Ed25519PublicKey):
-                raise _bad_key(path, f"it is a {type(public).__name__}")
-            keys[key_id(public)] = public
-        return cls(keys)
-
-    @classmethod
-    def load_some(cls, directory: Path) -> Keyring:
-        """As ``load``, where trusting nobody would be a mistake. Raises SerinusError: ``SRN-KEY-002``."""
-        ring = cls.load(directory)
-        if not ring.keys:
-            raise SerinusError(
-                "SRN-KEY-002",
-                "there is no trusted key here (no trusted-*.pem), so no signature can be believed",
-                where=str(directory),
-                hint="Put the public keys of those who may sign models there (a pod mounts them); an installation "
-                "that signs has its own in <home>/keys.",
-            )
-        return ring
-
-    def verify(self, digest: str, signature: Signature, *, where: str) -> None:
-        """Raises SerinusError: ``SRN-BUNDLE-005`` unknown key, ``-006`` wrong signature."""
-        public = self.keys.get(signature.key_id)
-        if public is None:
-            raise SerinusError(
-                "SRN-BUNDLE-005",
-                f"the bundle is signed by key {signature.key_id}, which is not trusted here",
-                where=where,
-                hint="Add the signer's public key to the keys directory as trusted-<id>.pem if you trust it.",
-            )
-        try:
-            public.verify(bytes.fromhex(signature.value), digest.encode())
-        except (InvalidSignature, ValueError) as error:
-            raise SerinusError(
-                "SRN-BUNDLE-006",
-                "the signature does not fit the bundle",
-                where=where,
-                hint="The bundle was altered after signing. Do not serve it; fetch or build it again.",
-            ) from error
-
-
-def _bad_key(path: Path, why: str) -> SerinusError:
+def bad_key(path: Path, why: str) -> SerinusError:
+    """``SRN-KEY-001``."""
     return SerinusError(
         "SRN-KEY-001",
         f"not a usable ed25519 key ({why})",

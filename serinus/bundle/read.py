@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from serinus.bundle.keys import Keyring, Signature
+from serinus.bundle.keyring import Keyring
+from serinus.bundle.keys import Signature
 from serinus.bundle.manifest import MANIFEST, SIGNATURE, Manifest, file_entry
 from serinus.bundle.reference import Reference
 from serinus.contract import Contract
@@ -131,19 +133,21 @@ class Bundle:
         return np.load(self.path / name, allow_pickle=False)
 
 
-def open_bundle(path: str | Path, *, trusted: Keyring | None) -> Bundle:
+def open_bundle(path: str | Path, *, trusted: Keyring | None, at: datetime | None = None) -> Bundle:
     """Open a bundle after verifying it.
 
     Args:
         path: the bundle's directory.
         trusted: keys whose signature is required; None checks the hashes only,
             which finds damage but not a forger.
+        at: when it was registered, where that is recorded: the signer's key must have been valid then.
 
     Raises:
         SerinusError: ``SRN-BUNDLE-001`` there is no bundle; ``-002`` its
             manifest cannot be read; ``-003`` a file was added, removed or
             changed; ``-004`` it is unsigned; ``-005`` the signer is not trusted;
-            ``-006`` the signature is wrong.
+            ``-006`` the signature is wrong; ``-011`` the signer's key is retired, and signed this
+            later; ``-012`` it was not valid at that time.
     """
     path = Path(path)
     if not (path / MANIFEST).is_file():
@@ -165,7 +169,7 @@ def open_bundle(path: str | Path, *, trusted: Keyring | None) -> Bundle:
     bundle = Bundle(path, manifest, manifest.digest())
     _verify_files(bundle)
     if trusted is not None:
-        trusted.verify(bundle.digest, _signature(path), where=str(path))
+        trusted.verify(bundle.digest, _signature(path), where=str(path), at=at)
     return bundle
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from serinus.bundle.keys import Keyring, Signature
+from serinus.bundle.keyring import Keyring
+from serinus.bundle.keys import Signature
 from serinus.bundle.manifest import MANIFEST, SIGNATURE, Manifest
 from serinus.bundle.read import Bundle, open_bundle
 from serinus.errors import SerinusError

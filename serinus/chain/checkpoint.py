@@ -14,7 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from serinus.bundle.keys import Keyring, Signature, SigningKey
+from serinus.bundle.keyring import Keyring
+from serinus.bundle.keys import Signature, SigningKey
 from serinus.chain.segments import log_of
 from serinus.chain.verify import unreadable
 from serinus.errors import SerinusError
@@ -101,7 +102,7 @@ def vouched(checkpoints: Iterable[Checkpoint], trusted: Keyring, log: Path) -> d
 
     Raises:
         SerinusError: ``SRN-AUDIT-008`` one is of another log, contradicts another, is signed by
-            a key that is not trusted here, or its signature does not fit.
+            a key that is not trusted here or was retired before, or its signature does not fit.
     """
     name, found = log_of(log).name, dict[int, str]()
     for checkpoint in checkpoints:
@@ -109,11 +110,13 @@ def vouched(checkpoints: Iterable[Checkpoint], trusted: Keyring, log: Path) -> d
         if checkpoint.log != name:
             raise _false(place, f"it is of the log {checkpoint.log}, not of {name}")
         try:
-            trusted.verify(checkpoint.text(), checkpoint.signature, where=place)
+            trusted.verify(checkpoint.text(), checkpoint.signature, where=place, entry=(name, checkpoint.seq))
         except SerinusError as error:
-            untrusted = error.code == "SRN-BUNDLE-005"
-            signer = f"the key {checkpoint.signature.key_id}"
-            what = f"is signed by {signer}, which is not trusted here" if untrusted else "was altered"
+            signer = f"is signed by the key {checkpoint.signature.key_id}, which"
+            what = {
+                "SRN-BUNDLE-005": f"{signer} is not trusted here",
+                "SRN-BUNDLE-011": f"{signer} was retired before",
+            }.get(error.code, "was altered")
             raise _false(place, f"it {what}") from error
         if found.setdefault(checkpoint.seq, checkpoint.hash) != checkpoint.hash:
             raise _false(place, "two sound checkpoints of this entry contradict each other")

@@ -1,4 +1,4 @@
-"""The kernel's own commands: registry, audit, bundle, contract."""
+"""The kernel's own commands: registry, audit, bundle, keys, contract."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from serinus.cli.audit import audit_app
 from serinus.cli.bundle import bundle_app
 from serinus.cli.decisions import decisions_app
 from serinus.cli.explain import explain
+from serinus.cli.keys import keys_app
 from serinus.cli.options import command, group
 from serinus.cli.registry import registry_app
 from serinus.contract import load_contract
@@ -27,6 +28,7 @@ def kernel_apps() -> dict[str, typer.Typer]:
         "decisions": decisions_app(),
         "explain": command(explain),
         "bundle": bundle_app(),
+        "keys": keys_app(),
         "contract": _contract(),
     }
 

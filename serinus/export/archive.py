@@ -12,9 +12,10 @@ from importlib.resources import files
 from pathlib import Path
 
 import msgspec
-from cryptography.hazmat.primitives import serialization
 
-from serinus.bundle import Keyring, Signature, SigningKey
+from serinus.bundle import Bundle, Keyring, Signature, SigningKey
+from serinus.bundle.key_facts import write_retirement
+from serinus.bundle.keys import public_pem
 from serinus.chain import find_logs
 from serinus.chain.checkpoint import checkpoints_path, read_checkpoints, vouched
 from serinus.errors import SerinusError
@@ -141,7 +142,14 @@ def _fill(
         signed += _checkpoints(log, piece, trusted, top / "checkpoints" / name)
     versions = [v for name in ([model] if model else registry.models()) for v in registry.versions(name)]
     for version in versions:
-        _version(registry, version, top / "versions" / f"{version.model}-{version.version}")
+        name = f"{version.model}-{version.version}"
+        try:
+            bundle = registry.bundle(version)
+        except SerinusError as error:
+            # What does not verify is what an auditor wants to hear of, not a reason to give him nothing.
+            _refused(version, error, top / "refused" / f"{name}.json")
+            continue
+        _version(registry, version, bundle, top / "versions" / name)
     exported = Exported(
         archive=archive,
         model=model,
@@ -158,9 +166,10 @@ def _fill(
     for name in ("README.txt", "verify.sh"):
         (top / name).write_bytes(files("serinus.export").joinpath(name).read_bytes())
     (top / "keys").mkdir()
-    for name, public in trusted.keys.items():
-        pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        (top / "keys" / f"{name}.pem").write_bytes(pem)
+    for name, public in trusted.public().items():
+        (top / "keys" / f"{name}.pem").write_bytes(public_pem(public))
+    for retirement in trusted.retired.values():
+        write_retirement(top / "keys", retirement)
     (top / "signer").write_text(key.id)
     sums = "".join(
         f"{_sha256(path)}  {path.relative_to(top)}\n" for path in sorted(top.rglob("*")) if path.is_file()
@@ -182,8 +191,13 @@ def _checkpoints(log: Path, piece: Cut, trusted: Keyring, into: Path) -> int:
     return len(inside)
 
 
-def _version(registry: Registry, version: Version, into: Path) -> None:
-    bundle = registry.bundle(version)
+def _refused(version: Version, error: SerinusError, into: Path) -> None:
+    into.parent.mkdir(exist_ok=True)
+    document = {"version": version, "error": error.to_dict()}
+    into.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2))
+
+
+def _version(registry: Registry, version: Version, bundle: Bundle, into: Path) -> None:
     into.mkdir(parents=True)
     for name in ("manifest.json", *PAPERS):
         if (bundle.path / name).is_file():

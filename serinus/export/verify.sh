@@ -55,12 +55,21 @@ for directory in versions/*/; do
     [ "sha256:$(sha256sum <"$directory/manifest.json" | cut -d' ' -f1)" = "$(cat "$directory/digest")" ] ||
         broken "$directory" "the manifest does not have this digest"
     signed "$directory/digest" "$directory/digest.sig" "keys/$(cat "$directory/signer").pem"
+    retired="keys/retired-$(cat "$directory/signer").json"
+    [ ! -f "$retired" ] || grep -q "\"$(cat "$directory/digest")\"" "$retired" ||
+        broken "$directory" "its key was retired before it was signed"
 done
 for checkpoint in checkpoints/*/*.txt; do
     [ -f "$checkpoint" ] || continue
     signed "$checkpoint" "${checkpoint%.txt}.sig" "keys/$(cat "${checkpoint%.txt}.signer").pem"
     log=$(basename "$(dirname "$checkpoint")")
     seq=$(sed -n 's/^entries //p' "$checkpoint") hash=$(sed -n 's/^hash //p' "$checkpoint")
+    retired="keys/retired-$(cat "${checkpoint%.txt}.signer").json"
+    if [ -f "$retired" ]; then
+        name=$(sed -n 's/^log //p' "$checkpoint")
+        upto=$(sed -n "s/^ *\"$name\": *\([0-9]*\),*$/\1/p" "$retired")
+        [ "$seq" -le "${upto:-0}" ] || broken "$checkpoint" "its key was retired before it was signed"
+    fi
     grep -q "^{\"seq\":$seq,\"prev\":\"[0-9a-f]*\",\"hash\":\"$hash\"" "logs/$log" ||
         broken "$checkpoint" "entry $seq of logs/$log is another one"
 done

@@ -81,7 +81,8 @@ class Registry:
         commit: str = "",
         source: str = "",
     ) -> Version:
-        """Enter a bundle as a version. Registering the same digest again changes nothing.
+        """Enter a bundle as a version. Registering the same digest again changes nothing, but that the
+        signer is noted where another key has signed it since.
 
         Args:
             bundle: purpose, tier, lineage and signer are what it says of itself.
@@ -117,7 +118,7 @@ class Registry:
             ).fetchone()
             if row is not None:
                 if row["digest"] == version.digest:
-                    return _version(row)
+                    return self._signed_anew(db, _version(row), version.key, by)
                 raise SerinusError(
                     "SRN-REGISTRY-004",
                     f"{subject} exists already with another digest ({row['digest'][:23]}…)",
@@ -146,6 +147,22 @@ class Registry:
                 },
             )
         return version
+
+    def _signed_anew(self, db: sqlite3.Connection, version: Version, key: str, by: str) -> Version:
+        if key in (version.key, ""):
+            return version
+        db.execute(
+            "UPDATE versions SET key = ? WHERE model = ? AND version = ?",
+            (key, version.model, version.version),
+        )
+        self.audit.append(
+            actor=by,
+            action="signed-anew",
+            subject=f"{version.model}/{version.version}",
+            reason=f"by the key {key} instead of {version.key or 'one that was not noted'}",
+            details={"digest": version.digest, "key": key},
+        )
+        return msgspec.structs.replace(version, key=key)
 
     def models(self) -> list[str]:
         """Names of all registered models, sorted."""
@@ -194,7 +211,11 @@ class Registry:
             SerinusError: as ``open_bundle``; ``SRN-REGISTRY-005`` if it is not
                 the bundle that was registered.
         """
-        bundle = open_bundle(Path(version.path), trusted=Keyring.load(self._home.keys))
+        bundle = open_bundle(
+            Path(version.path),
+            trusted=Keyring.load(self._home.keys),
+            at=datetime.fromisoformat(version.created),
+        )
         if bundle.digest != version.digest:
             raise SerinusError(
                 "SRN-REGISTRY-005",

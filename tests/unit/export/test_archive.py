@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from serinus.audit import AuditLog
+from serinus.bundle import SigningKey
 from serinus.cli import main
 from serinus.events import Decision, DecisionEvent, DecisionLog
 from serinus.home import Home
@@ -225,3 +226,56 @@ def test_a_broken_log_is_not_exported(home: Home, tmp_path: Path, capsys: pytest
     assert export(home, tmp_path / "a.tar.gz", "--for", "2026") == 1
     assert "SRN-AUDIT-003" in capsys.readouterr().err
     assert not (tmp_path / "a.tar.gz").exists()
+
+
+def unpacked(home: Home, tmp_path: Path, name: str) -> Path:
+    out = tmp_path / f"{name}.tar.gz"
+    assert export(home, out, "--for", "2026", "--model", "small") == 0
+    with tarfile.open(out) as tar:
+        tar.extractall(tmp_path, filter="data")
+    return tmp_path / name
+
+
+def rotate(home: Home, *arguments: str) -> str:
+    """Another key signs, the one before it is retired; its id."""
+    old = SigningKey.load(home.keys).id
+    place = ["--home", str(home.root)]
+    assert main(["keys", "new", *place]) == 0
+    assert main(["keys", "retire", old, "--reason", "rotation", *arguments, *place]) == 0
+    return old
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"sha256:', '"sha256:0', "versions/small-1/: its key was retired before"),
+        ('"audit.jsonl": ', '"audit.jsonl": 0, "x": ', "its key was retired before"),
+    ],
+)
+def test_what_a_retired_key_had_signed_verifies_and_what_it_had_not_does_not(
+    home: Home, tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    retired = rotate(home)
+    archive = unpacked(home, tmp_path, "rotated")
+    assert (archive / "versions" / "small-1" / "signer").read_text() == retired
+    assert verify(archive)[0] == 0
+    edit(archive / "keys" / f"retired-{retired}.json", old, new)
+    seal(archive)
+    sums = (archive / "SHA256SUMS").read_text()
+    (archive / "SHA256SUMS.sig").write_bytes(bytes.fromhex(SigningKey.load(home.keys).sign(sums).value))
+    code, printed = verify(archive)
+    assert (code, says in printed) == (1, True), printed
+
+
+def test_a_version_that_does_not_verify_is_told_of_and_keeps_nothing_else_back(
+    home: Home, tmp_path: Path
+) -> None:
+    rotate(home, "--since", "2020-01-01")
+    # Its own checkpoint went with the key: nothing that it signed counts.
+    for path in [*home.audit.glob("*.checkpoints"), *home.decisions.glob("*.checkpoints")]:
+        path.unlink()
+    archive = unpacked(home, tmp_path, "lost")
+    assert verify(archive)[0] == 0
+    assert not (archive / "versions").exists()
+    refused = json.loads((archive / "refused" / "small-1.json").read_text())
+    assert (refused["version"]["version"], refused["error"]["code"]) == (1, "SRN-BUNDLE-011")
