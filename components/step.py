@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from components.lineage import recorder
 from serinus.contract import Contract, parse_contract
 from serinus.errors import SerinusError
 
@@ -75,18 +76,22 @@ def run_step(name: str, function: Callable[..., Summary], /, **arguments: object
         cache hands them on with the artefact.
 
     A ``SerinusError`` ends the process with code 1 and one readable line; any other
-    failure keeps its traceback in the log, since it is a fault of ours.
+    failure keeps its traceback in the log, since it is a fault of ours. Lineage is told of
+    the start and of either end (docs/lineage.md).
     """
     directory = os.environ.get(STEPS_DIRECTORY)
     steps = Path(directory) if directory else None
     if steps is not None and (steps / CANCELLED).exists():
         raise SystemExit(1)  # the pipeline was stopped while this process was starting
     _report(steps, f"{name}.began.json", Began(os.getpid()))
+    lineage = recorder(name, arguments)
+    lineage.start()
     start = time.perf_counter()
     try:
         summary = function(**arguments)
     except Exception as error:
         known = as_serinus_error(error)
+        lineage.fail(known or error)
         if known is None:
             raise
         if known is not error:
@@ -99,7 +104,7 @@ def run_step(name: str, function: Callable[..., Summary], /, **arguments: object
         raise SystemExit(1) from None
     _report(steps, f"{name}.ended.json", Ended(time.perf_counter() - start, summary))
     # As one text: KFP's metadata keep neither the order of keys nor whole numbers.
-    return {SUMMARY: msgspec.json.encode(summary).decode()}
+    return {SUMMARY: msgspec.json.encode(summary).decode(), **lineage.complete(summary)}
 
 
 def as_serinus_error(error: BaseException) -> SerinusError | None:

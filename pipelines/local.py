@@ -36,7 +36,9 @@ from components.step import (
     read_struct,
 )
 from pipelines.kfp_lean import import_kfp_local
+from pipelines.lineage import RunLineage
 from serinus.errors import SerinusError
+from serinus.lineage.context import CONTEXT
 
 
 class Listener(Protocol):
@@ -70,6 +72,7 @@ def run_local(
     directory: Path,
     cache: Path,
     listener: Listener,
+    lineage: RunLineage | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Outcome:
     """Run the training pipeline.
@@ -78,6 +81,7 @@ def run_local(
         arguments: of ``pipelines.training.training``.
         directory: of this run; artefacts, ``steps`` and ``log.txt`` are written there.
         cache: where results are kept by their inputs, across runs.
+        listener: is told of each step; lineage: of those that the cache answers for.
 
     Raises:
         SerinusError: the failed step's own; ``SRN-PIPELINE-001`` it failed unexpectedly;
@@ -92,7 +96,7 @@ def run_local(
     from pipelines.training import training
 
     outcome = Outcome()
-    watch = _Watch(steps, listener, outcome, clock)
+    watch = _Watch(steps, listener, outcome, clock, lineage)
     local.init(
         runner=local.SubprocessRunner(use_venv=False),
         pipeline_root=str(directory / "artefacts"),
@@ -105,7 +109,7 @@ def run_local(
             (directory / "log.txt").open("w", encoding="utf-8", buffering=1) as log,
             _quiet(log),
             watch.watching(),
-            _environment(directory, cache.parent / "bytecode"),
+            _environment(directory, cache.parent / "bytecode", lineage),
             _interruptible(),
         ):
             training(**arguments)
@@ -123,8 +127,16 @@ def run_local(
 class _Watch:
     """Stands around the one function through which ``kfp.local`` runs every task."""
 
-    def __init__(self, steps: Path, listener: Listener, outcome: Outcome, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        steps: Path,
+        listener: Listener,
+        outcome: Outcome,
+        clock: Callable[[], float],
+        lineage: RunLineage | None,
+    ) -> None:
         self._steps, self._listener, self._outcome, self._clock = steps, listener, outcome, clock
+        self._lineage = lineage
         self._running: str | None = None
 
     @contextlib.contextmanager
@@ -159,6 +171,8 @@ class _Watch:
         self._outcome.outputs[task] = outputs
         if cached:
             self._outcome.cached.append(task)
+            if self._lineage is not None:
+                self._lineage.cached(task, outputs)
         self._listener.finished(task, seconds, cached, summary)
         self._running = None
         return outputs, status
@@ -251,7 +265,7 @@ def _quiet(log: Any) -> Generator[None]:
 
 
 @contextlib.contextmanager
-def _environment(directory: Path, bytecode: Path) -> Generator[None]:
+def _environment(directory: Path, bytecode: Path, lineage: RunLineage | None) -> Generator[None]:
     """What the steps' processes inherit.
 
     Eleven processes each import LightGBM or DuckDB: without compiled bytecode a run
@@ -269,6 +283,8 @@ def _environment(directory: Path, bytecode: Path) -> Generator[None]:
         # a training that spins is several times slower, and so is the traffic.
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }
+    # Without one, a context of somebody else's run must not reach the steps either.
+    changes |= dict.fromkeys((CONTEXT,)) | (lineage.context.to_environment() if lineage else {})
     if sys.dont_write_bytecode and not _has_bytecode():
         changes |= {"PYTHONDONTWRITEBYTECODE": None, "PYTHONPYCACHEPREFIX": str(bytecode)}
     before = {name: os.environ.get(name) for name in changes}

@@ -31,7 +31,7 @@ SOURCES = (
         )
     ),
 )
-APART = ("components/datasets",)
+APART = ("components/datasets", "components/lineage")
 """What a step executes, and below it what no step does: changing a demo's data generator
 or the command line must not make every cached result stale."""
 

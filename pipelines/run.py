@@ -16,6 +16,7 @@ import msgspec
 
 from components.config import ModelConfig, load_config
 from components.step import StepError, read_json, write_json
+from pipelines.lineage import recorded
 from pipelines.local import Listener, Outcome, run_local
 from pipelines.provenance import by_content, code_of
 from serinus.contract import dump_contract, load_contract
@@ -79,20 +80,22 @@ def run_pipeline(
     )
     directory = home.runs / run
     try:
-        outcome = run_local(
-            {
-                "data": str(link),
-                "contract": json.dumps(dump_contract(agreed), separators=(",", ":")),
-                **parts_of(settings),
-                "code": json.dumps(code_of(), separators=(",", ":")),
-                "home": str(home.root),
-                "by": by,
-                "run": run,
-            },
-            directory=directory,
-            cache=home.cache / "pipeline",
-            listener=listener,
-        )
+        with recorded(home, model=settings.name or agreed.name, run=run, data=data) as lineage:
+            outcome = run_local(
+                {
+                    "data": str(link),
+                    "contract": json.dumps(dump_contract(agreed), separators=(",", ":")),
+                    **parts_of(settings),
+                    "code": json.dumps(code_of(), separators=(",", ":")),
+                    "home": str(home.root),
+                    "by": by,
+                    "run": run,
+                },
+                directory=directory,
+                cache=home.cache / "pipeline",
+                listener=listener,
+                lineage=lineage,
+            )
     except SerinusError as error:
         shown = _in_users_words(error, link, data)
         _record(directory, {"run": run, "error": shown.to_dict(), "seconds": round(clock() - begin, 3)})

@@ -66,6 +66,11 @@ class Home:
         return self._part("decisions")
 
     @property
+    def lineage(self) -> Path:
+        """OpenLineage events, one file a pipeline run."""
+        return self._part("lineage")
+
+    @property
     def reports(self) -> Path:
         """Reports of rollouts and runs."""
         return self._part("reports")
