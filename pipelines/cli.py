@@ -125,6 +125,15 @@ def compile_(
         str, typer.Option(help="Volume claim that keeps the registry; without it, it ends with the run.")
     ] = "",
     pull_secret: Annotated[str, typer.Option(help="Secret for a private image registry.")] = "",
+    lineage_url: Annotated[
+        str, typer.Option(metavar="URL", help="Where every step sends its OpenLineage events.")
+    ] = "",
+    lineage_namespace: Annotated[
+        str, typer.Option(help="Namespace of their jobs and datasets (default: serinus).")
+    ] = "",
+    lineage_secret: Annotated[
+        str, typer.Option(help="Secret with OPENLINEAGE_API_KEY, if it asks for one.")
+    ] = "",
     output: Annotated[Output, typer.Option(help="json: one object.")] = Output.text,
 ) -> None:
     """Compile the pipeline to the YAML that a KFP server takes.
@@ -155,6 +164,9 @@ def compile_(
             signing_secret=signing_secret,
             home_claim=home_claim,
             pull_secret=pull_secret,
+            lineage_url=lineage_url,
+            lineage_namespace=lineage_namespace,
+            lineage_secret=lineage_secret,
         )
         server.check(allow_tag=allow_tag)
         compile_pipeline(out, server)

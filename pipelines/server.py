@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serinus.errors import SerinusError
+from serinus.lineage.context import NAMESPACE, RUN, Code, Context
 from serinus.storage import parse_location
 
 HOME = "/var/lib/serinus"
@@ -26,6 +27,7 @@ _PINNED = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 _IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._/:-]*(@sha256:[0-9a-f]{64})?")
 _CPU = re.compile(r"\d+m|\d+(\.\d+)?")
 _MEMORY = re.compile(r"\d+(Ki|Mi|Gi|Ti|K|M|G|T)")
+_URL = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
@@ -74,6 +76,8 @@ class Server:
         home_claim: volume claim for the registry; without one it ends with the run.
         bundles: where bundles are put, the default of the run's parameter.
         pull_secret: for a private registry of images.
+        lineage_url: where every step sends its OpenLineage events; lineage_namespace: of its jobs and datasets;
+            lineage_secret: secret with ``OPENLINEAGE_API_KEY``.
     """
 
     image: str
@@ -86,6 +90,9 @@ class Server:
     home_claim: str = ""
     bundles: str = ""
     pull_secret: str = ""
+    lineage_url: str = ""
+    lineage_namespace: str = ""
+    lineage_secret: str = ""
 
     @property
     def code(self) -> str:
@@ -101,6 +108,7 @@ class Server:
                 ("--signing-secret", self.signing_secret),
                 ("--home-claim", self.home_claim),
                 ("--pull-secret", self.pull_secret),
+                ("--lineage-secret", self.lineage_secret),
             )
             if name and not _NAME.fullmatch(name)
         ]
@@ -111,6 +119,10 @@ class Server:
             for name in self.resources
             if name not in DEFAULT_RESOURCES
         ]
+        if self.lineage_url and not _URL.fullmatch(self.lineage_url):
+            wrong.append(f"--lineage-url {self.lineage_url!r} is not http(s)://host[:port][/path]")
+        if (self.lineage_secret or self.lineage_namespace) and not self.lineage_url:
+            wrong.append("--lineage-secret and --lineage-namespace go with --lineage-url")
         if self.bundles:
             parse_location(self.bundles)
         if wrong:
@@ -156,6 +168,8 @@ def dress(tasks: Mapping[str, Any], server: Server) -> None:
         kubernetes.set_timeout(task, server.timeout)
         if server.pull_secret:
             kubernetes.set_image_pull_secrets(task, [server.pull_secret])
+        if server.lineage_url:
+            _with_lineage(step, task, server)
     for step in UNCACHED:
         if server.s3_secret:
             names = {key: key for key in S3_KEYS}
@@ -170,6 +184,33 @@ def dress(tasks: Mapping[str, Any], server: Server) -> None:
     if server.signing_secret:
         kubernetes.use_secret_as_volume(register, server.signing_secret, SIGNING_KEYS)
         register.set_env_variable("SERINUS_SIGNING_KEYS", SIGNING_KEYS)
+
+
+def _with_lineage(step: str, task: Any, server: Server) -> None:
+    """Tell a step's pod where its events go, and what of the run only the compiler knows.
+
+    Nobody else on a server tells of the whole run, so its first step says that it began and its last that it
+    is complete; of a failure, that which nobody tries again.
+    """
+    from kfp import kubernetes
+
+    name, _, version = server.image.partition("@")
+    context = Context(
+        code=Code("oci", f"docker://{server.image}", version or name),
+        opens=step == UNCACHED[0],
+        closes=step == UNCACHED[-1],
+        last_try=not server.retries or step in NOT_TRIED_AGAIN,
+    )
+    values = context.to_environment() | {"OPENLINEAGE_URL": server.lineage_url}
+    values |= {NAMESPACE: server.lineage_namespace} if server.lineage_namespace else {}
+    for key, value in values.items():
+        task.set_env_variable(key, value)
+    # The run's id, which KFP writes on every pod of it.
+    kubernetes.use_field_path_as_env(task, RUN, "metadata.labels['pipeline/runid']")
+    if server.lineage_secret:
+        kubernetes.use_secret_as_env(
+            task, server.lineage_secret, {"OPENLINEAGE_API_KEY": "OPENLINEAGE_API_KEY"}
+        )
 
 
 def _wrong(what: list[str]) -> SerinusError:

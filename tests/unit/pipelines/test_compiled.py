@@ -16,6 +16,7 @@ from pipelines.compile import COMPILED, compile_pipeline
 from pipelines.server import Resources, Server
 from pipelines.training import STEPS
 from serinus.errors import SerinusError
+from serinus.lineage.context import Context, read_context
 
 IMAGE = "serinus/pipeline:0.1.0"
 PINNED = "registry.example/serinus/pipeline@sha256:" + "9f" * 32
@@ -136,6 +137,44 @@ def test_without_a_claim_the_home_is_writable_and_that_is_said(tmp_path: Path) -
     )
 
 
+def test_every_step_sends_its_lineage_and_knows_its_run(tmp_path: Path) -> None:
+    flags = [
+        "--lineage-url",
+        "http://marquez:5000",
+        "--lineage-namespace",
+        "cards",
+        "--lineage-secret",
+        "marquez",
+    ]
+    code, _, error = run("--image", PINNED, *flags, "-o", str(tmp_path / "p.yaml"))
+    assert code == 0, error
+    spec, platform = documents(tmp_path / "p.yaml")
+    contexts: dict[str, Context] = {}
+    for step in STEPS:
+        container = spec["deploymentSpec"]["executors"][f"exec-{step}"]["container"]
+        environment = {each["name"]: each["value"] for each in container["env"]}
+        assert environment["OPENLINEAGE_URL"] == "http://marquez:5000"
+        assert environment["OPENLINEAGE_NAMESPACE"] == "cards"
+        on_pod = platform[f"exec-{step}"]
+        assert on_pod["fieldPathAsEnv"] == [
+            {"name": "SERINUS_LINEAGE_RUN", "fieldPath": "metadata.labels['pipeline/runid']"}
+        ]
+        assert "marquez" in {each["secretName"] for each in on_pod["secretAsEnv"]}
+        context = read_context(environment | {"SERINUS_LINEAGE_RUN": "0f8e"})
+        assert context is not None
+        assert (context.run, context.file) == ("0f8e", "")
+        assert context.code is not None
+        assert context.code.version == PINNED.partition("@")[2]
+        contexts[step] = context
+    assert [step for step, context in contexts.items() if context.opens] == ["ingest"]
+    assert [step for step, context in contexts.items() if context.closes] == ["register"]
+    assert [step for step, context in contexts.items() if context.last_try] == ["gate"]
+
+
+def test_without_a_backend_no_step_is_told_of_lineage() -> None:
+    assert not re.search("LINEAGE", EVERYTHING.read_text())
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "says"),
     [
@@ -147,6 +186,9 @@ def test_without_a_claim_the_home_is_writable_and_that_is_said(tmp_path: Path) -
         (["--image", PINNED, "--resources", "fly=1/1Gi"], "SRN-PIPELINE-041", "fly=1/1Gi"),
         (["--image", PINNED, "--resources", "train=lots"], "SRN-PIPELINE-041", "train=4/16Gi"),
         (["--image", PINNED, "--bundles", "models"], "SRN-STORE-001", "no scheme"),
+        (["--image", PINNED, "--lineage-url", "marquez:5000"], "SRN-PIPELINE-041", "--lineage-url"),
+        (["--image", PINNED, "--lineage-url", "http://ann:pw@marquez"], "SRN-PIPELINE-041", "--lineage-url"),
+        (["--image", PINNED, "--lineage-secret", "marquez"], "SRN-PIPELINE-041", "go with --lineage-url"),
     ],
 )
 def test_what_a_server_could_not_run_is_refused(
