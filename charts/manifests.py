@@ -86,14 +86,16 @@ def ordered(objects: list[Obj]) -> list[Obj]:
 def files() -> dict[Path, str]:
     """Path → text of everything that is made."""
     platform = ordered(render("serinus", "serinus", "serinus-system", operator=True))
-    watched = [one for one in platform if one["apiVersion"] == OPERATOR]
-    rest = [one for one in platform if one not in watched and one["kind"] not in GENERATED_ELSEWHERE]
-    model = ordered(
-        render("serinus-model", "fraud", "models", ROOT / "charts/serinus-model/ci/fraud-values.yaml")
-    )
+    monitoring = [one for one in platform if one["apiVersion"] == OPERATOR]
+    rest = [one for one in platform if one not in monitoring and one["kind"] not in GENERATED_ELSEWHERE]
+    fraud = ROOT / "charts/serinus-model/ci/fraud-values.yaml"
+    model = ordered(render("serinus-model", "fraud", "models", fraud))
+    watching = ("monitor.enabled=true", "outcomes.enabled=true", "decisions.existingClaim=fraud-decisions")
+    watched = ordered(render("serinus-model", "fraud", "models", fraud, sets=watching))
     return {
+        ROOT / "manifests/watched-model/model.yaml": _text(watched),
         ROOT / "manifests/base/platform.yaml": _text(rest),
-        ROOT / "manifests/components/monitoring/monitoring.yaml": _text(watched),
+        ROOT / "manifests/components/monitoring/monitoring.yaml": _text(monitoring),
         ROOT / "manifests/model/model.yaml": _text(model),
     }
 

@@ -41,6 +41,9 @@ def outcomes(
     home: Annotated[
         Path | None, typer.Option(help="Installation directory: decisions/ and the store.")
     ] = None,
+    logs: Annotated[
+        Path | None, typer.Option(help="Directory of the logs (default: <home>/decisions).")
+    ] = None,
     keys: Annotated[
         Path | None,
         typer.Option(
@@ -58,7 +61,7 @@ def outcomes(
     ] = "1d",
     untrusted: Annotated[bool, typer.Option(help="Accept a bundle without a trusted signature.")] = False,
     decisions: Annotated[
-        str, typer.Option(help="Glob of the decision logs in <home>/decisions (default: <model>-*.jsonl).")
+        str, typer.Option(help="Glob of the decision logs (default: <model>-*.jsonl).")
     ] = "",
     feedback: Annotated[
         str, typer.Option(help="Glob of the outcomes beside them (default: <model>.feedback*.jsonl).")
@@ -124,7 +127,7 @@ def outcomes(
     )
     if settings.keep < delay:
         raise _wrong("--keep", f"{keep} is shorter than the label's delay, {checked.label.delay}")
-    directory = installation.decisions
+    directory = logs or installation.decisions
     sources: dict[Kind, Callable[[], list[Path]]] = {
         "decisions": matching(directory, decisions or f"{name}-*.jsonl", leave_out=FEEDBACK),
         "protected": exactly(*([protected] if protected else [])),

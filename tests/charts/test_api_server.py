@@ -27,6 +27,11 @@ def everything() -> dict[str, list[Obj]]:
         "defaults": [*platform(operator=True), *model()],
         "one namespace": platform("watchNamespaces={fraud}", "retrain.kfp.tokenAudience=kfp"),
         "executor and HPA": model("executor=true", "autoscaling.enabled=true", "istio.gateway=mesh"),
+        "watched": model("monitor.enabled=true", "outcomes.enabled=true", "outcomes.floors.precision=0.6"),
+        "watched, without sidecars": model(
+            *("monitor.enabled=true", "drift.enabled=false", "outcomes.enabled=true"),
+            *("decisions.existingClaim=decisions", "outcomes.persistence.existingClaim=mine"),
+        ),
         "a volume": model(
             "bundle.uri=file:///mnt/models/a", "storage.volume.persistentVolumeClaim.claimName=models"
         ),

@@ -20,7 +20,12 @@ NEXT = BundleRef(uri="s3://models/bundles/fraud-4", digest="sha256:" + "01234567
 
 @pytest.mark.parametrize(
     "sets",
-    [(), ("drift.enabled=false", "executor=true"), ("autoscaling.enabled=true", "podLabels.team=fraud")],
+    [
+        (),
+        ("drift.enabled=false", "executor=true"),
+        ("autoscaling.enabled=true", "podLabels.team=fraud"),
+        ("monitor.enabled=true", "outcomes.enabled=true"),
+    ],
 )
 def test_a_promoted_copy_is_what_the_chart_renders_of_its_bundle(sets: tuple[str, ...]) -> None:
     before = one(model(*sets), "SeldonDeployment")

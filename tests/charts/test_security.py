@@ -19,12 +19,21 @@ MODELS = [
     ("executor=true", "autoscaling.enabled=true"),
     ("bundle.uri=file:///mnt/models/a", "storage.volume.persistentVolumeClaim.claimName=models"),
 ]
+WATCHED = [
+    ("monitor.enabled=true", "outcomes.enabled=true"),
+    (
+        *("monitor.enabled=true", "outcomes.enabled=true", "drift.enabled=false"),
+        *("decisions.existingClaim=decisions", "monitor.persistence.enabled=false"),
+        *("bundle.uri=file:///mnt/models/a", "storage.volume.persistentVolumeClaim.claimName=models"),
+    ),
+]
 
 
 def _all() -> list[Obj]:
     return list(
         itertools.chain(
-            *(platform(*sets, operator=True) for sets in PLATFORMS), *(model(*sets) for sets in MODELS)
+            *(platform(*sets, operator=True) for sets in PLATFORMS),
+            *(model(*sets) for sets in [*MODELS, *WATCHED]),
         )
     )
 
@@ -36,7 +45,7 @@ def objects() -> list[Obj]:
 
 def test_each_pod_is_nobody_in_particular(objects: list[Obj]) -> None:
     found = list(pods(objects))
-    assert len(found) == 2 * len(PLATFORMS) + len(MODELS)
+    assert len(found) == 2 * len(PLATFORMS) + len(MODELS) + 3 * len(WATCHED)
     for name, pod in found:
         security = pod["securityContext"]
         assert security["runAsNonRoot"] is True, name
@@ -75,7 +84,9 @@ def test_each_long_running_container_is_probed(objects: list[Obj]) -> None:
     for name, pod in pods(objects):
         for container in pod["containers"]:
             assert "livenessProbe" in container, name
-            assert ("readinessProbe" in container) is (container["name"] != "drift"), name
+            # What stands beside the scorer in its pod must not keep traffic from it.
+            beside = name.startswith("SeldonDeployment/") and container["name"] != "scorer"
+            assert ("readinessProbe" in container) is not beside, name
 
 
 def test_no_volume_of_a_node_grows_without_bound(objects: list[Obj]) -> None:
@@ -93,6 +104,18 @@ def test_the_controller_reads_no_secret_and_writes_no_workload() -> None:
     assert written == {"modelrollouts", "modelrollouts/status", "seldondeployments", "events"}
 
 
+def test_every_pod_has_a_policy() -> None:
+    objects = model(*WATCHED[0])
+    chosen = [
+        found["spec"]["podSelector"]["matchLabels"] for found in objects if found["kind"] == "NetworkPolicy"
+    ]
+    for deployment in (found for found in objects if found["kind"] == "Deployment"):
+        labels = deployment["spec"]["template"]["metadata"]["labels"].items()
+        assert sum(one.items() <= labels for one in chosen) == 1, deployment["metadata"]["name"]
+        # And none is taken for a predictor's by the budget of disruptions or by Seldon.
+        assert "seldon-deployment-id" not in dict(labels)
+
+
 def test_approving_comes_with_no_role_that_people_have_already() -> None:
     objects = platform()
     for name in ("viewer", "operator", "approver"):
@@ -106,8 +129,9 @@ def test_approving_comes_with_no_role_that_people_have_already() -> None:
 
 
 def test_what_has_a_policy_lets_in_and_out_only_what_it_names() -> None:
-    policies = [found for found in [*platform(), *model()] if found["kind"] == "NetworkPolicy"]
-    assert len(policies) == 3
+    objects = [*platform(), *model(*WATCHED[0])]
+    policies = [found for found in objects if found["kind"] == "NetworkPolicy"]
+    assert len(policies) == 5
     for policy in policies:
         assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
         assert policy["spec"]["podSelector"]["matchLabels"]

@@ -41,6 +41,12 @@ MODEL = [
     ("decisions.durability=best", "at '/decisions/durability': value must be one of 'strict', 'relaxed'"),
     ("decisions.kafka=broker:9092", "at '/decisions/kafka': 'broker:9092' does not match pattern"),
     ("podDisruptionBudget.maxUnavailable=half", "at '/podDisruptionBudget/maxUnavailable'"),
+    ("monitor.replicas=2", "at '/monitor': additional properties 'replicas' not allowed"),
+    ("monitor.persistence.size=1G b", "at '/monitor/persistence/size': '1G b' does not match pattern"),
+    ("outcomes.floors.accuracy=1", "at '/outcomes/floors': additional properties 'accuracy' not allowed"),
+    ("outcomes.floors.precision=60", "at '/outcomes/floors/precision': maximum: got 60, want 1"),
+    ("outcomes.floors.precision=1.5", "at '/outcomes/floors/precision': '1.5' does not match pattern"),
+    ("outcomes.grace=soon", "at '/outcomes/grace': 'soon' does not match pattern"),
     ("keys.public.mine=x", "at '/keys/public': additional properties 'mine' not allowed"),
     ("autoscaling.targetCPUUtilization=170", "at '/autoscaling/targetCPUUtilization': maximum: got 170"),
 ]

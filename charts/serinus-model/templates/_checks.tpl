@@ -13,6 +13,15 @@
 {{- if and .Values.drift.enabled .Values.payloads.url }}
 {{- fail "payloads.url and drift.enabled: payload events go to one place. Set drift.enabled=false to send them elsewhere, or leave payloads.url empty." }}
 {{- end }}
+{{- if and .Values.monitor.enabled .Values.payloads.url }}
+{{- fail "payloads.url and monitor.enabled: payload events go to one place. Leave payloads.url empty, or set monitor.enabled=false." }}
+{{- end }}
+{{- if and .Values.monitor.enabled (not .Values.drift.enabled) (ne .Values.payloads.mode "all") }}
+{{- fail (printf "payloads.mode is %s, and the monitor judges requests and answers: set payloads.mode=all." .Values.payloads.mode) }}
+{{- end }}
+{{- if and .Values.outcomes.enabled .Values.decisions.kafka }}
+{{- fail "outcomes.enabled and decisions.kafka: the outcomes program reads decisions from files, not from Kafka. Set decisions.existingClaim, or leave both empty: pods then send their logs." }}
+{{- end }}
 {{- if and .Values.decisions.kafka .Values.decisions.existingClaim }}
 {{- fail "decisions.kafka and decisions.existingClaim: the decision log has one place; set one of them." }}
 {{- end }}

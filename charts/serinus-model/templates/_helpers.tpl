@@ -45,13 +45,54 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
-{{/* Where payload events go: to the sidecar, else to the URL given, else nowhere. */}}
+{{/* The model's name in metrics, alerts and the decision log. */}}
+{{- define "model.id" -}}
+{{- default (include "model.name" .) .Values.model -}}
+{{- end }}
+
+{{- define "model.monitorUrl" -}}
+http://{{ include "model.name" . }}-drift.{{ .Release.Namespace }}:8090
+{{- end }}
+
+{{- define "model.outcomesUrl" -}}
+http://{{ include "model.name" . }}-outcomes.{{ .Release.Namespace }}:8091
+{{- end }}
+
+{{/* Whether pods send their logs to the outcomes program, which cannot read them where they lie. */}}
+{{- define "model.ships" -}}
+{{- and .Values.outcomes.enabled (not .Values.decisions.existingClaim) -}}
+{{- end }}
+
+{{/* Where payload events go: to the sidecar, else to the one monitor, else to the URL given, else nowhere. */}}
 {{- define "model.payloads" -}}
 {{- if .Values.drift.enabled -}}
 http://127.0.0.1:8090/
+{{- else if .Values.monitor.enabled -}}
+{{ include "model.monitorUrl" . }}/
 {{- else -}}
 {{ .Values.payloads.url }}
 {{- end -}}
+{{- end }}
+
+{{/* What the sidecar and the one monitor are told alike. */}}
+{{- define "model.driftArgs" -}}
+- --bundle=/mnt/bundle
+- --model={{ include "model.id" . }}
+- --keys=/etc/serinus/keys
+- --host=0.0.0.0
+- --port=8090
+# Where counts are judged there are no rows to test.
+- --detector={{ ternary "none" .Values.drift.detector (and .Values.monitor.enabled .Values.drift.enabled) }}
+- --look={{ .Values.drift.look }}
+- --false-alarm-every={{ .Values.drift.falseAlarmEvery }}
+- --min-effect={{ .Values.drift.minEffect }}
+- --window={{ .Values.drift.window }}
+- --max-age={{ .Values.drift.maxAge }}
+# Evidence survives the container; that of a pod goes with the pod.
+- --state=/var/lib/serinus/drift
+{{- with .Values.drift.extraArgs }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "model.keysVolume" -}}

@@ -19,35 +19,7 @@ securityContext:
   seccompProfile: {type: RuntimeDefault}
 terminationGracePeriodSeconds: {{ add .Values.scorer.drainDelay .Values.scorer.drainTimeout 5 }}
 initContainers:
-  - name: bundle
-    image: {{ include "model.image" (list . "scorer" .Values.scorer.digest) }}
-    imagePullPolicy: {{ .Values.image.pullPolicy }}
-    command: [python3, -m, serving.scorer.fetch]
-    env:
-      - {name: SERINUS_BUNDLE_URI, value: {{ .Values.bundle.uri | quote }}}
-      - {name: SERINUS_BUNDLE_DIGEST, value: {{ .Values.bundle.digest | quote }}}
-      - {name: SERINUS_FETCH_TIMEOUT, value: {{ .Values.bundle.timeout }}}
-      {{- with .Values.storage.env }}
-      {{- toYaml . | nindent 6 }}
-      {{- end }}
-    # The reason stands in the pod's status.
-    terminationMessagePolicy: FallbackToLogsOnError
-    {{- with .Values.storage.secret }}
-    envFrom:
-      - secretRef: {name: {{ . }}}
-    {{- end }}
-    resources:
-      requests: {cpu: 50m, memory: 128Mi}
-      limits: {memory: 512Mi}
-    securityContext:
-      {{- include "model.containerSecurity" . | nindent 6 }}
-    volumeMounts:
-      - {name: bundle, mountPath: /mnt/bundle}
-      - {name: keys, mountPath: /etc/serinus/keys, readOnly: true}
-      - {name: tmp, mountPath: /tmp}
-      {{- if .Values.storage.volume }}
-      - {name: models, mountPath: {{ .Values.storage.mountPath }}, readOnly: true}
-      {{- end }}
+  {{- include "model.bundleContainer" . | nindent 2 }}
 containers:
   - name: scorer
     terminationMessagePolicy: FallbackToLogsOnError
@@ -56,16 +28,16 @@ containers:
     args:
       - --bundle=/mnt/bundle
       # Seldon calls the graph's node what it likes; clients, metrics and alerts want the model's name.
-      - --model={{ default (include "model.name" .) .Values.model }}
+      - --model={{ include "model.id" . }}
       - --home=/var/lib/serinus
       - --keys=/etc/serinus/keys
       {{- if .Values.decisions.kafka }}
       - --log={{ .Values.decisions.kafka }}
       {{- else }}
       # One file for each writer.
-      - --log=/var/lib/serinus/decisions/{{ default (include "model.name" .) .Values.model }}-$(POD_NAME).jsonl
+      - --log=/var/lib/serinus/decisions/{{ include "model.id" . }}-$(POD_NAME).jsonl
       {{- end }}
-      - --feedback=/var/lib/serinus/decisions/{{ default (include "model.name" .) .Values.model }}-$(POD_NAME).feedback.jsonl
+      - --feedback=/var/lib/serinus/decisions/{{ include "model.id" . }}-$(POD_NAME).feedback.jsonl
       - --durability={{ .Values.decisions.durability }}
       - --explain={{ .Values.scorer.explain }}
       {{- if and $payloads (not .Values.executor) }}
@@ -122,21 +94,10 @@ containers:
     image: {{ include "model.image" (list . "drift" .Values.drift.digest) }}
     imagePullPolicy: {{ .Values.image.pullPolicy }}
     args:
-      - --bundle=/mnt/bundle
-      - --model={{ default (include "model.name" .) .Values.model }}
-      - --keys=/etc/serinus/keys
-      - --host=0.0.0.0
-      - --port=8090
-      - --detector={{ .Values.drift.detector }}
-      - --look={{ .Values.drift.look }}
-      - --false-alarm-every={{ .Values.drift.falseAlarmEvery }}
-      - --min-effect={{ .Values.drift.minEffect }}
-      - --window={{ .Values.drift.window }}
-      - --max-age={{ .Values.drift.maxAge }}
-      # Evidence survives the container, not the pod.
-      - --state=/var/lib/serinus/drift
-      {{- with .Values.drift.extraArgs }}
-      {{- toYaml . | nindent 6 }}
+      {{- include "model.driftArgs" . | nindent 6 }}
+      {{- if .Values.monitor.enabled }}
+      # It counts, and the monitor of all predictors judges.
+      - --forward={{ include "model.monitorUrl" . }}
       {{- end }}
     ports:
       # So named, Prometheus finds it beside the scorer's; a pod's containers may name their ports alike.
@@ -158,6 +119,40 @@ containers:
       - {name: drift, mountPath: /var/lib/serinus}
       - {name: tmp, mountPath: /tmp}
   {{- end }}
+  {{- if eq (include "model.ships" .) "true" }}
+  - name: outcomes
+    terminationMessagePolicy: FallbackToLogsOnError
+    image: {{ include "model.image" (list . "scorer" .Values.scorer.digest) }}
+    imagePullPolicy: {{ .Values.image.pullPolicy }}
+    command: [python3, -m, serving.outcomes.ship]
+    args:
+      - --to={{ include "model.outcomesUrl" . }}
+      - --logs=/var/lib/serinus/decisions
+      - --decisions={{ include "model.id" . }}-$(POD_NAME)*.jsonl
+      - --feedback={{ include "model.id" . }}-$(POD_NAME).feedback*.jsonl
+      - --state=/var/lib/outcomes/places.json
+      - --alive=/var/lib/outcomes/alive
+      # Until the scorer has answered its last request, and a moment more.
+      - --linger={{ add .Values.scorer.drainDelay .Values.scorer.drainTimeout 1 }}s
+    env:
+      - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+    # No readiness probe: labels must not keep traffic from the scorer.
+    livenessProbe:
+      exec: {command: [/bin/sh, -c, "[ $(($(date +%s) - $(stat -c %Y /var/lib/outcomes/alive))) -lt 120 ]"]}
+      initialDelaySeconds: 30
+      periodSeconds: 30
+      failureThreshold: 4
+      timeoutSeconds: 5
+    resources:
+      {{- toYaml .Values.outcomes.senderResources | nindent 6 }}
+    securityContext:
+      {{- include "model.containerSecurity" . | nindent 6 }}
+    volumeMounts:
+      # What is evidence is read here, and written by its scorer alone.
+      - {name: home, mountPath: /var/lib/serinus, readOnly: true}
+      - {name: outcomes, mountPath: /var/lib/outcomes}
+      - {name: tmp, mountPath: /tmp}
+  {{- end }}
 volumes:
   - name: bundle
     emptyDir: {sizeLimit: {{ .Values.bundle.sizeLimit }}}
@@ -172,6 +167,10 @@ volumes:
   {{- if .Values.drift.enabled }}
   - name: drift
     emptyDir: {sizeLimit: 64Mi}
+  {{- end }}
+  {{- if eq (include "model.ships" .) "true" }}
+  - name: outcomes
+    emptyDir: {sizeLimit: 16Mi}
   {{- end }}
   {{- include "model.keysVolume" . | nindent 2 }}
   {{- if .Values.storage.volume }}
