@@ -9,6 +9,7 @@ verifies.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
 import time
@@ -19,11 +20,15 @@ from typing import Any
 import numpy as np
 
 from serinus.chain import Linker, verify_log
+from serinus.contract.types import Privacy
 from serinus.events import DecisionEncoder, DecisionLog
+from serinus.home import Home
 from serinus.lines import Chained, DecisionLines, bodies
 from serinus.model import Answer
+from serinus.privacy import SubjectKey, open_store
 from serving.scorer.decisions import NoRecorder, Recorder
 from serving.scorer.identity import Identity
+from serving.scorer.subjects import Subjects
 
 FEATURES = 30
 RUNS = 7
@@ -63,18 +68,20 @@ def main() -> None:
     def encoding() -> list[bytes]:
         """The events alone, in Python."""
         return [
-            bodies(encode, (name, 1.8e9, row, answers, 0, 1))[0]
+            bodies(encode, (name, 1.8e9, row, answers, 0, 1, None))[0]
             for name, row in zip(names, rows, strict=True)
         ]
 
     def chaining() -> list[bytes]:
         return Linker().link(encoded)
 
-    def adding() -> Chained:
+    persons = [SubjectKey(f"{i:032x}", os.urandom(32)) for i in range(min(count, 1000))]
+
+    def adding(sealed: bool = False) -> Chained:
         """Both, by the kernel; the lines are let go of as often as the recorder does."""
-        kept = DecisionLines(**names_of_all)
+        kept = DecisionLines(**names_of_all, sealed=sealed)
         for i, (name, row) in enumerate(zip(names, rows, strict=True)):
-            kept.add(name, 1.8e9, row, answers, 0, 1)
+            kept.add(name, 1.8e9, row, answers, 0, 1, (persons[i % len(persons)],) if sealed else None)
             if i % PART == PART - 1:
                 kept.take()
         return kept.take()
@@ -118,6 +125,20 @@ def main() -> None:
                 for name, row in zip(names, rows, strict=True):
                     recorder.record(name, row, answers)
 
+        def keeper() -> Subjects:
+            home = Home(place / f"home-{time.monotonic_ns()}")
+            keys = open_store(home, {}, create=True), open_store(home, {})
+            return Subjects(Privacy(subject="customer"), *keys, now=time.time)
+
+        def ask(subjects: Subjects, different: int) -> None:
+            for i, name in enumerate(names):
+                subjects.keys(name, (f"customer-{i % different}",), 1)
+                if i % PART == PART - 1:
+                    subjects.flush()
+
+        met = keeper()
+        ask(met, 1000)
+
         log = place / "verify.jsonl"
         with DecisionLog(log) as writer:
             for i in range(0, count, 1000):
@@ -126,6 +147,9 @@ def main() -> None:
         for name, work in (
             ("all that the request waits for", record),
             ("encoded and chained, by the kernel", adding),
+            ("the same, sealed by person", lambda: adding(sealed=True)),
+            ("a person's key, known in memory", lambda: ask(met, 1000)),
+            ("a person's key, made for the first time and kept", lambda: ask(keeper(), count)),
             ("encoded, in Python", encoding),
             ("chained, in Python (SHA-256)", chaining),
             ("written, synced", write),

@@ -4,8 +4,10 @@ CloudEvents 1.0 in JSON form, hash-chained where stored. It holds the vector
 that was scored and the digest of the model that scored it, never a protected
 attribute: those are not features, and only features reach the scorer. A
 category stands in the vector as the number of its level, so no text that a
-caller sent is in the event but the request id. The outcome that comes back
-later is here too, since it is joined to the decision by that id.
+caller sent is in the event but the request id. Where the contract says so, what
+was scored and what came of it is sealed with a key of the person it is about
+(``serinus.privacy``). The outcome that comes back later is here too, since it is
+joined to the decision by that id.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import msgspec
 from serinus.chain import ChainWriter, find_logs, read_bodies, read_chain, verify_chain
 from serinus.errors import SerinusError
 from serinus.model.decision import ReasonCode
+from serinus.privacy.seal import SEALED_TYPE, Keys, NoKeys, Seal, Withheld, unsealed
 
 DECISION_TYPE = "io.serinus.decision.v1"
 
@@ -48,6 +51,33 @@ class DecisionEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     type: Literal["io.serinus.decision.v1"] = DECISION_TYPE
     specversion: Literal["1.0"] = "1.0"
     datacontenttype: Literal["application/json"] = "application/json"
+
+
+class WithheldDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be read of a sealed decision without its key.
+
+    ``verdict``: ``erased``, its person's key was destroyed, at ``erased_at``; ``no_key``, the key is
+    not here; ``unreadable``, the key that is here does not open it. ``why`` says it in words.
+    """
+
+    model: str
+    version: int
+    digest: str
+    predictor: str
+    key: str
+    verdict: Withheld.Verdict
+    why: str
+    erased_at: str | None = None
+
+
+class WithheldEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision that is in the log, verified, and cannot be read."""
+
+    id: str
+    source: str
+    time: str
+    data: WithheldDecision
+    type: str = SEALED_TYPE
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,13 +118,15 @@ class DecisionEncoder:
     kernel (``serinus.lines``); this is what it is held to, and what stands in for it.
     """
 
-    def __init__(self, *, model: str, version: int, digest: str, predictor: str) -> None:
+    def __init__(
+        self, *, model: str, version: int, digest: str, predictor: str, sealed: bool = False
+    ) -> None:
         source = _encode(f"/models/{model}/predictors/{predictor}")
         constant = _encode({"model": model, "version": version, "digest": digest, "predictor": predictor})
         self._before_time = b',"source":' + source + b',"time":"'
         self._after_time = b'Z","data":' + constant[:-1] + b","
         self._end = b',"type":"%b","specversion":"1.0","datacontenttype":"application/json"}' % (
-            DECISION_TYPE.encode()
+            (SEALED_TYPE if sealed else DECISION_TYPE).encode()
         )
         self._second = -1
         self._stamp = b""
@@ -113,27 +145,30 @@ class DecisionEncoder:
         decision: str,
         reasons: Sequence[ReasonCode],
         features: list[float],
+        seal: Seal | None = None,
     ) -> bytes:
         """One event's JSON.
 
         Args:
             at: seconds since the epoch.
             features: the encoded vector; NaN, which is missing, becomes null.
+            seal: of the person it is about.
         """
         second = int(at)
         if second != self._second:
             self._stamp = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
             self._second = second
         scored = _encode(_Scored(score, probability, decision, reasons, features))
-        return b'{"id":%b%b%b.%06d%b%b%b' % (
+        clear = b'{"id":%b%b%b.%06d%b' % (
             _encode(event_id),
             self._before_time,
             self._stamp,
             int((at - second) * 1e6),
             self._after_time,
-            scored[1:],
-            self._end,
         )
+        if seal is None:
+            return b"%b%b%b" % (clear, scored[1:], self._end)
+        return b"%b%b}%b" % (clear, seal(clear, scored[1:-1]), self._end)
 
 
 class DecisionLog(ChainWriter):
@@ -144,10 +179,18 @@ class DecisionLog(ChainWriter):
         self.append([_encode(event) for event in events], durable=durable)
 
 
-def read_decisions(path: Path) -> Iterator[DecisionEvent]:
-    """Verified decisions of a log, in order. Raises ``SRN-AUDIT-003`` where the chain breaks."""
+def read_decisions(path: Path, keys: Keys | None = None) -> Iterator[DecisionEvent]:
+    """Verified decisions of a log, in order.
+
+    Raises:
+        SerinusError: ``SRN-AUDIT-003`` where the chain breaks; ``SRN-PRIVACY-004`` one is sealed
+            and cannot be opened.
+    """
     for entry in read_chain(path):
-        yield msgspec.json.decode(entry.body, type=DecisionEvent)
+        event = decode_decision(bytes(entry.body), keys)
+        if isinstance(event, WithheldEvent):
+            raise withheld(event)
+        yield event
 
 
 def verify_decisions(path: Path) -> tuple[int, str]:
@@ -158,15 +201,60 @@ def verify_decisions(path: Path) -> tuple[int, str]:
 _decode = msgspec.json.Decoder(DecisionEvent).decode
 
 
+class _SealedData(msgspec.Struct, frozen=True):
+    model: str
+    version: int
+    digest: str
+    predictor: str
+
+
+class _SealedEvent(msgspec.Struct, frozen=True):
+    id: str
+    source: str
+    time: str
+    data: _SealedData
+
+
+_decode_sealed = msgspec.json.Decoder(_SealedEvent).decode
+
+
+def decode_decision(body: bytes, keys: Keys | None = None) -> DecisionEvent | WithheldEvent:
+    """An entry's body as the decision it holds, or as what can be read of it. Raises msgspec's errors."""
+    try:
+        return _decode(unsealed(body, keys or NoKeys(), DECISION_TYPE))
+    except Withheld as cause:
+        read = _decode_sealed(body)
+        data = WithheldDecision(
+            **msgspec.structs.asdict(read.data),
+            key=cause.key,
+            verdict=cause.verdict,
+            why=cause.why,
+            erased_at=cause.erased_at,
+        )
+        return WithheldEvent(id=read.id, source=read.source, time=read.time, data=data)
+
+
+def withheld(event: WithheldEvent) -> SerinusError:
+    """``SRN-PRIVACY-004``: why a decision cannot be read."""
+    return SerinusError(
+        "SRN-PRIVACY-004",
+        f"the decision is in the log and cannot be read: {event.data.why}",
+        where=f"request {event.id}, {event.time}",
+        hint="What an erasure took nobody can bring back; a key store that is elsewhere is named with "
+        "SERINUS_SUBJECT_KEYS, its master key with SERINUS_MASTER_KEY.",
+    )
+
+
 def find_decisions(
-    places: Sequence[Path], request_id: str, *, model: str | None = None
-) -> list[tuple[Path, DecisionEvent]]:
+    places: Sequence[Path], request_id: str, *, model: str | None = None, keys: Keys | None = None
+) -> list[tuple[Path, DecisionEvent | WithheldEvent]]:
     """The decisions on one request, oldest first, each with its log, verified up to there.
 
     Args:
         places: logs, or directories of logs.
         request_id: of the request; of a batch it finds all rows, ``id.row`` one of them.
         model: only this model's.
+        keys: open what is sealed.
 
     Raises:
         SerinusError: ``SRN-AUDIT-003`` a log is broken before the decision; ``-004`` it
@@ -176,7 +264,7 @@ def find_decisions(
     found = [
         (path, event)
         for path in logs
-        for event in _by_id(path, request_id)
+        for event in _by_id(path, request_id, keys)
         if model is None or event.data.model == model
     ]
     if not found:
@@ -189,11 +277,11 @@ def find_decisions(
     return sorted(found, key=lambda pair: pair[1].time)
 
 
-def _by_id(path: Path, request_id: str) -> Iterable[DecisionEvent]:
+def _by_id(path: Path, request_id: str, keys: Keys | None) -> Iterable[DecisionEvent | WithheldEvent]:
     start = b'{"id":' + _encode(request_id)[:-1]
     for body in read_bodies(path):
         if body.startswith(start):
-            event = _decode(body)
+            event = decode_decision(body, keys)
             rest = event.id[len(request_id) :]
             if not rest or (rest[0] == "." and rest[1:].isdecimal()):
                 yield event

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serinus.chain import GENESIS, Linker
-from serinus.events import DecisionEncoder
+from serinus.events import DecisionEncoder, Seal
 from serinus.model.answers import Answers
 from serinus.model.decision import Answer
 
@@ -28,9 +28,9 @@ except ImportError:  # not compiled: see hatch_build.py
 Floats = NDArray[np.float64]
 Rows = Floats | Sequence[Floats]
 """Vectors of shape (n, F), or n of shape (F,), C-contiguous."""
-Taken = tuple[str, float, Rows, Sequence[Answer] | Answers, int, int]
+Taken = tuple[str, float, Rows, Sequence[Answer] | Answers, int, int, tuple[Seal, ...] | None]
 """Some decisions of one request: its id, seconds since the epoch, all its rows and answers,
-and the range of those that are meant. Of several rows each is named ``<id>.<row>``."""
+the range of those that are meant, and what seals each row. Of several rows each is named ``<id>.<row>``."""
 
 
 class Chained(NamedTuple):
@@ -50,13 +50,24 @@ class DecisionLines:
 
     Args:
         model, version, digest, predictor: what all its decisions carry.
+        sealed: whether each comes with the key that seals it.
         seq, head: the entry they follow.
     """
 
     def __init__(
-        self, *, model: str, version: int, digest: str, predictor: str, seq: int = 0, head: str = GENESIS
+        self,
+        *,
+        model: str,
+        version: int,
+        digest: str,
+        predictor: str,
+        sealed: bool = False,
+        seq: int = 0,
+        head: str = GENESIS,
     ) -> None:
-        encode = DecisionEncoder(model=model, version=version, digest=digest, predictor=predictor)
+        encode = DecisionEncoder(
+            model=model, version=version, digest=digest, predictor=predictor, sealed=sealed
+        )
         kept: Lines = _Lines(encode)
         if _native is not None:
             kept = _native.Lines(*encode.constant, msgspec.json.Encoder().encode, hashlib.sha256)
@@ -85,6 +96,7 @@ class Lines(Protocol):
         answers: Sequence[Answer] | Answers,
         start: int,
         stop: int,
+        keys: tuple[Seal, ...] | None = None,
         /,
     ) -> None:
         """Write decisions (see ``Taken``), all or none."""
@@ -106,7 +118,18 @@ class _Lines:
         self._linker = Linker(seq, head)
         self._lines: list[bytes] = []
 
-    def add(self, *taken: Any) -> None:
+    def add(
+        self,
+        request_id: str,
+        time: float,
+        rows: Rows,
+        answers: Sequence[Answer] | Answers,
+        start: int,
+        stop: int,
+        keys: tuple[Seal, ...] | None = None,
+        /,
+    ) -> None:
+        taken = (request_id, time, rows, answers, start, stop, keys)
         self._lines += self._linker.link(bodies(self._encode, taken))
 
     def take(self) -> tuple[list[bytes], int, int, str]:
@@ -116,10 +139,11 @@ class _Lines:
 
 def bodies(encode: DecisionEncoder, taken: Taken) -> list[bytes]:
     """The events alone."""
-    request_id, at, rows, answers, start, stop = taken
+    request_id, at, rows, answers, start, stop, keys = taken
+    seals = [None] * (stop - start) if keys is None else keys[start:stop]
     names = [request_id] if len(answers) == 1 else [f"{request_id}.{i}" for i in range(start, stop)]
     vectors = [row.tolist() for row in rows[start:stop]]
-    columns = zip(names, *_columns(answers, start, stop), vectors, strict=True)
+    columns = zip(names, *_columns(answers, start, stop), vectors, seals, strict=True)
     return [encode(name, at, *cells) for name, *cells in columns]
 
 

@@ -11,7 +11,7 @@ from serinus.durations import parse_duration
 
 def problems(contract: Contract) -> list[str]:
     """Every contradiction in the contract, in reading order; empty if sound."""
-    rules = (_columns, _event, _label, _entities, _features, _protected, _fairness, _decision)
+    rules = (_columns, _event, _label, _entities, _features, _protected, _fairness, _decision, _privacy)
     return [problem for rule in rules for problem in rule(contract)]
 
 
@@ -140,6 +140,15 @@ def _fairness(contract: Contract) -> Iterator[str]:
             yield f"fairness: {measure.measure} takes min, not max"
         if not ratio and (measure.max is None or measure.min is not None):
             yield f"fairness: {measure.measure} takes max, not min"
+
+
+def _privacy(contract: Contract) -> Iterator[str]:
+    if contract.privacy is None:
+        return
+    subject = contract.privacy.subject
+    yield from _unknown(contract, subject, "privacy.subject")
+    if subject in contract.columns and contract.columns[subject].type != "id":
+        yield f"privacy.subject names {subject}, whose type is {contract.columns[subject].type}, not id"
 
 
 def _decision(contract: Contract) -> Iterator[str]:

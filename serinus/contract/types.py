@@ -170,6 +170,18 @@ class Protected(_Strict, frozen=True, kw_only=True):
     reference: str | None = None
 
 
+class Privacy(_Strict, frozen=True, kw_only=True):
+    """Whom a decision is about, so that it can be sealed with a key of theirs.
+
+    ``subject`` is the column that names the person: of a record, or sent in the header
+    ``Serinus-Subject`` with a feature vector. ``without`` says what a request that names nobody
+    means: ``refuse`` is an error, ``request`` seals its decision with a key of its own.
+    """
+
+    subject: str
+    without: Literal["refuse", "request"] = "refuse"
+
+
 class Contract(_Strict, frozen=True, kw_only=True):
     """A model's data contract. See the module docstring and ``load_contract``."""
 
@@ -186,6 +198,7 @@ class Contract(_Strict, frozen=True, kw_only=True):
     decision: Decision = Decision()
     protected: tuple[Protected, ...] = ()
     fairness: Fairness | None = None
+    privacy: Privacy | None = None
 
     @property
     def feature_names(self) -> tuple[str, ...]:

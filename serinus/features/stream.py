@@ -173,6 +173,18 @@ class FeatureStream:
 
     # ---- keeping
 
+    def names(self, index: int) -> list[str]:
+        """Keys of the entities that have a past, by the entity's place in the plan."""
+        return list(self._histories[index])
+
+    def forget(self, index: int, names: Iterable[str]) -> int:
+        """Drop the histories of some entities, and the ids of their events; how many there were."""
+        found = [name for name in names if self._histories[index].pop(name, None) is not None]
+        if found:
+            gone = set(found)
+            self._seen = {event: entry for event, entry in self._seen.items() if entry[3][index] not in gone}
+        return len(found)
+
     def sweep(self) -> None:
         """Forget what no window can reach any more. ``update`` does so now and then."""
         self._since_sweep = 0

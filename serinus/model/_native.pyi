@@ -54,6 +54,14 @@ class Lines:
     ) -> None: ...
     def begin(self, seq: int, head: str, /) -> None: ...
     def add(
-        self, request_id: str, time: float, rows: Any, answers: Any, start: int, stop: int, /
+        self,
+        request_id: str,
+        time: float,
+        rows: Any,
+        answers: Any,
+        start: int,
+        stop: int,
+        keys: tuple[Callable[[bytes, bytes], bytes], ...] | None = None,
+        /,
     ) -> None: ...
     def take(self) -> tuple[list[bytes], int, int, str]: ...

@@ -18,6 +18,7 @@ from serving.scorer import bodies, metrics, openapi, v1, v2
 from serving.scorer.refusal import Refusal
 from serving.scorer.request import Request
 from serving.scorer.service import V1, V2, Codec, Reply, Service, new_id
+from serving.scorer.subjects import named
 
 _encode = msgspec.json.Encoder().encode
 _PREDICT = ("/api/v1.0/predictions", "/predict", "/api/v0.1/predictions")
@@ -168,6 +169,7 @@ class App:
             skip_payload=get(b"seldon-skip-logging", b"").lower() == b"true",
             deadline=None if budget is None else polled + budget,
             arrived=now,
+            subject=named(get(b"serinus-subject")),
         )
         body = bodies.read(request, self._max_body, codec is V2)
         if isinstance(body, bytes):

@@ -27,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from serinus.errors import SerinusError
+from serinus.events import Seal
 from serinus.lines import Chained, DecisionLines, Rows, Taken
 from serinus.model import Answer
 from serinus.model.answers import Answers
@@ -54,6 +55,8 @@ class Recorder:
         interval: seconds between writes (relaxed), and between tries while the sink fails.
         limit: decisions that may wait before scoring stops; batches may fill half of it.
         report: told of each failed write, once per failure.
+        before: called in the writing thread before lines are stored: keeps the keys that seal them. Where it
+            is given, every decision comes with its keys.
     """
 
     def __init__(
@@ -66,8 +69,10 @@ class Recorder:
         interval: float = 0.05,
         limit: int = 40_000,
         report: Callable[[SerinusError], None] = lambda error: None,
+        before: Callable[[], None] | None = None,
     ) -> None:
         self._sink = sink
+        self._before = before
         self._now = now
         self._interval = interval
         self._limit = limit
@@ -77,6 +82,7 @@ class Recorder:
             version=identity.version,
             digest=identity.digest,
             predictor=identity.predictor,
+            sealed=before is not None,
             seq=sink.seq,
             head=sink.head,
         )
@@ -117,13 +123,18 @@ class Recorder:
         return self._taken - self._settled + rows <= self.largest
 
     def record(
-        self, request_id: str, rows: Rows, answers: Sequence[Answer] | Answers
+        self,
+        request_id: str,
+        rows: Rows,
+        answers: Sequence[Answer] | Answers,
+        keys: tuple[Seal, ...] | None = None,
     ) -> asyncio.Future[None] | None:
         """Note what was decided on the rows of one request.
 
         Args:
             rows: encoded vectors. They are kept, not copied: nobody may change them.
             answers: n answers.
+            keys: who seals each of them.
 
         Returns:
             None under ``relaxed``. Under ``strict`` a future that completes when the
@@ -132,14 +143,14 @@ class Recorder:
         count = len(answers)
         if self._commit is not None:
             self._taken += count
-            return self._commit.add((request_id, self._now(), rows, answers, 0, count))
+            return self._commit.add((request_id, self._now(), rows, answers, 0, count, keys))
         if count <= AT_ONCE and not self._waiting:
-            self._lines.add(request_id, self._now(), rows, answers, 0, count)
+            self._lines.add(request_id, self._now(), rows, answers, 0, count, keys)
             self._taken += count
             return None
         self._taken += count
         item = (request_id, self._now(), rows, answers)
-        self._waiting.extend((*item, i, min(i + SLICE, count)) for i in range(0, count, SLICE))
+        self._waiting.extend((*item, i, min(i + SLICE, count), keys) for i in range(0, count, SLICE))
         if not self._sliced and self._loop is not None:
             self._sliced = True
             self._loop.call_soon(self._slice)
@@ -220,6 +231,8 @@ class Recorder:
                 (ready[0], ready[-1]) if ready else (Chained([], stands, stands, self._sink.head),) * 2
             )
             blocks = [block for part in ready for block in part.blocks]
+            if self._before is not None:
+                self._before()
             self._sink.write(blocks, last.seq, last.head, after=first.after, durable=False)
 
     def _sync(self) -> None:
@@ -248,6 +261,8 @@ class Recorder:
                 for item in items:
                     self._lines.add(*item)
                 chained = self._lines.take()
+                if self._before is not None:
+                    self._before()
                 self._sink.write(chained.blocks, chained.seq, chained.head, after=chained.after)
             finally:
                 self._settled += sum(item[5] - item[4] for item in items)
@@ -273,7 +288,13 @@ class NoRecorder(Recorder):
         self._taken = self._settled = 0
         self._failing, self._limit, self._commit = False, 1 << 62, None
 
-    def record(self, request_id: str, rows: Rows, answers: Sequence[Answer] | Answers) -> None:
+    def record(
+        self,
+        request_id: str,
+        rows: Rows,
+        answers: Sequence[Answer] | Answers,
+        keys: tuple[Seal, ...] | None = None,
+    ) -> None:
         """Forget it."""
 
     async def run(self) -> None:

@@ -40,6 +40,7 @@ class StoreEnricher:
         ahead: seconds that an event may lie ahead of ``now``.
         now: seconds since the epoch.
         report: told of a store that began to fail, once until it works again.
+        subjects: whom each record is about, where decisions are sealed by person.
 
     Raises:
         SerinusError: ``SRN-FEATURES-010`` if ``on_failure`` is ``missing`` and the
@@ -57,8 +58,10 @@ class StoreEnricher:
         on_failure: OnFailure = "refuse",
         ahead: float = 86_400.0,
         report: Callable[[SerinusError], None] = lambda error: None,
+        subjects: Callable[[Sequence[Mapping[str, object]]], tuple[str | None, ...]] | None = None,
     ) -> None:
         self.store = store
+        self._subjects = subjects
         self.reader = store.reader
         self.metrics = metrics
         self.remember = remember
@@ -235,7 +238,11 @@ class StoreEnricher:
             return self._remember(events, request_id)
 
         return Parsed(
-            rows=rows, unknown=tuple(unknown), after=after if self.remember else None, notes=notes or {}
+            rows=rows,
+            unknown=tuple(unknown),
+            after=after if self.remember else None,
+            subjects=None if self._subjects is None else self._subjects(records),
+            notes=notes or {},
         )
 
     def _without_store(

@@ -14,6 +14,7 @@ from serving.scorer.entity_flags import EntitySettings
 from serving.scorer.entity_metrics import EntityMetrics
 from serving.scorer.identity import Identity
 from serving.scorer.metrics import Metrics
+from serving.scorer.subjects import Subjects
 
 
 def open_store(
@@ -64,6 +65,7 @@ def open_enricher(
     *,
     now: Callable[[], float],
     report: Callable[[SerinusError], None],
+    subjects: Subjects | None = None,
 ) -> StoreEnricher:
     """The enricher over that store. Raises ``SRN-FEATURES-010`` if the contract refuses ``missing``."""
     remember = settings.update_on_score == "on" or (
@@ -82,4 +84,5 @@ def open_enricher(
         on_failure=settings.on_store_failure,
         ahead=parse_duration(settings.max_ahead),
         report=report,
+        subjects=None if subjects is None else subjects.of_records,
     )

@@ -6,32 +6,44 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from serinus.contract.types import Privacy
 from serinus.errors import SerinusError
 from serinus.events import DecisionLog
 from serinus.home import Home
+from serinus.privacy import open_store
 from serving.scorer.config import Settings
 from serving.scorer.decisions import NoRecorder, Recorder
 from serving.scorer.feedback import FeedbackFile
 from serving.scorer.identity import Identity
 from serving.scorer.sinks import DecisionSink
+from serving.scorer.subjects import Subjects
 
 
 class Recording:
-    """What one scorer keeps: its decisions and the outcomes sent to it.
+    """What one scorer keeps: its decisions, sealed where the contract says so, and the outcomes sent to it.
 
     Raises:
         SerinusError: ``SRN-AUDIT-001`` another process writes this log, ``-002`` it
             cannot be written, ``-003`` its end is broken; ``SRN-SCORER-006`` the
-            feedback file, ``-007``, ``-008`` the Kafka topic.
+            feedback file, ``-007``, ``-008`` the Kafka topic; ``SRN-PRIVACY-001`` to ``-003`` the keys.
     """
 
     def __init__(
-        self, settings: Settings, home: Home, identity: Identity, report: Callable[[SerinusError], None]
+        self,
+        settings: Settings,
+        home: Home,
+        identity: Identity,
+        report: Callable[[SerinusError], None],
+        privacy: Privacy | None = None,
     ) -> None:
         self._sink: DecisionSink | None = None
+        self.subjects: Subjects | None = None
         if settings.log == "none":
             self.recorder: Recorder = NoRecorder()
         else:
+            if privacy is not None:
+                store, again = open_store(home, create=True), open_store(home)
+                self.subjects = Subjects(privacy, store, again, now=time.time)
             self._sink = _sink(settings, home, identity)
             self.recorder = Recorder(
                 self._sink,
@@ -40,6 +52,7 @@ class Recording:
                 durability=settings.durability,
                 interval=settings.log_interval,
                 report=report,
+                before=None if self.subjects is None else self.subjects.flush,
             )
         path = settings.feedback or home.decisions / f"{identity.model}.feedback.jsonl"
         try:
@@ -59,6 +72,8 @@ class Recording:
             self._sink.close()
         if hasattr(self, "feedback"):
             self.feedback.close()
+        if self.subjects is not None:
+            self.subjects.close()
 
 
 def _sink(settings: Settings, home: Home, identity: Identity) -> DecisionSink:

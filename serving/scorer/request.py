@@ -10,6 +10,7 @@ _WANTED = (
     b"x-envoy-expected-rq-timeout-ms",
     b"content-encoding",
     b"inference-header-content-length",
+    b"serinus-subject",
 )
 LENGTH, EXPECT, CONNECTION, PASSED = b"content-length", b"expect", b"connection", b""
 TYPE, CHUNKED = b"content-type", b"transfer-encoding"

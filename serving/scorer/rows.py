@@ -39,6 +39,7 @@ class Parsed(msgspec.Struct, frozen=True):
         place: the field of a column of the i-th record, in words that the sender knows.
         after: told the request's id once its rows are scored and recorded; awaited before the answer
             leaves. Never raises.
+        subjects: whom each row is about, where decisions are sealed by person; None where nobody is named.
         notes: what the answer says of its features, where there is something to say.
     """
 
@@ -51,6 +52,7 @@ class Parsed(msgspec.Struct, frozen=True):
     where: str = ""
     place: Place = _column
     after: After | None = None
+    subjects: tuple[str | None, ...] | None = None
     notes: Mapping[str, str] = {}
 
 

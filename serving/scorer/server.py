@@ -33,6 +33,7 @@ from serving.scorer.payloads import NoPayloads, PayloadPoster
 from serving.scorer.recording import Recording
 from serving.scorer.reports import Reports
 from serving.scorer.service import Service
+from serving.scorer.subjects import follow, learn
 from serving.scorer.warm import warm
 from serving.scorer.workers import Workers
 
@@ -117,11 +118,14 @@ async def _run(
     )
     features = scorer.vectorizer.names
     metrics = Metrics(identity, [features[k] for k in scorer.vectorizer.categorical])
-    recording = Recording(settings, home, identity, _report)
+    recording = Recording(settings, home, identity, _report, scorer.contract.privacy)
+    subjects = recording.subjects
     recorder = recording.recorder
     enricher = None
     if store is not None:
-        enricher = open_enricher(settings, store, scorer, metrics, identity, now=time.time, report=_report)
+        enricher = open_enricher(
+            settings, store, scorer, metrics, identity, now=time.time, report=_report, subjects=subjects
+        )
     poster = None
     if settings.payload_url is not None:
         source = f"http://{settings.host}:{port}/"
@@ -140,6 +144,7 @@ async def _run(
         enricher=enricher,
         intake=None if enricher is None else Intake(enricher),
         workers=workers,
+        subjects=subjects,
         payload_mode=settings.payload_mode,
         report=_report,
     )
@@ -152,6 +157,10 @@ async def _run(
     tasks = [asyncio.create_task(recorder.run())]
     if poster is not None:
         tasks.append(asyncio.create_task(poster.run()))
+    following = None
+    if subjects is not None:
+        await learn(subjects, store)  # before anybody's history is read
+        following = asyncio.create_task(follow(subjects, store, _report))
     rpc = await _listen_for_grpc(settings, service, app)
     http = Listener(app, Limits(body=settings.max_body, connections=settings.max_connections))
     await http.start(listener)
@@ -175,6 +184,8 @@ async def _run(
         await scraped.drain(0, 0)
     workers.close()
 
+    if following is not None:
+        await _cancel(following)
     for task in tasks[:1]:
         await _cancel(task)
     kept = await _keep(recording, store)

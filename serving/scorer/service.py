@@ -27,6 +27,7 @@ from serving.scorer.metrics import Metrics
 from serving.scorer.payloads import FEEDBACK, REQUEST, RESPONSE, NoPayloads, PayloadSink
 from serving.scorer.refusal import Refusal
 from serving.scorer.rows import After, Parsed, checked_id
+from serving.scorer.subjects import Subjects
 from serving.scorer.workers import Workers
 
 Policy = Literal["always", "adverse", "sampled", "never"]
@@ -46,6 +47,7 @@ class Service:
         enricher: turns requests by entity into rows; without one they are refused.
         intake: takes events; without one they are refused.
         workers: the threads for large bodies; without one they are answered in line.
+        subjects: the keys that seal decisions by person; without them decisions are kept in clear.
         now: seconds since the epoch.
         clock: seconds on the clock of deadlines.
         report: told of a fault that became a 500.
@@ -68,6 +70,7 @@ class Service:
         enricher: Enricher | None = None,
         intake: Intake | None = None,
         workers: Workers | None = None,
+        subjects: Subjects | None = None,
         report: Callable[[SerinusError], None] = lambda error: None,
     ) -> None:
         self.scorer = scorer
@@ -87,6 +90,7 @@ class Service:
         self._intake = intake
         self._labelling: set[asyncio.Future[None]] = set()
         self._workers = workers
+        self._subjects = subjects
         self._report = report
 
     def predict(
@@ -98,6 +102,7 @@ class Service:
         skip_payload: bool = False,
         deadline: float | None = None,
         arrived: float | None = None,
+        subject: str | None = None,
     ) -> Reply | Awaitable[Reply]:
         """Answer a scoring request and count it.
 
@@ -108,6 +113,7 @@ class Service:
             skip_payload: keep the request from the drift monitor.
             deadline: on ``clock``; a request that cannot be answered by then is refused (503).
             arrived: on ``clock``, where the transport has looked at it already.
+            subject: whom feature vectors are about, from the transport's headers.
 
         Returns:
             The reply where nothing had to be waited for; else what gives it.
@@ -126,9 +132,11 @@ class Service:
             if deadline is not None:
                 self._in_time(deadline)
             if self._workers is not None and codec.size(body) >= self._workers.from_bytes:
-                made = self._in_thread(codec, body, request_id, deadline)
+                made = self._in_thread(codec, body, request_id, deadline, subject)
             else:
                 parsed = codec.decode(body, self.scorer.vectorizer)
+                if subject is not None and self._subjects is not None:
+                    parsed = _about(parsed, subject)
                 if parsed.records is None:
                     made = self._recorded(*self._scored(codec, parsed, request_id))
                 else:
@@ -236,7 +244,10 @@ class Service:
         self, reply: Reply, parsed: Parsed, answers: Sequence[Answer] | Answers
     ) -> Reply | Awaitable[Reply]:
         """Recorded before it is sent: no answer leaves that the log does not hold."""
-        kept = self.recorder.record(reply.request_id, parsed.rows, answers)
+        keys = None
+        if self._subjects is not None:
+            keys = self._subjects.keys(reply.request_id, parsed.subjects, len(answers))
+        kept = self.recorder.record(reply.request_id, parsed.rows, answers, keys)
         if kept is not None:
             return self._stored(kept, reply, parsed, answers)
         self.metrics.answers(answers, parsed.unknown)
@@ -255,13 +266,17 @@ class Service:
         self.metrics.answers(answers, parsed.unknown)
         return reply
 
-    async def _in_thread(self, codec: Codec, body: Any, request_id: str, deadline: float | None) -> Reply:
+    async def _in_thread(
+        self, codec: Codec, body: Any, request_id: str, deadline: float | None, subject: str | None
+    ) -> Reply:
         assert self._workers is not None
 
         def work() -> tuple[Reply, Parsed, Sequence[Answer] | Answers] | Parsed:
             if deadline is not None:
                 self._in_time(deadline)
             parsed = codec.decode(body, self.scorer.vectorizer)
+            if subject is not None and self._subjects is not None:
+                parsed = _about(parsed, subject)
             return parsed if parsed.records is not None else self._scored(codec, parsed, request_id)
 
         found = await self._workers.run(work, codec.size(body), self._left(deadline))
@@ -418,6 +433,13 @@ class Service:
             return Reply(refusal.status, body, retry_after=refusal.retry_after)
         except Exception as error:
             return self._failed(V1, "", error)
+
+
+def _about(parsed: Parsed, subject: str) -> Parsed:
+    """Vectors with whom they are about; records name their own."""
+    if parsed.records is not None:
+        return parsed
+    return msgspec.structs.replace(parsed, subjects=(subject,) * len(parsed.rows))
 
 
 def _unkept(refusal: Refusal, request_id: str) -> Reply:

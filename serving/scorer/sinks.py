@@ -9,6 +9,7 @@ import msgspec
 
 from serinus.chain import GENESIS, Entry
 from serinus.events import DecisionEvent
+from serinus.privacy.seal import key_of
 
 
 class DecisionSink(Protocol):
@@ -63,10 +64,11 @@ class DecisionSink(Protocol):
 
 
 class MemorySink:
-    """Keeps decoded events, for tests."""
+    """Keeps decoded events, for tests; sealed ones as they stand, in ``sealed``."""
 
     def __init__(self) -> None:
         self.events: list[DecisionEvent] = []
+        self.sealed: list[bytes] = []
         self.seq, self.head = 0, GENESIS
 
     @property
@@ -85,6 +87,9 @@ class MemorySink:
             raise ValueError(f"lines up to {seq} do not follow {self.seq}")
         for line in b"".join(lines).splitlines():
             entry = msgspec.json.decode(line, type=Entry)
+            if key_of(bytes(entry.body)) is not None:
+                self.sealed.append(bytes(entry.body))
+                continue
             self.events.append(msgspec.json.decode(entry.body, type=DecisionEvent))
         self.seq, self.head = seq, head
 

@@ -103,6 +103,7 @@ class Journal:
         except SerinusError as error:
             raise SerinusError(error.code, error.what, where=str(self._path), hint=error.hint) from error
         store.decided = decided
+        store.erasures = int(state.get("erasures", 0))
         return first
 
     def _replay(self, store: MemoryStore, number: int) -> int:
@@ -186,6 +187,7 @@ class Journal:
                 "journal": self._number,
                 "stream": store.stream.snapshot(),
                 "decided": store.decided,
+                "erasures": store.erasures,
             }
             aside = self._path.with_name(self._path.name + ".new")
             with aside.open("wb") as file:

@@ -36,6 +36,8 @@ class MemoryStore:
         self.stream = FeatureStream(contract)
         self.decided: dict[str, str] = {}
         """Decision id to event id, of events whose label may come back by the former."""
+        self.erasures = 0
+        """How many destroyed keys (``serinus.privacy``) these histories have heard of."""
         self._journal: Journal | None = None
         if file is not None:
             journal = Journal(file, report)
@@ -112,6 +114,16 @@ class MemoryStore:
         Not written to the journal: who warms a store does so at every start, or saves it afterwards.
         """
         return self.stream.warm(records)
+
+    def forget(self, index: int, names: Sequence[str]) -> int:
+        """Drop the histories of some entities, and their events' ids; how many there were.
+
+        The file holds them until ``save``.
+        """
+        found = self.stream.forget(index, names)
+        if found:
+            self.decided = {d: e for d, e in self.decided.items() if self.stream.seen(e)}
+        return found
 
     def save(self) -> None:
         """Write the whole state to the file. Raises ``SRN-FEATURES-009`` if that fails."""

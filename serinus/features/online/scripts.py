@@ -91,3 +91,21 @@ redis.call('SET', prefix .. 'e:' .. id, cmsgpack.pack({kept[1], member, kept[3]}
 return 1
 """
 )
+
+OF_ENTITY = """
+-- KEYS: marks of events; ARGV: names of sets without prefix. The marks of events that are in any of them
+local wanted, found = {}, {}
+for _, name in ipairs(ARGV) do wanted[name] = true end
+for _, key in ipairs(KEYS) do
+  local mark = redis.call('GET', key)
+  if mark and mark ~= '' then
+    for _, name in ipairs(cmsgpack.unpack(mark)[3]) do
+      if wanted[name] then
+        found[#found + 1] = key
+        break
+      end
+    end
+  end
+end
+return found
+"""

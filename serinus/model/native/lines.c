@@ -97,19 +97,10 @@ static int put_time(Text *t, double at)
     return put(t, t->stamp, (Py_ssize_t)strlen(t->stamp)) || put(t, micros, 7);
 }
 
-static int put_body(const Lines *self, Text *t, const Decision *d)
+/* What was scored and what came of it, from `"score"` to the end of the features. */
+static int put_scored(const Lines *self, Text *t, const Decision *d)
 {
-    char row[24], *end = row + sizeof row;
-    if (put(t, "{\"id\":", 6) || put_text(self, t, d->id))
-        return -1;
-    if (d->row >= 0) {
-        char *begin = write_digits(end, (uint64_t)d->row);
-        *--begin = '.';
-        if (put(t, begin, end - begin))
-            return -1;
-    }
-    if (put(t, "\"", 1) || put_bytes(t, self->before_time) || put_time(t, d->at) || put_bytes(t, self->after_time) ||
-        put(t, "\"score\":", 8) || put_number(t, d->score) || put(t, ",\"probability\":", 15) ||
+    if (put(t, "\"score\":", 8) || put_number(t, d->score) || put(t, ",\"probability\":", 15) ||
         put_number(t, d->probability) || put(t, ",\"decision\":", 12) || put_text(self, t, d->decision) ||
         put(t, "\",\"reasons\":", 12))
         return -1;
@@ -127,7 +118,45 @@ static int put_body(const Lines *self, Text *t, const Decision *d)
         at = write_number(at, d->features[i]);
     }
     t->at = at;
-    return put(t, "]}", 2) || put_bytes(t, self->end);
+    return put(t, "]", 1);
+}
+
+/* In place of the text from `scored` on, what the key makes of it; the body before it is bound to it. */
+static int seal(Text *t, Py_ssize_t body, Py_ssize_t scored, PyObject *key)
+{
+    PyObject *clear = PyBytes_FromStringAndSize(t->start + body, scored - body), *plain = NULL, *sealed = NULL;
+    if (clear && (plain = PyBytes_FromStringAndSize(t->start + scored, t->at - t->start - scored)))
+        sealed = PyObject_CallFunctionObjArgs(key, clear, plain, NULL);
+    Py_XDECREF(plain);
+    Py_XDECREF(clear);
+    if (!sealed)
+        return -1;
+    t->at = t->start + scored;
+    int bad = PyBytes_Check(sealed) ? put_bytes(t, sealed) : -1;
+    if (bad && !PyErr_Occurred())
+        PyErr_SetString(PyExc_TypeError, "a key must give bytes");
+    Py_DECREF(sealed);
+    return bad;
+}
+
+static int put_body(const Lines *self, Text *t, const Decision *d)
+{
+    char row[24], *end = row + sizeof row;
+    Py_ssize_t body = t->at - t->start;
+    if (put(t, "{\"id\":", 6) || put_text(self, t, d->id))
+        return -1;
+    if (d->row >= 0) {
+        char *begin = write_digits(end, (uint64_t)d->row);
+        *--begin = '.';
+        if (put(t, begin, end - begin))
+            return -1;
+    }
+    if (put(t, "\"", 1) || put_bytes(t, self->before_time) || put_time(t, d->at) || put_bytes(t, self->after_time))
+        return -1;
+    Py_ssize_t scored = t->at - t->start;
+    if (put_scored(self, t, d) || (d->key && seal(t, body, scored, d->key)))
+        return -1;
+    return put(t, "}", 1) || put_bytes(t, self->end);
 }
 
 /* Into `digest`, the hash of a text. */

@@ -36,6 +36,7 @@ typedef struct {
     PyObject *decision, *reasons;
     const double *features;
     Py_ssize_t width;
+    PyObject *key; /* seals what was scored; NULL leaves it in clear */
 } Decision;
 
 /* Add the line of the entry after the last. -1 with an exception, and then nothing is changed. */

@@ -9,25 +9,32 @@ enum { FULL = 64 << 10 }; /* bytes at which a block is closed, between requests 
 /* One request's decisions as the recorder keeps them: `Taken` in serinus/lines.py. */
 typedef struct {
     PyObject *id, *rows, *answers;
+    PyObject *keys; /* one a row; NULL seals nothing */
     double at;
     Py_ssize_t start, stop, count;
 } Item;
 
 static int read_item(PyObject *const *args, Py_ssize_t n, Item *item)
 {
-    if (n != 6 || !PyUnicode_Check(args[0])) {
-        PyErr_SetString(PyExc_TypeError, "add(id, time, rows, answers, start, stop)");
+    if (n < 6 || n > 7 || !PyUnicode_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "add(id, time, rows, answers, start, stop[, keys])");
         return -1;
     }
     *item = (Item){.id = args[0], .rows = args[2], .answers = args[3]};
+    if (n == 7 && args[6] != Py_None)
+        item->keys = args[6];
     item->at = PyFloat_AsDouble(args[1]);
     item->start = PyLong_AsSsize_t(args[4]);
     item->stop = PyLong_AsSsize_t(args[5]);
     if (PyErr_Occurred() || (item->count = PyObject_Size(item->answers)) < 0)
         return -1;
-    if (0 <= item->start && item->start <= item->stop && item->stop <= item->count)
+    if (!(0 <= item->start && item->start <= item->stop && item->stop <= item->count)) {
+        PyErr_SetString(PyExc_IndexError, "the rows meant are not among the answers");
+        return -1;
+    }
+    if (!item->keys || (PyTuple_Check(item->keys) && PyTuple_GET_SIZE(item->keys) == item->count))
         return 0;
-    PyErr_SetString(PyExc_IndexError, "the rows meant are not among the answers");
+    PyErr_SetString(PyExc_TypeError, "keys must be a tuple with an entry a row");
     return -1;
 }
 
@@ -134,6 +141,7 @@ static int add_rows(Lines *self, const Item *item)
     for (Py_ssize_t i = item->start; !bad && i < item->stop; i++) {
         Decision *d = &s.decision;
         d->row = item->count == 1 ? -1 : i;
+        d->key = item->keys ? PyTuple_GET_ITEM(item->keys, i) : NULL;
         if (each) {
             PyObject *found = PySequence_GetItem(item->answers, i);
             bad = !found || answer(self, &s, found);
@@ -283,7 +291,7 @@ static PyObject *lines_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 static PyMethodDef methods[] = {
     {"begin", lines_begin, METH_VARARGS, "begin(seq, head): go on after that entry; lines not taken are dropped."},
     {"add", (PyCFunction)(void (*)(void))lines_add, METH_FASTCALL,
-     "add(id, time, rows, answers, start, stop): write these decisions, all or none."},
+     "add(id, time, rows, answers, start, stop[, keys]): write these decisions, all or none."},
     {"take", lines_take, METH_NOARGS,
      "take(): what was added since the last: blocks of whole lines, the entry before them, the last and its hash."},
     {0},

@@ -106,13 +106,14 @@ class Calls:
         left = context.time_remaining()
         if left is not None and left <= 0:
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the call's deadline has passed")
-        request_id, skip = _headers(context)
+        request_id, skip, subject = _headers(context)
         made = self._service.predict(
             codec,
             body,
             request_id,
             skip_payload=skip,
             deadline=None if left is None else self._clock() + left,
+            subject=subject,
         )
         reply = made if isinstance(made, Reply) else await made
         return await self._sent(reply, context)
@@ -238,13 +239,15 @@ class Calls:
         await context.abort(code(refusal.status), str(refusal), self._stamp)
 
 
-def _headers(context: Context) -> tuple[str | None, bool]:
-    """The request id and whether the drift monitor is to be left out, from the call's metadata."""
-    request_id, skip = None, False
+def _headers(context: Context) -> tuple[str | None, bool, str | None]:
+    """The request id, whether the drift monitor is to be left out, and whom it is about, from the metadata."""
+    request_id, skip, subject = None, False, None
     given = cast("Sequence[tuple[str, str | bytes]]", context.invocation_metadata() or ())
     for name, value in given:
         if name == "seldon-puid" and isinstance(value, str):
             request_id = request_id or value
         elif name == "seldon-skip-logging":
             skip = value == "true"
-    return request_id, skip
+        elif name == "serinus-subject" and isinstance(value, str):
+            subject = value or None
+    return request_id, skip, subject

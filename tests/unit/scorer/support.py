@@ -24,6 +24,7 @@ from serving.scorer.metrics import Metrics
 from serving.scorer.payloads import PayloadMemory
 from serving.scorer.service import Policy, Service
 from serving.scorer.sinks import MemorySink
+from serving.scorer.subjects import Subjects
 from serving.scorer.workers import Workers
 from tests.support.bundles import small_bundle
 
@@ -169,6 +170,7 @@ def rig(
     payload_mode: str = "all",
     limit: int = 100_000,
     limits: Limits | None = None,
+    subjects: Subjects | None = None,
     **app: Any,
 ) -> Rig:
     made = model or scorer()
@@ -184,13 +186,16 @@ def rig(
         made,
         identity,
         metrics,
-        Recorder(sink, identity, now=lambda: NOW, limit=limit),
+        Recorder(
+            sink, identity, now=lambda: NOW, limit=limit, before=None if subjects is None else subjects.flush
+        ),
         payloads,
         feedback,
         now=lambda: NOW,
         explain=explain,
         sample=sample,
         workers=Workers(),
+        subjects=subjects,
         payload_mode=payload_mode,
         clock=app.get("clock", time.monotonic),
         report=reported.append,

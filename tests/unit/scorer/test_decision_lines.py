@@ -48,7 +48,7 @@ def written(lines: DecisionLines, *taken: Taken) -> tuple[bytes, int, str]:
 
 
 def single(features: list[float], request_id: str = "r", at: float = 1.5e9, answer: Answer = ANSWER) -> Taken:
-    return (request_id, at, (np.array(features, dtype=np.float64),), (answer,), 0, 1)
+    return (request_id, at, (np.array(features, dtype=np.float64),), (answer,), 0, 1, None)
 
 
 def features_of(text: bytes) -> str:
@@ -85,7 +85,7 @@ def test_powers_of_two_and_their_neighbours_are_written_like_any_other() -> None
     powers = 2.0 ** np.arange(-1074, 1024)
     around = np.concatenate([powers, np.nextafter(powers, 0), np.nextafter(powers, np.inf)])
     vector = around[np.isfinite(around)]
-    one: Taken = ("r", 0.0, vector[np.newaxis], (ANSWER,), 0, 1)
+    one: Taken = ("r", 0.0, vector[np.newaxis], (ANSWER,), 0, 1, None)
     assert written(native(), one) == expected(one)
 
 
@@ -126,7 +126,7 @@ def test_text_and_time_are_written_as_in_python(
     answer = Answer(score=1e-9, probability=0.25, decision="decline", reasons=reasons)
     one = single([1.0, NAN], request_id, at, answer)
     if as_list:
-        one = (*one[:2], [one[2][0]], [answer], 0, 1)
+        one = (*one[:2], [one[2][0]], [answer], 0, 1, None)
     assert written(native(), one) == expected(one)
 
 
@@ -140,7 +140,7 @@ def test_any_part_of_a_batch_is_written_as_in_python(
     reasons = [(ReasonCode("R01", "f", "t", 0.5),) if i % 3 else () for i in range(rows)]
     columns = Answers(score=ramp, probability=ramp / 3, decision=["review"] * rows, reasons=reasons)
     answers = columns if as_columns else list(columns)
-    one: Taken = ("b", 0.5, np.arange(3.0 * rows).reshape(rows, 3), answers, start, stop)
+    one: Taken = ("b", 0.5, np.arange(3.0 * rows).reshape(rows, 3), answers, start, stop, None)
     assert written(native(), one) == expected(one)
 
 

@@ -27,6 +27,7 @@ from serving.scorer.metrics import Metrics
 from serving.scorer.payloads import PayloadMemory
 from serving.scorer.service import V1, V2, Codec, Reply, Service
 from serving.scorer.sinks import MemorySink
+from serving.scorer.subjects import Subjects
 from serving.scorer.workers import Workers
 from tests.support.entities import START, cards, cards_bundle
 
@@ -99,6 +100,7 @@ def rig(
     on_failure: OnFailure = "refuse",
     now: float = NOW,
     workers: Workers | None = None,
+    subjects: Subjects | None = None,
 ) -> Rig:
     made = scorer() if contract is None else scorer_of(contract)
     identity = Identity(model="cards", version=made.version, digest=made.digest, predictor="canary")
@@ -113,8 +115,9 @@ def rig(
         remember=remember,
         on_failure=on_failure,
         report=reported.append,
+        subjects=None if subjects is None else subjects.of_records,
     )
-    recorder = Recorder(sink, identity, now=lambda: now)
+    recorder = Recorder(sink, identity, now=lambda: now, before=None if subjects is None else subjects.flush)
     service = Service(
         made,
         identity,
@@ -126,6 +129,7 @@ def rig(
         enricher=enricher,
         intake=Intake(enricher),
         workers=workers,
+        subjects=subjects,
         report=reported.append,
     )
     return Rig(service, kept, metrics, recorder, sink, payloads, reported)

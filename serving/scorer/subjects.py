@@ -1,0 +1,205 @@
+"""Whose decision it is, and the key that seals it, on the request's path.
+
+A key that was met before is looked up in memory; else in the store; else it is
+made here, and kept in the store before any line that it seals is written. What an
+erasure destroyed is dropped from memory within ``LEARN_EVERY``; what is decided on
+that person until then is as unreadable as what was decided before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from serinus.contract.types import Privacy
+from serinus.errors import SerinusError
+from serinus.features.online import MemoryStore, OnlineStore
+from serinus.features.values import identifier
+from serinus.privacy import KeyStore, SubjectKey
+from serinus.privacy.store import Erased, NewKey
+from serving.scorer.records import LONGEST
+from serving.scorer.refusal import Refusal
+
+LEARN_EVERY = 0.5
+"""Seconds after which an erasure is learned of."""
+REQUEST = "request"
+"""The kind of mark of a decision on nobody in particular."""
+
+
+class Subjects:
+    """The persons of one scorer's decisions.
+
+    ``of_records`` may be called by any thread, ``keys`` by the loop's, ``flush`` and ``learn`` by others.
+
+    Args:
+        privacy: the contract's word.
+        reader, writer: the same store twice: nobody who looks up a key waits for a sync of new ones.
+        now: seconds since the epoch.
+        keep: keys kept in memory, 3 KB each; the longest unused goes first.
+    """
+
+    def __init__(
+        self,
+        privacy: Privacy,
+        reader: KeyStore,
+        writer: KeyStore,
+        *,
+        now: Callable[[], float],
+        keep: int = 10_000,
+    ) -> None:
+        self.column = privacy.subject
+        self._refuse = privacy.without == "refuse"
+        self._reader = reader
+        self._writer = writer
+        self._now = now
+        self._keep = keep
+        self._known: OrderedDict[str, SubjectKey] = OrderedDict()
+        self._new: list[NewKey] = []
+        self._swap = threading.Lock()
+        self._learned = 0
+        writer.add_kind(self.column)
+        if not self._refuse:
+            writer.add_kind(REQUEST)
+
+    def of_records(self, records: Sequence[Mapping[str, object]]) -> tuple[str | None, ...]:
+        """Whom each record is about; None where it does not say."""
+        return tuple(identifier(record.get(self.column)) for record in records)
+
+    def keys(
+        self, request_id: str, subjects: Sequence[str | None] | None, count: int
+    ) -> tuple[SubjectKey, ...]:
+        """A key for each of a request's rows.
+
+        Raises:
+            Refusal: 400 where nobody is named and the contract refuses that; 503 if the store cannot be asked.
+        """
+        if subjects is None:
+            subjects = (None,) * count
+        try:
+            if count == 1:
+                return (self._key(request_id, subjects[0]),)
+            return tuple(self._key(f"{request_id}.{i}", subject) for i, subject in enumerate(subjects))
+        except SerinusError as error:
+            raise Refusal(
+                503, "", f"the decision could not be sealed ({error.code}), so it is not given", retry_after=1
+            ) from error
+
+    def _key(self, event_id: str, subject: str | None) -> SubjectKey:
+        if subject is None:
+            if self._refuse:
+                raise Refusal(
+                    400,
+                    self.column,
+                    "decisions are sealed by person, so the request has to name one: in its record, "
+                    "or in the header Serinus-Subject",
+                )
+            return self._make(self._reader.mark(REQUEST, event_id))
+        known = self._known.get(subject)
+        if known is not None:
+            self._known.move_to_end(subject)
+            return known
+        mark = self._reader.mark(self.column, subject)
+        found = self._reader.find(mark)
+        key = self._make(mark) if found is None else SubjectKey(*found)
+        self._known[subject] = key
+        if len(self._known) > self._keep:
+            self._known.popitem(last=False)
+        return key
+
+    def _make(self, mark: bytes) -> SubjectKey:
+        random = os.urandom(48)
+        created = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="seconds")
+        new = NewKey(random[32:].hex(), mark, random[:32], created)
+        with self._swap:
+            self._new.append(new)
+        return SubjectKey(new.id, new.key)
+
+    # --- beside the requests -----------------------------------------------
+
+    def flush(self) -> None:
+        """Keep the new keys, before lines that they seal are written. Raises ``SRN-PRIVACY-002``."""
+        with self._swap:
+            new, self._new = self._new, []
+        if new:
+            try:
+                self._writer.add(new)
+            except BaseException:
+                with self._swap:
+                    self._new = new + self._new
+                raise
+
+    def learn(self) -> list[Erased]:
+        """What was erased since the last time; those keys are sealed with no more. Raises ``SRN-PRIVACY-002``."""
+        gone = self._writer.erased_after(self._learned)
+        if gone:
+            ids = {erased.key for erased in gone}
+            for subject, key in list(self._known.items()):
+                if key.id in ids:
+                    self._known.pop(subject, None)
+            self._learned = gone[-1].seq
+        return gone
+
+    def matching(self, names: Sequence[str], gone: Sequence[Erased]) -> list[str]:
+        """Those of some persons that were erased."""
+        marks = {erased.mark for erased in gone}
+        return [name for name in names if self._writer.mark(self.column, name) in marks]
+
+    def close(self) -> None:
+        """Release the store."""
+        self._reader.close()
+        self._writer.close()
+
+
+def named(header: bytes | None) -> str | None:
+    """Whom the header ``Serinus-Subject`` names; None where it was not sent. Raises Refusal 400."""
+    if header is None:
+        return None
+    try:
+        name = identifier(header.decode())
+    except UnicodeDecodeError:
+        name = None
+    if name is None or len(name) > LONGEST:
+        raise Refusal(400, "Serinus-Subject", f"names the person by 1 to {LONGEST} characters of UTF-8")
+    return name
+
+
+async def learn(subjects: Subjects, store: OnlineStore | None) -> None:
+    """Hear of erasures once, and forget those persons' histories where they lie in this process.
+
+    Raises:
+        SerinusError: ``SRN-PRIVACY-002`` the keys cannot be read; ``SRN-FEATURES-009`` the
+            histories' file still holds what was forgotten.
+    """
+    loop = asyncio.get_running_loop()
+    gone = await loop.run_in_executor(None, subjects.learn)
+    if not isinstance(store, MemoryStore):
+        return
+    fresh = [erased for erased in gone if erased.seq > store.erasures]
+    if not fresh:
+        return
+    for index, column in enumerate(store.reader.columns):
+        if column == subjects.column:
+            names = store.stream.names(index)
+            store.forget(index, await loop.run_in_executor(None, subjects.matching, names, fresh))
+    store.erasures = fresh[-1].seq
+    store.save()
+
+
+async def follow(
+    subjects: Subjects, store: OnlineStore | None, report: Callable[[SerinusError], None]
+) -> None:
+    """``learn`` until cancelled; a failure is reported once until it works again."""
+    failing = False
+    while True:
+        await asyncio.sleep(LEARN_EVERY)
+        try:
+            await learn(subjects, store)
+            failing = False
+        except SerinusError as error:
+            if not failing:
+                report(error)
+            failing = True
