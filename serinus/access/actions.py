@@ -21,6 +21,9 @@ ACTIONS: dict[str, str] = {
     "audit.export": "write an archive for an auditor (serinus audit export)",
     "retrain.release": "let retraining go on after it asked for a person",
     "keys.manage": "make, rotate and withdraw signing keys",
+    "privacy.show": "see all that is kept of a person (serinus privacy show)",
+    "privacy.hold": "hold a person's keys against erasure, and end that (serinus privacy hold, release)",
+    "privacy.erase": "erase a person (serinus privacy erase)",
 }
 """Action → what it is, in the words of ``serinus access show``."""
 
@@ -44,6 +47,7 @@ EVERYDAY: dict[str, tuple[str, ...]] = {
         "keys.manage",
     ),
     "reviewer": ("review.answer",),
+    "privacy": ("privacy.show", "privacy.hold", "privacy.erase"),
     "breakglass": ("version.approve", "rollout.approve"),
 }
 """What the roles that have a name here may do, unless the policy says otherwise. Whoever looks after traffic may

@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import click
-import msgspec
 import typer
 from rich.table import Table
 
 from serinus.chain import find_logs, last_bodies
 from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json, print_table
-from serinus.events import DecisionEvent, find_decisions
+from serinus.events import WithheldEvent, decode_decision, find_decisions
 from serinus.home import find_home
-
-_decode = msgspec.json.Decoder(DecisionEvent).decode
+from serinus.privacy import find_keys
 
 
 def decisions_app() -> typer.Typer:
@@ -37,15 +35,19 @@ def show(
 ) -> None:
     """Show a decision by its request id, verifying the log up to there; or the newest ones.
 
-    One decision is printed whole, as JSON; several as a table.
+    One decision is printed whole, as JSON; several as a table. What is sealed is opened where its
+    key is; where it was destroyed, or is not here, that is said in its place.
     """
     if (request_id is None) == (last is None):
         raise click.UsageError("give a request id, or --last N")
-    place = log or find_home(home).decisions
+    installation = find_home(home)
+    place, keys = log or installation.decisions, find_keys(installation)
     if last is None:
-        found = [event for _, event in find_decisions([place], request_id or "", model=model)]
+        found = [event for _, event in find_decisions([place], request_id or "", model=model, keys=keys)]
     else:
-        newest = [_decode(body) for path in find_logs([place]) for body in last_bodies(path, last)]
+        newest = [
+            decode_decision(body, keys) for path in find_logs([place]) for body in last_bodies(path, last)
+        ]
         newest = [event for event in newest if model is None or event.data.model == model]
         found = sorted(newest, key=lambda event: event.time)[-last:]
         if not found and output is Output.text:
@@ -58,14 +60,10 @@ def show(
     table = Table("time", "request", "model", "predictor", "probability", "decision", "reasons", box=None)
     for event in found:
         data = event.data
-        reasons = ", ".join(reason.code for reason in data.reasons)
-        table.add_row(
-            event.time,
-            event.id,
-            f"{data.model}/{data.version}",
-            data.predictor,
-            f"{data.probability:.6f}",
-            data.decision,
-            reasons,
-        )
+        cells = (event.time, event.id, f"{data.model}/{data.version}", data.predictor)
+        if isinstance(event, WithheldEvent):
+            table.add_row(*cells, "", event.data.verdict, event.data.why)
+            continue
+        reasons = ", ".join(reason.code for reason in event.data.reasons)
+        table.add_row(*cells, f"{event.data.probability:.6f}", event.data.decision, reasons)
     print_table(table)

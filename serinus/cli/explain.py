@@ -12,8 +12,9 @@ from rich.table import Table
 from serinus.bundle import Bundle, Keyring, directory_name, open_bundle
 from serinus.cli.options import HomeOption, Output, OutputOption, print_json, print_table
 from serinus.errors import SerinusError
-from serinus.events import Decision, DecisionEvent, find_decisions
+from serinus.events import Decision, DecisionEvent, WithheldEvent, find_decisions
 from serinus.home import Home, find_home
+from serinus.privacy import find_keys
 from serinus.recompute import Compared, Recomputed, recompute
 from serinus.registry import Registry
 
@@ -42,23 +43,35 @@ def explain(
     """Explain a decision: find it in the verified log, load the bundle that made it, score the
     logged features again, and say whether score, decision and reasons come out as logged.
 
-    Exit code 0 if they do, 1 if anything differs or the decision, its log or its bundle is
+    Exit code 0 if they do, 1 if anything differs, the person was erased, or the decision, its log or its bundle is
     not what it should be (the reason is printed).
     """
     installation = find_home(home)
     place = log or installation.decisions
-    found = find_decisions([place], request_id)
+    found = find_decisions([place], request_id, keys=find_keys(installation))
+    closed = [(event, path) for path, event in found if isinstance(event, WithheldEvent)]
     results = [
         (event, path, version, recompute(event.data, opened))
         for path, event in found
+        if not isinstance(event, WithheldEvent)
         for opened, version in [_bundle(installation, event.data, bundle)]
     ]
     if output is Output.json:
-        print_json([_document(event, path, version, result) for event, path, version, result in results])
+        print_json(
+            [
+                *(_document(event, path, version, result) for event, path, version, result in results),
+                *(
+                    {"request_id": e.id, "log": str(path), "event": e, "reproduced": None}
+                    for e, path in closed
+                ),
+            ]
+        )
     else:
         for event, path, version, result in results:
             _print(event, path, version, result)
-    if not all(result.reproduced for *_, result in results):
+        for event, path in closed:
+            _print_closed(event, path)
+    if closed or not all(result.reproduced for *_, result in results):
         raise typer.Exit(1)
 
 
@@ -116,6 +129,14 @@ def _print(event: DecisionEvent, path: Path, known: dict[str, Any], result: Reco
         typer.echo(f"  {reason.code} {reason.text} ({reason.feature}, {reason.contribution:+g})")
     said = "is reproduced" if result.reproduced else "is NOT reproduced: see the rows marked DIFFERENT"
     typer.echo(f"\nThe decision {said}.")
+
+
+def _print_closed(event: WithheldEvent, path: Path) -> None:
+    data = event.data
+    typer.echo(f"Request {event.id}, decided {event.time} by {data.model} v{data.version} ({data.predictor})")
+    typer.echo(f"  log     {path}, sound up to this entry")
+    typer.echo(f"  bundle  {data.digest}")
+    typer.echo(f"\nThe decision cannot be explained: {data.why}.")
 
 
 def _said(item: Compared) -> str:

@@ -14,6 +14,7 @@ from serinus.cli.decisions import decisions_app
 from serinus.cli.explain import explain
 from serinus.cli.keys import keys_app
 from serinus.cli.options import command, group
+from serinus.cli.privacy import privacy_app
 from serinus.cli.registry import registry_app
 from serinus.contract import load_contract
 
@@ -30,6 +31,7 @@ def kernel_apps() -> dict[str, typer.Typer]:
         "bundle": bundle_app(),
         "keys": keys_app(),
         "contract": _contract(),
+        "privacy": privacy_app(),
     }
 
 

@@ -17,6 +17,7 @@ from serinus.contract import load_contract
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.home import find_home
+from serinus.privacy import find_keys
 from serinus.watching.concept import Concept, ConceptPlan, Validation
 from serving.outcomes.concept import ConceptWatch
 from serving.outcomes.engine import Engine, Settings
@@ -146,7 +147,7 @@ def outcomes(
             opened.version,
             _duration("--concept-batch", concept_batch),
         )
-    engine = Engine(settings, store, sources, concept=concept)
+    engine = Engine(settings, store, sources, concept=concept, keys=find_keys(installation))
     engine.start(_duration("--read-every", read_every), _duration("--look-every", look_every))
     http.end_with_zero()
     try:

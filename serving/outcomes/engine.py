@@ -17,6 +17,7 @@ import msgspec
 from serinus.contract import Contract
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
+from serinus.privacy import FoundKeys
 from serinus.watching.concept import ConceptReport
 from serving.outcomes.concept import ConceptWatch
 from serving.outcomes.follow import Followed
@@ -26,6 +27,7 @@ from serving.outcomes.records import (
     Groups,
     Kind,
     Outcome,
+    Sealed,
     Unreadable,
     read_decision,
     read_feedback,
@@ -100,6 +102,7 @@ class Engine:
         sources: what to follow, by kind; ``decisions`` first, so that labels of a
             first reading seldom have to wait.
         clock: Unix seconds.
+        keys: open decisions that are sealed by person, and say who was erased.
     """
 
     def __init__(
@@ -110,7 +113,9 @@ class Engine:
         *,
         concept: ConceptWatch | None = None,
         clock: Callable[[], float] = time.time,
+        keys: FoundKeys | None = None,
     ) -> None:
+        self._keys = keys
         self.settings = settings
         self._store = store
         places = store.places()
@@ -171,9 +176,11 @@ class Engine:
                 if not self._sent:
                     return total
                 kind, lines, future = self._sent.popleft()
-            decided, outcomes, groups, unreadable = self._understand(kind, _SENT, lines)
+            decided, outcomes, groups, unreadable, sealed = self._understand(kind, _SENT, lines)
             try:
-                self._store.apply(decided=decided, outcomes=outcomes, groups=groups, unreadable=unreadable)
+                self._store.apply(
+                    decided=decided, outcomes=outcomes, groups=groups, unreadable=unreadable, sealed=sealed
+                )
             except SerinusError as error:
                 future.set_exception(BusyError(str(error)))
                 raise
@@ -189,17 +196,25 @@ class Engine:
         total = 0
         for kind, followed in self._followed.items():
             for path, lines, place in followed.read(_LINES):
-                decided, outcomes, groups, unreadable = self._understand(kind, path, lines)
+                decided, outcomes, groups, unreadable, sealed = self._understand(kind, path, lines)
                 self._store.apply(
-                    decided=decided, outcomes=outcomes, groups=groups, unreadable=unreadable, places=(place,)
+                    decided=decided,
+                    outcomes=outcomes,
+                    groups=groups,
+                    unreadable=unreadable,
+                    sealed=sealed,
+                    places=(place,),
                 )
                 followed.keep(place)
                 total += len(lines)
         return total
 
     def look(self) -> State:
-        """Forget what is too old, measure each predictor, and show the result."""
+        """Forget what is too old and who was erased, measure each predictor, and show the result."""
         now, settings = self._clock(), self.settings
+        gone = [] if self._keys is None else self._keys.erased_after(self._store.heard())
+        if gone:
+            self._store.erase([erased.key for erased in gone], gone[-1].seq)
         self._store.mature(now - settings.delay)
         self._store.forget(now - settings.keep)
         due = now - settings.delay - settings.grace
@@ -269,11 +284,11 @@ class Engine:
 
     def _understand(
         self, kind: Kind, path: Path, lines: list[bytes]
-    ) -> tuple[list[Decided], list[Outcome], list[Groups], int]:
+    ) -> tuple[list[Decided], list[Outcome], list[Groups], int, int]:
         decided: list[Decided] = []
         outcomes: list[Outcome] = []
         groups: list[Groups] = []
-        unreadable = 0
+        unreadable = sealed = 0
         label = self.settings.contract.label
         protected = {p.column for p in self.settings.contract.protected}
         for line in lines:
@@ -282,21 +297,26 @@ class Engine:
             try:
                 match kind:
                     case "decisions":
-                        found = read_decision(line, self.settings.model)
-                        if found is not None:
+                        found = read_decision(line, self.settings.model, self._keys)
+                        if isinstance(found, Sealed):
+                            sealed += 1
+                        elif found is not None:
                             decided.append(found)
                     case "feedback":
                         outcomes += read_feedback(line, label)
                     case "labels":
                         outcomes += self._label(path, line)
                     case "protected":
-                        person = read_groups(line)
+                        person = read_groups(line, self._keys)
+                        if isinstance(person, Sealed):
+                            sealed += 1
+                            continue
                         known = {k: v for k, v in person.attributes.items() if k in protected}
                         groups.append(Groups(person.id, known))
             except Unreadable as error:
                 unreadable += 1
                 log.warning("a line of %s cannot be read: %s", path.name, str(error)[:200])
-        return decided, outcomes, groups, unreadable
+        return decided, outcomes, groups, unreadable, sealed
 
     def _label(self, path: Path, line: bytes) -> list[Outcome]:
         label = self.settings.contract.label

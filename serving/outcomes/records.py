@@ -9,8 +9,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from serinus.chain import NotAnEntry, decode_entry
 from serinus.contract import Label
+from serinus.events import DECISION_TYPE
 from serinus.features.values import label_value
+from serinus.privacy import Keys, NoKeys, Withheld
+from serinus.privacy.seal import key_of, unsealed
 
 Kind = Literal["decisions", "feedback", "labels", "protected"]
 
@@ -28,6 +32,13 @@ class Decided(msgspec.Struct, frozen=True):
     version: int
     probability: float
     decision: str
+    key: str = ""
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    """A decision that cannot be read: its person was erased, or its key is not here."""
+
+    why: str
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -80,23 +91,46 @@ class _Protected(msgspec.Struct, frozen=True):
     attributes: dict[str, Any]
 
 
+_body = msgspec.json.Decoder(_Body)
 _entry = msgspec.json.Decoder(_Entry)
 _feedback = msgspec.json.Decoder(_Feedback)
 _labelled = msgspec.json.Decoder(_Labelled)
 _protected = msgspec.json.Decoder(_Protected)
 
 
-def read_decision(line: bytes, model: str) -> Decided | None:
+def read_decision(line: bytes, model: str, keys: Keys | None = None) -> Decided | Sealed | None:
     """A line of a decision log; None if it is about another model. Raises ``Unreadable``."""
+    key = key_of(line)
     try:
-        body = _entry.decode(line).body
-    except msgspec.DecodeError as error:
+        if key is None:
+            body = _entry.decode(line).body
+        else:
+            body = _body.decode(unsealed(bytes(decode_entry(line).body), keys or NoKeys(), DECISION_TYPE))
+    except Withheld as error:
+        return Sealed(error.why) if _of_model(line) == model else None
+    except (msgspec.DecodeError, NotAnEntry) as error:
         raise Unreadable(str(error)) from error
     data = body.data
     if data.model != model:
         return None
     at = seconds(body.time)
-    return Decided(body.id, at, data.predictor, data.version, data.probability, data.decision)
+    return Decided(body.id, at, data.predictor, data.version, data.probability, data.decision, key or "")
+
+
+class _SealedData(msgspec.Struct, frozen=True):
+    model: str
+
+
+class _SealedBody(msgspec.Struct, frozen=True):
+    data: _SealedData
+
+
+class _SealedEntry(msgspec.Struct, frozen=True):
+    body: _SealedBody
+
+
+def _of_model(line: bytes) -> str:
+    return msgspec.json.decode(line, type=_SealedEntry).body.data.model
 
 
 def read_feedback(line: bytes, label: Label) -> list[Outcome]:
@@ -142,10 +176,15 @@ def read_label_row(header: Sequence[str], line: bytes, label: Label) -> list[Out
     return [] if value is None else [Outcome(row["request_id"], bool(value), seconds(row["time"]))]
 
 
-def read_groups(line: bytes) -> Groups:
-    """A line of the restricted file: ``{"request_id", "attributes": {"race": "black"}}``. Raises ``Unreadable``."""
+def read_groups(line: bytes, keys: Keys | None = None) -> Groups | Sealed:
+    """A line of the restricted file: ``{"request_id", "attributes": {"race": "black"}}``, sealed or not.
+
+    Raises ``Unreadable``.
+    """
     try:
-        found = _protected.decode(line)
+        found = _protected.decode(unsealed(line, keys or NoKeys(), DECISION_TYPE))
+    except Withheld as error:
+        return Sealed(error.why)
     except msgspec.DecodeError as error:
         raise Unreadable(str(error)) from error
     return Groups(found.request_id, {k: str(v) for k, v in found.attributes.items() if v is not None})

@@ -26,7 +26,8 @@ Floats = NDArray[np.float64]
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS decisions (
     id TEXT PRIMARY KEY, at REAL NOT NULL, predictor TEXT NOT NULL, version INTEGER NOT NULL,
-    probability REAL NOT NULL, decision TEXT NOT NULL, bad INTEGER, labelled_at REAL, counted INTEGER DEFAULT 0
+    probability REAL NOT NULL, decision TEXT NOT NULL, bad INTEGER, labelled_at REAL, counted INTEGER DEFAULT 0,
+    key TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_time ON decisions (predictor, at);
 CREATE INDEX IF NOT EXISTS uncounted ON decisions (at) WHERE bad IS NOT NULL AND counted = 0;
@@ -43,7 +44,7 @@ CREATE TABLE IF NOT EXISTS results (result TEXT PRIMARY KEY, n INTEGER NOT NULL)
 CREATE TABLE IF NOT EXISTS memory (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS delays (bucket INTEGER PRIMARY KEY, n INTEGER NOT NULL, total REAL NOT NULL);
 """
-RESULTS = ("joined", "early", "corrected", "repeated", "unreadable", "expired")
+RESULTS = ("joined", "early", "corrected", "repeated", "unreadable", "expired", "sealed", "erased")
 
 
 class Store:
@@ -66,7 +67,11 @@ class Store:
             self._db = sqlite3.connect(self._where, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("PRAGMA secure_delete = ON")  # who is erased is not left in free pages
             self._db.executescript(_SCHEMA)
+            if "key" not in {column[1] for column in self._db.execute("PRAGMA table_info(decisions)")}:
+                self._db.execute("ALTER TABLE decisions ADD COLUMN key TEXT NOT NULL DEFAULT ''")
+            self._db.execute("CREATE INDEX IF NOT EXISTS by_key ON decisions (key) WHERE key <> ''")
         except (OSError, sqlite3.Error) as error:
             raise _unusable(self._where, error) from error
 
@@ -83,6 +88,7 @@ class Store:
         outcomes: Sequence[Outcome] = (),
         groups: Sequence[Groups] = (),
         unreadable: int = 0,
+        sealed: int = 0,
         places: Iterable[Place] = (),
     ) -> None:
         """Take lines in, whole or not at all.
@@ -95,7 +101,7 @@ class Store:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                results = Counter({"unreadable": unreadable})
+                results = Counter({"unreadable": unreadable, "sealed": sealed})
                 self._decided(decided, results)
                 for outcome in outcomes:
                     results[self._outcome(outcome)] += 1
@@ -119,9 +125,9 @@ class Store:
         taken: Counter[str] = Counter()
         for d in decided:
             new = self._db.execute(
-                "INSERT OR IGNORE INTO decisions (id, at, predictor, version, probability, decision) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (d.id, d.at, d.predictor, d.version, d.probability, d.decision),
+                "INSERT OR IGNORE INTO decisions (id, at, predictor, version, probability, decision, key) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (d.id, d.at, d.predictor, d.version, d.probability, d.decision, d.key),
             ).rowcount
             if not new:
                 results["repeated"] += 1
@@ -219,7 +225,41 @@ class Store:
             raise _unusable(self._where, error) from error
         return gone
 
+    def erase(self, keys: Sequence[str], heard: int) -> int:
+        """Drop the decisions that were sealed with these keys, and what belongs to them; how many.
+
+        Counts of outcomes stay: they name nobody.
+
+        Args:
+            heard: how many destroyed keys were heard of, these included; see ``heard``.
+
+        Raises:
+            SerinusError: ``SRN-OUTCOMES-001`` if the database cannot be written.
+        """
+        gone = 0
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                for key in keys:
+                    mine = "(SELECT id FROM decisions WHERE key = ?)"
+                    self._db.execute(f"DELETE FROM groups WHERE id IN {mine}", (key,))
+                    gone += self._db.execute("DELETE FROM decisions WHERE key = ?", (key,)).rowcount
+                self._add_results(Counter({"erased": gone}))
+                self._db.execute("INSERT OR REPLACE INTO memory VALUES ('erasures', ?)", (b"%d" % heard,))
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise _unusable(self._where, error) from error
+        return gone
+
     # --- reading -----------------------------------------------------------
+
+    def heard(self) -> int:
+        """How many destroyed keys were heard of."""
+        return int(self.recall("erasures") or b"0")
 
     def places(self) -> dict[str, int]:
         """How far each file was read, by key."""
