@@ -36,6 +36,16 @@ class Home:
         return self._part(".") / "registry.db"
 
     @property
+    def access_db(self) -> Path:
+        """The SQLite file of delegations and overrides."""
+        return self._part(".") / "access.db"
+
+    @property
+    def policy(self) -> Path:
+        """The access policy in force, if there is one; else the built-in one is."""
+        return self.root / "policy.yaml"
+
+    @property
     def keys(self) -> Path:
         """The signing key and the trusted public keys; readable by the owner only."""
         return self._part("keys", 0o700)

@@ -14,13 +14,15 @@ ANOTHER = "another person"
 
 
 class Requirement(msgspec.Struct, frozen=True, kw_only=True):
-    """What must be said: one word in each of ``roles`` and ``people`` words in all, none older than ``expire`` (s)."""
+    """What must be said: one word in each of ``roles`` and ``people`` words in all, none older than ``expire`` (s).
+
+    ``override_lasts``: how long an override holds (s); None where the recorder sees to that.
+    """
 
     roles: tuple[str, ...] = ()
     people: int = 0
     expire: float | None = None
-    override: str = ""
-    override_lasts: float = 0.0
+    override_lasts: float | None = None
 
     @property
     def asks(self) -> bool:
@@ -34,12 +36,16 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):
-    """One person's word: in which role, when (Unix seconds), and with whose right if it was lent."""
+    """One person's word: in which role, when (Unix seconds), and with whose right if it was lent.
+
+    ``override``: it stands for all that is missing.
+    """
 
     by: str
     role: str
     at: float
     on_behalf_of: str = ""
+    override: bool = False
 
     @property
     def people(self) -> frozenset[str]:
@@ -87,7 +93,6 @@ def requirement(
         roles=both,
         people=max(asked.people, people, len(both)),
         expire=parse_duration(asked.expire) if asked.expire else None,
-        override=policy.override.role,
         override_lasts=parse_duration(policy.override.lasts),
     )
 
@@ -116,9 +121,8 @@ def judge(
             valid.append(word)
         else:
             ignored.append((word, why))
-    overrides = [word for word in valid if needed.override and word.role == needed.override]
-    spoken = [word for word in valid if not needed.override or word.role != needed.override]
-    counted, missing = _assign(needed, spoken)
+    overrides = [word for word in valid if word.override]
+    counted, missing = _assign(needed, [word for word in valid if not word.override])
     met = not missing
     if overrides and missing:
         latest = max(overrides, key=lambda word: word.at)
@@ -127,7 +131,7 @@ def judge(
             counted=(latest,),
             ignored=tuple(ignored),
             missing=missing,
-            until=latest.at + needed.override_lasts,
+            until=None if needed.override_lasts is None else latest.at + needed.override_lasts,
             overridden=True,
         )
     until = (
@@ -148,7 +152,7 @@ def _void(
         return f"{word.on_behalf_of}, who lent the role, built the version or started its rollout"
     if asked_at is not None and word.at < asked_at:
         return "it was given before it was asked for"
-    lasts = needed.override_lasts if needed.override and word.role == needed.override else needed.expire
+    lasts = needed.override_lasts if word.override else needed.expire
     if lasts is not None and now >= word.at + lasts:
         return "it has expired"
     return None

@@ -31,7 +31,7 @@ class Access:
     def __init__(
         self, home: Home, policy: Path | None = None, clock: Callable[[], float] = time.time
     ) -> None:
-        self.book = Book(home.root / "access.db")
+        self.book = Book(home.access_db)
         self.audit = AuditLog(home.audit, clock)
         self._home = home
         self._file = policy
@@ -43,11 +43,11 @@ class Access:
 
     def policy(self) -> AccessPolicy:
         """The policy in force. Raises as ``load_policy``."""
-        return policy_of(self._home.root, self._file)[0]
+        return policy_of(self._home, self._file)[0]
 
     def place(self) -> str:
         """Where it stands."""
-        return policy_of(self._home.root, self._file)[1]
+        return policy_of(self._home, self._file)[1]
 
     def may(self, who: str, action: str, *, role: str | None = None) -> Ruling:
         """Whether somebody may do something now. Raises as ``load_policy``."""

@@ -14,8 +14,8 @@ from serinus.access.actions import ACTIONS, EVERYDAY
 from serinus.access.types import EVERYONE, GROUP, AccessPolicy
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
+from serinus.home import Home
 
-FILE = "policy.yaml"
 BUILT_IN = """\
 apiVersion: serinus.io/v1
 kind: AccessPolicy
@@ -37,13 +37,13 @@ def built_in() -> AccessPolicy:
     return parse_policy(yaml.safe_load(BUILT_IN), where="the built-in policy")
 
 
-def policy_of(root: Path, explicit: Path | None = None) -> tuple[AccessPolicy, str]:
+def policy_of(home: Home, explicit: Path | None = None) -> tuple[AccessPolicy, str]:
     """The policy in force in an installation, and where it stands: ``--policy``, ``<home>/policy.yaml``, or built in.
 
     Raises:
         SerinusError: as ``load_policy``: a policy that cannot be read allows nothing.
     """
-    path = explicit or root / FILE
+    path = explicit or home.policy
     if explicit is None and not path.exists():
         return built_in(), "built in"
     return load_policy(path), str(path)

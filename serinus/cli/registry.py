@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -72,8 +73,15 @@ def show(
     book = ReviewBook(registry, load_policy(installation))
     reviews, triggers = book.reviews(model, found.version), book.triggers(model, found.version)
     if output is Output.json:
-        document: dict[str, Any] = {"version": found, "history": history, "approvals": approvals}
-        document |= {"reviews": reviews, "triggers": triggers}
+        standing = registry.standing(model, found.version)
+        document: dict[str, Any] = {
+            "version": found,
+            "history": history,
+            "approvals": approvals,
+            "standing": standing,
+            "reviews": reviews,
+            "triggers": triggers,
+        }
         if bundle is not None:
             document |= {
                 "metrics": bundle.metrics,
@@ -91,7 +99,11 @@ def show(
             table.add_row("", turn.stage, turn.time, turn.by, turn.reason)
         print_table(table)
         for approval in approvals:
-            typer.echo(f"approved by {approval.by} ({approval.role}) {approval.time}: {approval.reason}")
+            lent = f", lent by {approval.on_behalf_of}" if approval.on_behalf_of else ""
+            word = "overridden" if approval.override else "approved"
+            typer.echo(f"{word} by {approval.by} ({approval.role}{lent}) {approval.time}: {approval.reason}")
+        for line in _standing(registry, found):
+            typer.echo(line)
         for made in reviews:
             typer.echo(
                 f"reviewed by {made.by} {made.time}: {made.outcome}, next {made.next[:10]}: {made.reason}"
@@ -112,11 +124,19 @@ def approve(
     acting: AsOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Approve a version. Nobody can approve what they built (exit code 1)."""
-    approval = Registry(find_home(home)).approve(
-        model, version, by=current_identity(acting), role=role, reason=reason
-    )
-    typer.echo(f"{model}/{version} approved by {approval.by} as {approval.role}")
+    """Approve a version in a role of yours. Nobody can approve what they built (exit code 1).
+
+    A validated version that thereby has every word that its tier asks for is approved; what is
+    missing is said. The access policy's override role (breakglass) stands for all of them for a
+    time: it needs a justification, and raises an alert.
+    """
+    registry = Registry(find_home(home))
+    approval = registry.approve(model, version, by=current_identity(acting), role=role, reason=reason)
+    lent = f", lent by {approval.on_behalf_of}" if approval.on_behalf_of else ""
+    word = "overridden" if approval.override else "approved"
+    typer.echo(f"{model}/{version} {word} by {approval.by} as {approval.role}{lent}")
+    if (missing := registry.standing(model, version).missing) and not approval.override:
+        typer.echo(f"Still missing: {', '.join(missing)}.")
 
 
 def retire(
@@ -142,6 +162,24 @@ def retire(
         print_json(retired)
         return
     typer.echo(f"{model}/{version} is retired. Its bundle stays at {retired.path}")
+
+
+def _standing(registry: Registry, version: Version) -> list[str]:
+    """What the access policy asks for at the version's tier, and whether it was said."""
+    if not registry.access.requirement(version.tier).asks:
+        return []
+    standing = registry.standing(version.model, version.version)
+    lines = [f"does not count: {word.by} ({word.role}): {why}" for word, why in standing.ignored]
+    if standing.met:
+        until = standing.until
+        ends = (
+            ""
+            if until is None
+            else f" until {datetime.fromtimestamp(until, UTC).isoformat(timespec='minutes')}"
+        )
+        how = "overridden" if standing.overridden else "approved as its tier asks"
+        return [*lines, f"{how}{ends}"]
+    return [*lines, f"still missing for tier {version.tier}: {', '.join(standing.missing)}"]
 
 
 def _bundle(registry: Registry, version: Version) -> tuple[Bundle | None, SerinusError | None]:

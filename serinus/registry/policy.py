@@ -27,12 +27,18 @@ _NEXT: dict[str, frozenset[str]] = {
 
 
 class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One person's word for a version, with the reason given."""
+    """One person's word for a version, with the reason given.
+
+    ``on_behalf_of``: who lent them the role, empty if it is their own. ``override``: it stands for
+    all words that are missing.
+    """
 
     by: str
     role: str
     reason: str
     time: str
+    on_behalf_of: str = ""
+    override: bool = False
 
 
 def check_stage(subject: str, now: str, to: str) -> None:
@@ -81,20 +87,30 @@ def check_retirement(subject: str, stage: str, *, reason: str, live: bool) -> No
         )
 
 
-def check_approval(subject: str, *, built_by: str, started_by: str | None, by: str, reason: str) -> None:
-    """Four eyes: nobody approves what they built or are rolling out.
+def check_approval(
+    subject: str,
+    *,
+    built_by: str,
+    started_by: str | None,
+    by: str,
+    reason: str,
+    on_behalf_of: str = "",
+) -> None:
+    """Four eyes: nobody approves what they built or are rolling out, neither through somebody they lent a role to.
 
     Raises:
         SerinusError: ``SRN-APPROVAL-001`` own work; ``-002`` no reason given.
     """
-    if by == built_by or (started_by is not None and by == started_by):
-        did = "built it" if by == built_by else "started its rollout"
-        raise SerinusError(
-            "SRN-APPROVAL-001",
-            f"{by} cannot approve {subject}, having {did}",
-            where="four-eyes policy",
-            hint="Ask a second person to approve it (serinus rollout approve --as NAME).",
-        )
+    for person in filter(None, (by, on_behalf_of)):
+        if person == built_by or (started_by is not None and person == started_by):
+            did = "built it" if person == built_by else "started its rollout"
+            whose = f", having {did}" if person == by else f" in a role lent by {person}, who {did}"
+            raise SerinusError(
+                "SRN-APPROVAL-001",
+                f"{by} cannot approve {subject}{whose}",
+                where="four-eyes policy",
+                hint="Ask a second person to approve it (serinus rollout approve --as NAME).",
+            )
     if not reason.strip():
         raise SerinusError(
             "SRN-APPROVAL-002",

@@ -106,7 +106,13 @@ def _turn(db: sqlite3.Connection, values: tuple[str, int, str, str, str, str]) -
     )
 
 
-MIGRATIONS: Sequence[Migration] = (_first, _lifecycle)
+def _words(db: sqlite3.Connection, home: Home) -> None:
+    """In whose role somebody approved, and whether it was an override."""
+    db.execute("ALTER TABLE approvals ADD COLUMN on_behalf_of TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE approvals ADD COLUMN override INTEGER NOT NULL DEFAULT 0")
+
+
+MIGRATIONS: Sequence[Migration] = (_first, _lifecycle, _words)
 
 
 def migrate(db: sqlite3.Connection, home: Home) -> None:

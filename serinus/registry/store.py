@@ -12,11 +12,13 @@ from typing import Any
 
 import msgspec
 
+from serinus.access import Access, Judgement
 from serinus.audit import AuditLog
 from serinus.bundle import Bundle, Keyring, open_bundle
 from serinus.errors import SerinusError
 from serinus.home import Home
-from serinus.registry.policy import Approval, check_approval, check_retirement, check_stage
+from serinus.registry import approvals
+from serinus.registry.policy import Approval, check_retirement, check_stage
 from serinus.registry.records import Lineage, Turn, Version, facts_of
 from serinus.registry.schema import migrate
 
@@ -33,6 +35,7 @@ class Registry:
         self._home = home
         self._clock = clock
         self.audit = AuditLog(home.audit, clock)
+        self.access = Access(home, clock=clock)
 
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:
@@ -291,49 +294,21 @@ class Registry:
     ) -> Approval:
         """Record an approval by a second person; a refused one is recorded too.
 
+        A validated version that thereby has all words that its tier asks for is approved.
+
         Raises:
-            SerinusError: ``SRN-APPROVAL-001`` own work; ``-002`` no reason;
-                ``SRN-REGISTRY-002`` no such version.
+            SerinusError: ``SRN-APPROVAL-001`` own work; ``-002`` no reason; ``SRN-ACCESS-005`` not in
+                that role; ``-008`` an override without a justification; ``SRN-REGISTRY-002`` no such version.
         """
-        current = self.get(model, version)
-        subject = f"{model}/{version}"
-        try:
-            check_approval(subject, built_by=current.built_by, started_by=started_by, by=by, reason=reason)
-        except SerinusError as error:
-            self.audit.append(
-                actor=by,
-                action="approval-refused",
-                subject=subject,
-                reason=error.what,
-                details={"role": role},
-            )
-            raise
-        approval = Approval(by=by, role=role, reason=reason, time=self.now())
-        with self.transaction() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO approvals VALUES (?, ?, ?, ?, ?, ?)",
-                (model, version, by, role, reason, approval.time),
-            )
-            self.audit.append(
-                actor=by,
-                action="approve",
-                subject=subject,
-                reason=reason,
-                details={"role": role, "digest": current.digest},
-            )
-        return approval
+        return approvals.record(self, model, version, by=by, role=role, reason=reason, started_by=started_by)
 
     def approvals(self, model: str, version: int) -> list[Approval]:
         """Approvals of a version, oldest first."""
-        with self.transaction() as db:
-            rows = db.execute(
-                "SELECT approver, role, reason, time FROM approvals"
-                " WHERE model = ? AND version = ? ORDER BY time",
-                (model, version),
-            )
-            return [
-                Approval(by=r["approver"], role=r["role"], reason=r["reason"], time=r["time"]) for r in rows
-            ]
+        return approvals.read(self, model, version)
+
+    def standing(self, model: str, version: int) -> Judgement:
+        """Whether a version has the words that the policy asks for at its tier, now. Raises as ``load_policy``."""
+        return approvals.standing(self, self.get(model, version))
 
 
 def _version(row: sqlite3.Row) -> Version:

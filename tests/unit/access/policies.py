@@ -37,7 +37,7 @@ def bank(**changes: Any) -> AccessPolicy:
 
 
 def word(by: str, role: str, at: float = 0.0, lent: str = "") -> Word:
-    return Word(by=by, role=role, at=at, on_behalf_of=lent)
+    return Word(by=by, role=role, at=at, on_behalf_of=lent, override=role == "breakglass")
 
 
 def lent(role: str, by: str, to: str, since: float = 0.0, until: float = 7 * DAY, **more: Any) -> Delegation:

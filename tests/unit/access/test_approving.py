@@ -112,7 +112,6 @@ needs = st.builds(
         roles=tuple(roles),
         people=max(people, len(roles)),
         expire=expire,
-        override="breakglass",
         override_lasts=DAY,
     ),
     st.lists(st.sampled_from(ROLES[:3]), max_size=3, unique=True),

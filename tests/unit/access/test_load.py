@@ -10,6 +10,7 @@ import yaml
 from serinus.access import built_in, load_policy, policy_of
 from serinus.access.load import BUILT_IN, parse_policy
 from serinus.errors import SerinusError
+from serinus.home import Home
 
 from .policies import BANK
 
@@ -65,21 +66,21 @@ def test_all_contradictions_are_named_at_once() -> None:
 
 
 def test_an_installation_without_a_file_has_the_built_in_policy(tmp_path: Path) -> None:
-    assert policy_of(tmp_path) == (built_in(), "built in")
+    assert policy_of(Home(tmp_path)) == (built_in(), "built in")
     assert yaml.safe_load(BUILT_IN)["roles"] == {"*": ["*"]}
 
 
 def test_the_installations_file_is_in_force_and_a_given_one_goes_before_it(tmp_path: Path) -> None:
     (tmp_path / "policy.yaml").write_text(BANK)
-    assert policy_of(tmp_path)[0].roles["operator"] == ("pat",)
+    assert policy_of(Home(tmp_path))[0].roles["operator"] == ("pat",)
     other = tmp_path / "other.yaml"
     other.write_text(HEAD + "roles: {operator: [zed]}")
-    assert policy_of(tmp_path, other)[0].roles == {"operator": ("zed",)}
+    assert policy_of(Home(tmp_path), other)[0].roles == {"operator": ("zed",)}
 
 
 def test_a_policy_that_cannot_be_read_is_not_the_built_in_one(tmp_path: Path) -> None:
     (tmp_path / "policy.yaml").mkdir()
     with pytest.raises(SerinusError, match="SRN-ACCESS-001"):
-        policy_of(tmp_path)
+        policy_of(Home(tmp_path))
     with pytest.raises(SerinusError, match="SRN-ACCESS-001"):
-        policy_of(tmp_path, tmp_path / "absent.yaml")
+        policy_of(Home(tmp_path), tmp_path / "absent.yaml")

@@ -89,13 +89,18 @@ def test_it_holds_the_period_and_the_model_and_no_word_of_another(archive: Path)
     days = [json.loads(line)["body"]["time"][:10] for line in shown]
     assert days == [day for day in ("2026-07-01", "2026-08-15", "2026-09-30") for _ in range(3)]
     actions = [json.loads(line) for line in (archive / "logs" / "audit.audit.jsonl").read_text().splitlines()]
-    assert [entry.get("body", {}).get("action") for entry in actions] == ["register", None, "approve"]
+    assert [entry.get("body", {}).get("action") for entry in actions] == [
+        "register",
+        None,
+        "approve",
+        "stage",
+    ]
     everything = b"".join(path.read_bytes() for path in archive.rglob("*") if path.is_file())
     assert b"secret" not in everything
     assert b"zoe" not in everything
     index = json.loads((archive / "index.json").read_text())
     assert [(log["log"], log["shown"], log["left_out"]) for log in index["logs"]] == [
-        ("audit.audit.jsonl", 2, 1),
+        ("audit.audit.jsonl", 3, 1),
         ("decisions.small-champion.jsonl", 9, 0),
     ]
     assert [Path(log).name for log in index["without_entries"]] == ["other-champion.jsonl"]

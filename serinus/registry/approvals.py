@@ -1,0 +1,132 @@
+"""The words given for a version: recorded under the access policy, read, and held against what its tier asks for."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from serinus.access import Judgement, Word, judge
+from serinus.errors import SerinusError
+from serinus.registry.policy import Approval, check_approval
+from serinus.registry.records import Version
+
+if TYPE_CHECKING:
+    from serinus.registry.store import Registry
+
+
+def record(
+    registry: Registry,
+    model: str,
+    version: int,
+    *,
+    by: str,
+    role: str,
+    reason: str,
+    started_by: str | None = None,
+) -> Approval:
+    """Record an approval; see ``Registry.approve``."""
+    current = registry.get(model, version)
+    subject = f"{model}/{version}"
+    access = registry.access
+    action = "version.approve" if started_by is None else "rollout.approve"
+
+    def check(on_behalf_of: str) -> None:
+        try:
+            check_approval(
+                subject,
+                built_by=current.built_by,
+                started_by=started_by,
+                by=by,
+                reason=reason,
+                on_behalf_of=on_behalf_of,
+            )
+        except SerinusError as error:
+            details = {"role": role, "on_behalf_of": on_behalf_of}
+            registry.audit.append(
+                actor=by, action="approval-refused", subject=subject, reason=error.what, details=details
+            )
+            raise
+
+    check("")
+    right = access.require(by, action, subject, role=role)
+    check(right.on_behalf_of)
+    override = role == access.policy().override.role
+    if override:
+        access.justified(reason)
+    approval = Approval(
+        by=by,
+        role=role,
+        reason=reason,
+        time=registry.now(),
+        on_behalf_of=right.on_behalf_of,
+        override=override,
+    )
+    with ExitStack() as whole:
+        db = whole.enter_context(registry.transaction())
+        if override:
+            given = access.overridden(model, version, by=by, reason=reason)
+            whole.enter_context(access.book.override(given))
+        db.execute(
+            "INSERT OR REPLACE INTO approvals"
+            " (model, version, approver, role, reason, time, on_behalf_of, override)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (model, version, by, role, reason, approval.time, approval.on_behalf_of, int(override)),
+        )
+        registry.audit.append(
+            actor=by,
+            action="override" if override else "approve",
+            subject=subject,
+            reason=reason,
+            details={
+                "role": role,
+                "digest": current.digest,
+                "on_behalf_of": approval.on_behalf_of,
+                "policy": access.place(),
+            },
+        )
+    found = standing(registry, current)
+    if current.stage == "validated" and found.met:
+        who = " and ".join(f"{word.by} ({word.role})" for word in found.counted) or f"{by} ({role})"
+        registry.set_stage(model, version, "approved", by=by, reason=f"approved by {who}")
+    return approval
+
+
+def read(registry: Registry, model: str, version: int) -> list[Approval]:
+    """Approvals of a version, oldest first."""
+    with registry.transaction() as db:
+        rows = db.execute(
+            "SELECT approver, role, reason, time, on_behalf_of, override FROM approvals"
+            " WHERE model = ? AND version = ? ORDER BY time",
+            (model, version),
+        )
+        return [
+            Approval(
+                by=row["approver"],
+                role=row["role"],
+                reason=row["reason"],
+                time=row["time"],
+                on_behalf_of=row["on_behalf_of"],
+                override=bool(row["override"]),
+            )
+            for row in rows
+        ]
+
+
+def word(approval: Approval) -> Word:
+    """An approval as the rules judge it."""
+    at = datetime.fromisoformat(approval.time).timestamp()
+    return Word(
+        by=approval.by,
+        role=approval.role,
+        at=at,
+        on_behalf_of=approval.on_behalf_of,
+        override=approval.override,
+    )
+
+
+def standing(registry: Registry, version: Version) -> Judgement:
+    """Whether a version has the words that the policy asks for at its tier, now."""
+    words = [word(approval) for approval in read(registry, version.model, version.version)]
+    needed = registry.access.requirement(version.tier)
+    return judge(needed, words, own=(version.built_by,), now=registry.access.now())
