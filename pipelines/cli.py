@@ -57,18 +57,21 @@ def run(
 
     from pipelines.progress import Progress, demands_table
     from pipelines.run import run_pipeline
+    from serinus.access import Access
     from serinus.home import find_home
     from serinus.identity import current_identity
 
     # Results go to stdout, progress to stderr, so that a pipe carries results only.
     console = Console(stderr=True, soft_wrap=True)
     progress = Progress(console)
+    by = current_identity(identity)
     try:
+        Access(find_home(home)).require(by, "pipeline.run", name or str(contract))
         result = run_pipeline(
             contract,
             data,
             home=find_home(home),
-            by=current_identity(identity),
+            by=by,
             listener=progress,
             config=config,
             name=name,

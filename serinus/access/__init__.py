@@ -5,7 +5,7 @@ delegations and overrides, and ``door`` puts them together for one installation.
 """
 
 from serinus.access.approving import Judgement, Requirement, Word, judge, requirement
-from serinus.access.door import Access
+from serinus.access.door import Access, justified
 from serinus.access.load import built_in, load_policy, policy_of
 from serinus.access.roles import Delegation, Ruling, may
 from serinus.access.types import AccessPolicy
@@ -20,6 +20,7 @@ __all__ = [
     "Word",
     "built_in",
     "judge",
+    "justified",
     "load_policy",
     "may",
     "policy_of",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -16,13 +17,15 @@ ANOTHER = "another person"
 class Requirement(msgspec.Struct, frozen=True, kw_only=True):
     """What must be said: one word in each of ``roles`` and ``people`` words in all, none older than ``expire`` (s).
 
-    ``override_lasts``: how long an override holds (s); None where the recorder sees to that.
+    ``override_lasts``: how long an override holds (s); None where the recorder sees to that. ``before``:
+    what of a rollout waits for it, as in the policy.
     """
 
     roles: tuple[str, ...] = ()
     people: int = 0
     expire: float | None = None
     override_lasts: float | None = None
+    before: Literal["promotion", "canary"] = "promotion"
 
     @property
     def asks(self) -> bool:
@@ -77,23 +80,15 @@ def tier_name(tier: int | None) -> Tier:
     return _TIERS[tier]
 
 
-def requirement(
-    policy: AccessPolicy, tier: int | None, *, roles: Iterable[str] = (), people: int = 0
-) -> Requirement:
-    """What the policy asks for at a tier, and what is asked for beside it; neither takes from the other.
-
-    Args:
-        tier: the version's, None if nobody said one.
-        roles: further roles, as a rollout's step has them.
-        people: further people's words.
-    """
+def requirement(policy: AccessPolicy, tier: int | None) -> Requirement:
+    """What the policy asks for at a version's tier; None if nobody said one."""
     asked = policy.approvals.get(tier_name(tier), NOTHING)
-    both = tuple(dict.fromkeys((*asked.roles, *roles)))
     return Requirement(
-        roles=both,
-        people=max(asked.people, people, len(both)),
+        roles=asked.roles,
+        people=max(asked.people, len(asked.roles)),
         expire=parse_duration(asked.expire) if asked.expire else None,
         override_lasts=parse_duration(policy.override.lasts),
+        before=asked.before,
     )
 
 

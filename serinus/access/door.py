@@ -13,7 +13,7 @@ from serinus.access.approving import Requirement, requirement
 from serinus.access.book import Book, Overridden
 from serinus.access.load import policy_of
 from serinus.access.roles import Delegation, Right, Ruling, lending, may
-from serinus.access.types import AccessPolicy
+from serinus.access.types import AccessPolicy, Override
 from serinus.audit import AuditLog
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
@@ -78,9 +78,9 @@ class Access:
             hint=f"{hint}ask somebody who has it, or to be lent it (serinus access explain {action}).",
         )
 
-    def requirement(self, tier: int | None, *, roles: tuple[str, ...] = (), people: int = 0) -> Requirement:
-        """What the policy in force asks for at a tier, and what is asked for beside it."""
-        return requirement(self.policy(), tier, roles=roles, people=people)
+    def requirement(self, tier: int | None) -> Requirement:
+        """What the policy in force asks for at a tier."""
+        return requirement(self.policy(), tier)
 
     # --- lending -----------------------------------------------------------------
 
@@ -146,17 +146,26 @@ class Access:
         Raises:
             SerinusError: ``SRN-ACCESS-008`` if it is shorter than the policy asks for.
         """
-        least = self.policy().override.justification
-        if len(reason.strip()) < least:
-            raise SerinusError(
-                "SRN-ACCESS-008",
-                f"the justification has {len(reason.strip())} characters, the policy asks for {least}",
-                where=f"access policy, {self.place()}",
-                hint="Say what cannot wait, who was not to be reached, and what is done about it: --reason TEXT.",
-            )
+        justified(self.policy().override, reason, f"access policy, {self.place()}")
 
     def overridden(self, model: str, version: int, *, by: str, reason: str) -> Overridden:
         """What an override by this person, now, would be."""
         now = self._clock()
         lasts = parse_duration(self.policy().override.lasts)
         return Overridden(model=model, version=version, by=by, reason=reason, at=now, until=now + lasts)
+
+
+def justified(override: Override, reason: str, where: str) -> None:
+    """Whether a reason is one that an override may rest on.
+
+    Raises:
+        SerinusError: ``SRN-ACCESS-008`` if it is shorter than the policy asks for.
+    """
+    given, least = len(reason.strip()), override.justification
+    if given < least:
+        raise SerinusError(
+            "SRN-ACCESS-008",
+            f"the justification has {given} characters, the policy asks for {least}",
+            where=where,
+            hint="Say what cannot wait, who was not to be reached, and what is done about it: --reason TEXT.",
+        )

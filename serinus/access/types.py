@@ -22,12 +22,15 @@ class Asked(_Strict, frozen=True, kw_only=True):
     """What must be said for a version of one tier before it may go live.
 
     One word in each of ``roles``, each by another person; ``people`` in all, where that is
-    more. A word holds for ``expire``; left out, for ever.
+    more. A word holds for ``expire``; left out, for ever. ``before``: a rollout waits for them
+    before it gives the candidate all traffic (``promotion``), or before a single customer
+    meets it (``canary``).
     """
 
     roles: tuple[RoleName, ...] = ()
     people: Annotated[int, Meta(ge=0, le=10)] = 0
     expire: str | None = None
+    before: Literal["promotion", "canary"] = "promotion"
 
 
 class Override(_Strict, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import msgspec
 import typer
 from rich.console import Console
 
+from serinus.access import Access
 from serinus.bundle import Keyring, SigningKey
 from serinus.chain import ChainBroken, find_logs, verify_log
 from serinus.chain.checkpoint import (
@@ -36,6 +37,7 @@ def checkpoint(
             help="Also add the checkpoints to files in this directory: another machine's, or write-once."
         ),
     ] = None,
+    acting: AsOption = None,
     home: HomeOption = None,
     output: OutputOption = Output.text,
 ) -> None:
@@ -46,6 +48,7 @@ def checkpoint(
     compares. A log that has not grown gets none. Exit code 1 where a log is broken: it gets none.
     """
     installation = find_home(home)
+    Access(installation).require(current_identity(acting), "audit.checkpoint", "every log")
     key, trusted = SigningKey.load_or_create(installation.keys), Keyring.load(installation.keys)
     made: list[Checkpoint] = []
     broken = False
@@ -112,14 +115,16 @@ def export(
     )
     if not path.name.endswith(".tar.gz"):
         raise click.UsageError(f"--out {path}: the archive's name ends in .tar.gz")
+    installation, by = find_home(home), current_identity(acting)
+    Access(installation).require(by, "audit.export", f"{model or 'every model'} {period}")
     console = Console(stderr=True, quiet=output is not Output.text)
     with console.status("verifying and copying") as status:
         exported = export_archive(
-            find_home(home),
+            installation,
             span,
             model,
             path,
-            by=current_identity(acting),
+            by=by,
             now=time.time(),
             progress=lambda log: status.update(f"verifying and copying {log.name}"),
         )

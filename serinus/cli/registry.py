@@ -155,9 +155,9 @@ def retire(
     A champion or canary answers customers, so it is refused (exit code 1): another version that
     is promoted retires the champion by itself. --live gives a model up as a whole; it stops no scorer.
     """
-    retired = Registry(find_home(home)).retire(
-        model, version, by=current_identity(acting), reason=reason, live=live
-    )
+    registry, by = Registry(find_home(home)), current_identity(acting)
+    registry.access.require(by, "version.stage", f"{model}/{version}")
+    retired = registry.retire(model, version, by=by, reason=reason, live=live)
     if output is Output.json:
         print_json(retired)
         return

@@ -9,13 +9,16 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
+from serinus.access import Access
 from serinus.bundle import Bundle
 from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.registry import Registry
+from serinus.registry.records import facts_of
 from serving.rollout import spec as specs
 from serving.rollout.adapters.envoy import EnvoyTraffic
 from serving.rollout.ports import Command
@@ -66,9 +69,12 @@ class RolloutDesk:
 
         Raises:
             SerinusError: SRN-ROLLOUT-001 spec, -003 candidate or champion is not
-                what it must be, -004 another rollout is in progress.
+                what it must be, -004 another rollout is in progress; SRN-ACCESS-005
+                ``by`` may not start one.
         """
         specs.check(spec)
+        access = Access(self.home)
+        access.require(by, "rollout.start", f"{spec.model} {spec.candidate}")
         champion = self.champion
         assert champion is not None
         if self.rollout is not None and not self.rollout.status.ended:
@@ -81,6 +87,9 @@ class RolloutDesk:
         target = resolve(self.home, candidate or spec.candidate, spec.model)
         self._check_pair(spec, champion, target)
         target = distinct(target, (champion,))
+        version = Registry(self.home).by_digest(target.digest)
+        tier = facts_of(Path(target.bundle)).tier if version is None else version.tier
+        spec = specs.strengthened(spec, access.requirement(tier))
         self.predictors.targets[target.name] = target
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")[:-3]
         name = f"{target.model}-{target.name}-{stamp}"
@@ -124,7 +133,7 @@ class RolloutDesk:
 
         Raises:
             SerinusError: SRN-APPROVAL-001 own work or own rollout, -002 no
-                reason; SRN-ROLLOUT-005 no rollout; -007 candidate not registered.
+                reason; SRN-ACCESS-005 not their role; SRN-ROLLOUT-005 no rollout; -007 candidate not registered.
         """
         rollout = self._current()
         candidate = rollout.record.candidate
@@ -149,6 +158,7 @@ class RolloutDesk:
 
         Returns the command's id.
         """
+        self._may(by, kind)
         name = secrets.token_hex(4)
         made = {"id": name, "kind": kind, "by": by, "at": time.time(), "reason": reason}
         self._current().inbox.put(msgspec.convert(made, Command))
@@ -158,7 +168,8 @@ class RolloutDesk:
         """Give a command and wait until the engine has obeyed it.
 
         Raises:
-            SerinusError: SRN-ROLLOUT-008 with the engine's reason if it refuses.
+            SerinusError: SRN-ROLLOUT-008 with the engine's reason if it refuses; SRN-ACCESS-005 if the
+                access policy does.
         """
         rollout = self._current()
         if rollout.status.ended:
@@ -174,6 +185,10 @@ class RolloutDesk:
             if entry.message.startswith(f"{kind} by {by}"):
                 break
         return rollout.status
+
+    def _may(self, by: str, kind: str) -> None:
+        candidate = self._current().record.candidate
+        Access(self.home).require(by, f"rollout.{kind}", f"{candidate.model}/{candidate.version}")
 
     def pause(self, *, by: str, reason: str = "") -> None:
         """Hold the weights; judging goes on."""

@@ -29,6 +29,7 @@ AUDITED = frozenset(
     {"Starting", "StepStarted", "ApprovalNeeded", "StepsCompleted", "GuardHarm", "Promoted", "RolledBack"}
     | {"Aborted", "CandidateCrashed", "CandidateNeverReady", "CandidateGone", "RoutingBroken", "NoChampion"}
     | {"PausedByUser", "Resumed", "PromotedByUser", "CommandRefused", "Inconclusive", "RoutesChanged"}
+    | {"ApprovalOverridden"}
 )
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
+from serinus.durations import parse_duration
+from serinus.errors import SerinusError
 from serinus.home import Home, atomic_write
 from serinus.registry import Registry
+from serinus.registry.approvals import word
 from serving.rollout.adapters.envoy import EnvoyTraffic
 from serving.rollout.adapters.scrape import ScrapeMetrics
 from serving.rollout.adapters.webhook import NotifyingJournal, Webhooks
@@ -22,6 +25,8 @@ from serving.rollout.status import Entry, Phase, RolloutStatus, decode
 
 from .journal import FileStore, LocalJournal, last_told
 from .predictors import LocalPredictors, Target
+
+log = logging.getLogger("serinus.platform")
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,13 +63,28 @@ class RegistryApprovals:
         if not self._candidate.registered:
             return []
         found = self._registry.approvals(self._candidate.model, self._candidate.version)
+        now, lasts = self._registry.access.now(), self._override_lasts()
         # Times are kept in whole milliseconds: round up, so that none seems to precede its question.
         return [
             ApprovalRecord(
-                by=a.by, role=a.role, at=datetime.fromisoformat(a.time).timestamp() + 0.001, reason=a.reason
+                by=a.by,
+                role=a.role,
+                at=word(a).at + 0.001,
+                reason=a.reason,
+                on_behalf_of=a.on_behalf_of,
+                override=a.override,
             )
             for a in found
+            if not a.override or now < word(a).at + lasts
         ]
+
+    def _override_lasts(self) -> float:
+        try:
+            return parse_duration(self._registry.access.policy().override.lasts)
+        except SerinusError as problem:
+            # A policy that cannot be read lets nobody override, and keeps no judge from looking.
+            log.error("%s", problem)
+            return 0.0
 
 
 class CommandQueue:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from serinus import http
+from serinus.access import Access
 from serinus.audit import AuditLog
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
@@ -116,6 +117,7 @@ def retrain(
         limits=limits,
         notifier=HttpNotifier(notify_url) if notify_url else None,
         review=partial(ask_for_review, installation),
+        door=lambda who, model: Access(installation).require(who, "retrain.release", model),
     )
     http.end_with_zero()
     try:

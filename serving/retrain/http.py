@@ -75,7 +75,10 @@ def build_app(receiver: Receiver) -> Starlette:
             wanted = msgspec.json.decode(await request.body(), type=_Release)
         except msgspec.DecodeError as error:
             return http.json({"code": "SRN-RETRAIN-001", "what": str(error)}, 400)
-        await run_in_threadpool(receiver.release, wanted.model, wanted.by)
+        try:
+            await run_in_threadpool(receiver.release, wanted.model, wanted.by)
+        except SerinusError as error:
+            return http.json(error.to_dict(), 403 if error.code == "SRN-ACCESS-005" else 503)
         return http.json({"released": wanted.model})
 
     async def status(request: Request) -> Response:

@@ -84,6 +84,9 @@ class Receiver:
     crash in between loses a run, which the audit log shows, and never doubles one.
     ``review`` is told of each alert and asks for a review of the model where that is due;
     a failure of it is logged and holds up nothing.
+
+    Args:
+        door: raises if somebody (first) may not release a model's retraining (second).
     """
 
     def __init__(
@@ -96,8 +99,10 @@ class Receiver:
         notifier: Notifier | None = None,
         clock: Callable[[], float] = time.time,
         review: Callable[[Alert], object] | None = None,
+        door: Callable[[str, str], object] = lambda who, model: None,
     ) -> None:
         self._review = review
+        self._door = door
         self._store = store
         self._runner = runner
         self._audit = audit
@@ -116,7 +121,12 @@ class Receiver:
         return [self._receive(alert) for alert in webhook.alerts]
 
     def release(self, model: str, by: str) -> None:
-        """A person lets retraining of a model go on after the same cause came twice."""
+        """A person lets retraining of a model go on after the same cause came twice.
+
+        Raises:
+            SerinusError: ``SRN-ACCESS-005`` if the access policy does not let them.
+        """
+        self._door(by, model)
         with self._lock:
             self._audit.append(actor=by, action="retrain.release", subject=model)
             self._ledger.released[model] = self._clock()

@@ -68,7 +68,6 @@ def _act(ctx: Context, command: Command, message: str) -> RolloutStatus:
         fresh = 0.0 if "inconclusive" in status.pause else status.active_seconds
         return move(ctx, back, "Resumed", message, pause=(), active_seconds=fresh, last_data=ctx.now)
     for index in range(max(status.step, 0), len(ctx.spec.steps)):
-        step = ctx.spec.steps[index]
-        if index > status.step and step.approval is not None and status.approved_step < index:
+        if index > status.step and ctx.spec.asks(index) and status.approved_step < index:
             return enter(ctx, index, message)  # promotion skips analysis, never an approval
     return promote(ctx, "PromotedByUser", message)

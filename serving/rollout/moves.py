@@ -71,8 +71,8 @@ def enter(ctx: Context, index: int, why: str) -> RolloutStatus:
     if index >= len(steps):
         return promote(ctx, "StepsCompleted", why)
     step = steps[index]
-    if step.approval is not None and status.approved_step < index:
-        who = " and ".join(step.approval.roles) or "someone other than who started it"
+    if ctx.spec.asks(index) and status.approved_step < index:
+        who = _whom(ctx.spec, index)
         message = f"{why}; approval by {who} is needed before {step.weight} %"
         return move(ctx, Phase.AWAITING_APPROVAL, "ApprovalNeeded", message, pause=(), asked_at=ctx.now)
     desired = Routes(stable=status.champion, canary=status.candidate, weight=step.weight, shadow=step.shadow)
@@ -92,6 +92,20 @@ def enter(ctx: Context, index: int, why: str) -> RolloutStatus:
     )
 
 
+def _whom(spec: RolloutSpec, index: int) -> str:
+    step = spec.steps[index]
+    roles = list(step.approval.roles) if step.approval is not None else []
+    people = 0
+    if spec.required is not None and index == spec.required_at():
+        roles += [role for role in spec.required.roles if role not in roles]
+        people = spec.required.people
+    others = max(people, 1) - len(roles)
+    if others > 0:
+        someone = "someone" if others == 1 else f"{others} people"
+        roles.append(f"{someone} other than who started it")
+    return " and ".join(roles)
+
+
 def pause(ctx: Context, why: str, reason: str, message: str) -> RolloutStatus:
     """Stop advancing; traffic and judgement stay."""
     return move(ctx, Phase.PAUSED, reason, message, pause=(*ctx.status.pause, why))
@@ -106,7 +120,7 @@ def inconclusive(ctx: Context, reason: str, message: str, *, may_promote: bool =
         return roll_back(ctx, reason, message)
     if policy == "promote" and may_promote:
         for index in range(status.step + 1, len(ctx.spec.steps)):
-            if ctx.spec.steps[index].approval is not None and status.approved_step < index:
+            if ctx.spec.asks(index) and status.approved_step < index:
                 return enter(ctx, index, message)
         return promote(ctx, reason, message)
     return pause(ctx, "inconclusive", reason, message)

@@ -39,12 +39,18 @@ class Health(_Value, frozen=True, kw_only=True):
 
 
 class ApprovalRecord(_Value, frozen=True, kw_only=True):
-    """Who approved, in which role, when (unix seconds)."""
+    """Who approved, in which role, when (unix seconds).
+
+    ``on_behalf_of``: who lent them the role. ``override``: it stands for all that are missing; whoever
+    records it leaves out one that is over.
+    """
 
     by: str
     role: str
     at: float
     reason: str = ""
+    on_behalf_of: str = ""
+    override: bool = False
 
 
 class Command(_Value, frozen=True, kw_only=True):

@@ -14,9 +14,11 @@ from typing import Annotated, Literal
 import msgspec
 import yaml
 from msgspec import Meta
+from msgspec.structs import replace
 
 from serinus import metrics
-from serinus.durations import parse_duration
+from serinus.access import Requirement
+from serinus.durations import format_duration, parse_duration
 from serinus.errors import SerinusError
 from serinus.evidence import Guard, Plan
 
@@ -35,11 +37,37 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Approval(_Strict, frozen=True, kw_only=True):
     """Someone other than who started the rollout must agree before the step begins.
 
-    ``roles`` lists the roles that must each have approved; empty means any one
-    person.
+    ``roles`` lists the roles that must each have approved, each by another person;
+    empty means any one person.
     """
 
     roles: tuple[str, ...] = ()
+
+    def requirement(self) -> Requirement:
+        """What must be said, as the rules judge it; at least one word."""
+        return Requirement(roles=self.roles, people=max(1, len(self.roles)))
+
+
+class Required(_Strict, frozen=True, kw_only=True):
+    """What must have been said for the version itself: the access policy's approvals at its tier.
+
+    Words count that were given before the rollout, while they hold (``expire``). ``before``:
+    asked for before the last step (``promotion``), or before the first whose answers clients
+    see (``canary``).
+    """
+
+    roles: tuple[str, ...] = ()
+    people: Annotated[int, Meta(ge=1, le=10)] = 1
+    expire: str | None = None
+    before: Literal["promotion", "canary"] = "promotion"
+
+    def requirement(self) -> Requirement:
+        """What must be said, as the rules judge it. Raises ValueError for ``expire``."""
+        return Requirement(
+            roles=self.roles,
+            people=max(self.people, len(self.roles)),
+            expire=parse_duration(self.expire) if self.expire else None,
+        )
 
 
 class Step(_Strict, frozen=True, kw_only=True):
@@ -135,7 +163,8 @@ class RolloutSpec(_Strict, frozen=True, kw_only=True):
     ``champion`` and ``candidate`` are references that the platform resolves: a
     registered version number, or a bundle's path. ``alpha`` bounds the chance of
     rolling back a candidate that is no worse than the margins; ``beta`` is the
-    confidence with which ``clear`` excludes harm.
+    confidence with which ``clear`` excludes harm. ``required`` is what the version's
+    tier asks for; the platform adds it.
     """
 
     model: str
@@ -150,6 +179,19 @@ class RolloutSpec(_Strict, frozen=True, kw_only=True):
     on_no_data: Literal["pause", "rollback"] = "pause"
     rollback_window: str = "0s"
     notifications: tuple[Notification, ...] = ()
+    required: Required | None = None
+
+    def required_at(self) -> int | None:
+        """The step before which ``required`` is asked for."""
+        if self.required is None:
+            return None
+        if self.required.before == "promotion":
+            return len(self.steps) - 1
+        return next(index for index, step in enumerate(self.steps) if not step.shadow)
+
+    def asks(self, index: int) -> bool:
+        """Whether people must have spoken before a step begins."""
+        return self.steps[index].approval is not None or index == self.required_at()
 
     def plan(self) -> Plan:
         """The statistical plan that ``serinus.evidence`` judges by."""
@@ -184,6 +226,7 @@ def check(spec: RolloutSpec, where: str = "rollout spec") -> RolloutSpec:
     if len(names) != len(set(names)):
         raise refuse("guards", f"guard names repeat: {names}", "Give each guard a name of its own.")
     for field, text in (
+        *([("required.expire", spec.required.expire)] if spec.required and spec.required.expire else []),
         ("limits.max_duration", spec.limits.max_duration),
         ("limits.no_data_timeout", spec.limits.no_data_timeout),
         ("limits.ready_timeout", spec.limits.ready_timeout),
@@ -199,6 +242,28 @@ def check(spec: RolloutSpec, where: str = "rollout spec") -> RolloutSpec:
         both = f"candidate and champion are both {spec.champion!r}"
         raise refuse("candidate", both, "Name another version.")
     return spec
+
+
+def strengthened(spec: RolloutSpec, asked: Requirement) -> RolloutSpec:
+    """The spec, with what the access policy asks for at the version's tier. Neither takes from the other."""
+    if not asked.asks:
+        return spec
+    own = spec.required or Required()
+    expiries = [text for text in (own.expire, _written(asked.expire)) if text]
+    required = Required(
+        roles=tuple(dict.fromkeys((*asked.roles, *own.roles))),
+        people=max(asked.people, own.people),
+        expire=min(expiries, key=parse_duration, default=None),
+        before="canary" if "canary" in (asked.before, own.before) else "promotion",
+    )
+    return replace(spec, required=required)
+
+
+def _written(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    text = format_duration(seconds)
+    return text if "e" not in text else f"{seconds:.3f}s"
 
 
 def _check_notification(given: Notification, refuse: Callable[[str, str, str], SerinusError]) -> None:

@@ -29,6 +29,7 @@ async def drift_story(
     factor: float,
     builder: str,
     approver: str,
+    validator: str,
     timeout: float,
     patience: float,
 ) -> None:
@@ -80,7 +81,15 @@ async def drift_story(
     # It is meant to score differently, so scores and decisions are watched and reported but do not count.
     spec = spec_for(model, version.version, timeout=timeout, observe=("scores", "decisions"))
     recording = await play(
-        platform, screen, traffic, recipe, spec, builder=builder, approver=approver, timeout=timeout
+        platform,
+        screen,
+        traffic,
+        recipe,
+        spec,
+        builder=builder,
+        approver=approver,
+        validator=validator,
+        timeout=timeout,
     )
     tell_ending(screen, recording)
     closing.story(recording)

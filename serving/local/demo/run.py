@@ -31,7 +31,7 @@ from serving.local.demo.traffic import Source, Traffic, decision_of
 from serving.local.demo.training import Kitchen, retraining_config, stopped_by_gate, train
 from serving.local.platform import Platform, Settings
 
-BUILDER, APPROVER = "alice", "bob"
+BUILDER, APPROVER, VALIDATOR = "alice", "bob", "vera"
 # Dated records need enough of the later weeks to learn a new pattern from; undated ones are few and mixed.
 LIVE_SHARE = {True: 0.4, False: 0.25}
 FEWEST_RECORDS = 400
@@ -122,6 +122,7 @@ class Demo:
                                 factor=self.options.factor,
                                 builder=BUILDER,
                                 approver=APPROVER,
+                                validator=VALIDATOR,
                                 timeout=self.options.time_for_a_story,
                                 patience=self._patience(champion),
                             )
@@ -208,9 +209,12 @@ class Demo:
         registry = Registry(self.home)
         name, version = str(result["name"]), int(result["version"])
         # The first version has no champion to be compared with: a person lets it go live.
-        registry.approve(
-            name, version, by=APPROVER, role="approver", reason="first version; read its validation report"
-        )
+        roles = registry.access.requirement(registry.get(name, version).tier).roles or ("approver",)
+        for role in roles:
+            by = VALIDATOR if role == "validator" else APPROVER
+            registry.approve(
+                name, version, by=by, role=role, reason="first version; read its validation report"
+            )
         registry.set_stage(name, version, "champion", by=APPROVER, reason="first version")
         self.screen.say(
             f"   {name} v{version} {result['digest'][:19]}… built by {BUILDER}, "
@@ -330,6 +334,7 @@ class Demo:
             spec_for(self.contract.name, int(made["version"]), timeout=self.options.time_for_a_story),
             builder=BUILDER,
             approver=APPROVER,
+            validator=VALIDATOR,
             timeout=self.options.time_for_a_story,
         )
         tell_ending(self.screen, recording)

@@ -66,6 +66,7 @@ async def play(
     *,
     builder: str,
     approver: str,
+    validator: str,
     timeout: float,
 ) -> Recording:
     """Start the rollout, send traffic, and follow it until it has ended.
@@ -73,6 +74,7 @@ async def play(
     Args:
         builder: who built and started it, and whose own approval is shown refused.
         approver: the second person.
+        validator: the third, where the model's tier asks for one.
         timeout: seconds after which the story is given up.
     """
     status = await platform.start_rollout(spec, by=builder)
@@ -107,7 +109,7 @@ async def play(
             recording.points.append(_point(status, watch, time.monotonic() - began))
             if status.phase is Phase.AWAITING_APPROVAL and not asked:
                 asked = True
-                _approve(platform, tell, builder, approver)
+                _approve(platform, tell, builder, approver, validator)
             if status.phase in ENDS:
                 break
             if time.monotonic() - began > timeout:
@@ -130,12 +132,19 @@ async def play(
     return recording
 
 
-def _approve(platform: Platform, tell: Callable[[str], None], builder: str, approver: str) -> None:
+def _approve(
+    platform: Platform, tell: Callable[[str], None], builder: str, approver: str, validator: str
+) -> None:
     try:
         platform.approve(builder, reason="I built it and it is fine")
         tell(f"{builder} approved their own candidate: this must never happen")
     except SerinusError as error:
         tell(f"refused: {error.code} {error.what}")
+    assert platform.rollout is not None
+    required = platform.rollout.record.spec.required
+    if required is not None and "validator" in required.roles:
+        platform.approve(validator, role="validator", reason="validated it; read the evidence of the canary")
+        tell(f"{validator} approved as validator, which the model's tier asks for")
     platform.approve(approver, reason="read the validation report and the evidence of the canary")
     tell(f"{approver} approved, having read the report and the evidence")
 

@@ -93,11 +93,12 @@ def test_an_override_stands_for_what_is_missing_for_its_time_and_never_for_ones_
     assert not judge(TIER_1, both, own=OWN, now=1.0).overridden, "what was said in full is not overridden"
 
 
-def test_a_rollouts_own_wishes_and_the_tiers_add_up() -> None:
-    both = requirement(bank(), 2, roles=("model-risk",), people=1)
-    assert (both.roles, both.words) == (("approver", "model-risk"), 2)
+def test_what_a_tier_asks_for() -> None:
+    assert (TIER_1.roles, TIER_1.words, TIER_1.expire) == (("validator", "approver"), 2, 30 * DAY)
     assert requirement(bank(), None).asks is False, "a policy without the key none asks nothing"
     assert requirement(built_in(), 1).roles == ("validator", "approver")
+    strict = bank(approvals={2: {"people": 3, "before": "canary"}})
+    assert (requirement(strict, 2).words, requirement(strict, 2).before) == (3, "canary")
 
 
 PEOPLE = ["ann", "ben", "cid", "dee", "eve"]
