@@ -9,6 +9,7 @@ from __future__ import annotations
 ACTIONS: dict[str, str] = {
     "pipeline.run": "train, validate and register a version (serinus pipeline run)",
     "version.approve": "give one's word for a version (serinus registry approve)",
+    "version.review": "record the review of a version that is in use",
     "version.stage": "move a version to another stage by hand",
     "rollout.start": "begin a rollout",
     "rollout.approve": "agree to a rollout's next step",
@@ -32,7 +33,14 @@ APPROVING: frozenset[str] = frozenset({"version.approve", "rollout.approve"})
 
 EVERYDAY: dict[str, tuple[str, ...]] = {
     "developer": ("pipeline.run", "rollout.start", "rollout.pause", "rollout.abort"),
-    "validator": ("version.approve", "version.stage", "rollout.approve", "rollout.pause", "rollout.abort"),
+    "validator": (
+        "version.approve",
+        "version.review",
+        "version.stage",
+        "rollout.approve",
+        "rollout.pause",
+        "rollout.abort",
+    ),
     "approver": ("version.approve", "version.stage", "rollout.approve", "rollout.pause", "rollout.abort"),
     "auditor": ("audit.checkpoint", "audit.export"),
     "operator": (

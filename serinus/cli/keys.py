@@ -10,8 +10,9 @@ import click
 import typer
 from rich.table import Table
 
+from serinus.access import Access
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json, print_table
-from serinus.home import find_home
+from serinus.home import Home, find_home
 from serinus.identity import current_identity
 from serinus.registry import Registry
 from serinus.registry.reviews import moment
@@ -75,7 +76,7 @@ def new(
     made = new_key(
         Registry(installation),
         installation,
-        by=current_identity(acting),
+        by=_keeper(installation, acting),
         owner=owner,
         ends=_day("--until", until),
         standby=standby,
@@ -93,7 +94,7 @@ def use(
 ) -> None:
     """Let a key that stands by sign from now on."""
     installation = find_home(home)
-    now = use_key(Registry(installation), installation, key, by=current_identity(acting))
+    now = use_key(Registry(installation), installation, key, by=_keeper(installation, acting))
     if output is Output.json:
         print_json(now)
         return
@@ -117,7 +118,7 @@ def trust(
         Registry(installation),
         installation,
         file,
-        by=current_identity(acting),
+        by=_keeper(installation, acting),
         owner=owner,
         begins=_day("--from", begin),
         ends=_day("--until", until),
@@ -155,7 +156,7 @@ def retire(
         Registry(installation),
         installation,
         key,
-        by=current_identity(acting),
+        by=_keeper(installation, acting),
         reason=reason,
         since=_day("--since", since),
         keep=_digests(keep or []),
@@ -187,6 +188,13 @@ def export(
         return
     for name in names:
         typer.echo(str(directory / name))
+
+
+def _keeper(home: Home, acting: str | None) -> str:
+    """Who acts, if the access policy lets them manage keys. Raises ``SRN-ACCESS-005``."""
+    by = current_identity(acting)
+    Access(home).require(by, "keys.manage", "signing keys")
+    return by
 
 
 def _validity(begins: str | None, ends: str | None, retired: str | None, valid: bool) -> str:

@@ -49,10 +49,11 @@ def review(
     installation = find_home(home)
     registry = Registry(installation)
     book = ReviewBook(registry, load_policy(installation))
-    found = registry.get(model, version)
+    found, by = registry.get(model, version), current_identity(acting)
+    registry.access.require(by, "version.review", f"{model}/{found.version}")
     done = book.record(
         found,
-        by=current_identity(acting),
+        by=by,
         outcome=_outcome(outcome),
         reason=reason,
         next_date=_day("--next", next_date),

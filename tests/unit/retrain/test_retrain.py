@@ -200,6 +200,21 @@ def test_a_person_may_let_it_go_on(desk: Desk) -> None:
     assert [(e.actor, e.action) for e in desk.audit.entries()][3] == ("ada", "retrain.release")
 
 
+def test_only_who_may_releases(desk: Desk) -> None:
+    def door(who: str, model: str) -> None:
+        if who != "pat":
+            raise SerinusError("SRN-ACCESS-005", f"{who} may not release {model}", hint="Ask pat.")
+
+    receiver = Receiver(
+        store=MemoryStore(), runner=desk.runner, audit=desk.audit, limits=LIMITS, door=door, clock=desk.clock
+    )
+    client = TestClient(build_app(receiver))
+    refused = client.post("/api/v1/release", json={"model": "fraud", "by": "ada"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "SRN-ACCESS-005")
+    assert receiver.ledger().released == {}
+    assert client.post("/api/v1/release", json={"model": "fraud", "by": "pat"}).status_code == 200
+
+
 def test_after_a_release_the_same_alert_calls_a_person_again(desk: Desk) -> None:
     """It never resolved, so its key is the same as before the release."""
     desk.arrives()
