@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import combinations as pairs
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,16 @@ from numpy.typing import NDArray
 
 from components.step import Summary, read_contract, write_json
 from components.table import Rows, read_features
-from serinus.contract import Contract, Protected
-from serinus.fairness import Finding, Group, judge, overall
+from serinus.contract import Contract, Fairness, Protected
+from serinus.fairness import Finding, Group, judge, overall, wider_for
+from serinus.intervals import Z95
 
 ON_TEST = "test rows"
 OUT_OF_SAMPLE = "all rows, each scored by a model that has not seen it"
 
 
 def fairness(contract: Path, features: Path, scores: Path, report: Path) -> Summary:
-    """Measure the policy for every protected group.
+    """Measure the policy for every protected group, and for the groups of intersecting attributes.
 
     The test rows decide where every group that is large enough overall is large enough
     among them. If not, and out-of-fold scores exist, all rows are judged, each by a model
@@ -39,14 +42,21 @@ def fairness(contract: Path, features: Path, scores: Path, report: Path) -> Summ
     with np.load(scores) as found:
         test, unseen = found["test"], found["unseen"]
     basis, probability = choose(checked, rows, test, unseen)
-    groups = {p.column: count(checked, p, rows, probability) for p in checked.protected}
+    groups = {
+        p.column: count(checked, rows.protected[p.column], rows, probability) for p in checked.protected
+    }
     findings = [
-        judge(attribute, policy, group, members[reference_of(protected, members)], checked.fairness.min_group)
-        for protected, (attribute, members) in zip(checked.protected, groups.items(), strict=True)
-        for policy in checked.fairness.measures
-        for name, group in members.items()
-        if name != reference_of(protected, members)
+        finding
+        for protected in checked.protected
+        for finding in against(
+            checked.fairness, protected.column, groups[protected.column], protected.reference or ""
+        )
     ]
+    for combination in combinations(checked):
+        attribute, values = " x ".join(p.column for p in combination), together(rows, combination)
+        groups[attribute] = count(checked, values, rows, probability)
+        reference = ", ".join(reference_of(p.reference or "", groups[p.column]) for p in combination)
+        findings += against(checked.fairness, attribute, groups[attribute], reference, many=True)
     verdict = overall(findings)
     write_json(
         report,
@@ -55,6 +65,7 @@ def fairness(contract: Path, features: Path, scores: Path, report: Path) -> Summ
             "jurisdiction": checked.fairness.jurisdiction,
             "basis": basis,
             "min_group": checked.fairness.min_group,
+            "evidence": checked.fairness.evidence,
             "groups": {name: list(members.values()) for name, members in groups.items()},
             "findings": findings,
             "unsure": sum(finding.verdict != "no_data" and not finding.sure for finding in findings),
@@ -77,14 +88,56 @@ def choose(
     return ON_TEST, test
 
 
+def combinations(contract: Contract) -> list[tuple[Protected, ...]]:
+    """The protected attributes whose intersections the policy judges."""
+    assert contract.fairness is not None
+    wanted = contract.fairness.intersections
+    if wanted is None:
+        return list(pairs(contract.protected, 2))
+    by_name = {protected.column: protected for protected in contract.protected}
+    return [tuple(by_name[column] for column in combination) for combination in wanted]
+
+
+def together(rows: Rows, combination: Sequence[Protected]) -> NDArray[Any]:
+    """The group of each row in several attributes at once; "" where one of them is unknown."""
+    parts = [rows.protected[protected.column].tolist() for protected in combination]
+    return np.array(
+        [", ".join(values) if all(values) else "" for values in zip(*parts, strict=True)], dtype=object
+    )
+
+
+def against(
+    policy: Fairness, attribute: str, members: Mapping[str, Group], reference: str, *, many: bool = False
+) -> list[Finding]:
+    """Every group but the reference, by every measure of the policy.
+
+    Args:
+        members: the groups by name, the largest first.
+        reference: the group compared with, where it has rows.
+        many: widen the intervals for the number of groups that are large enough to be compared.
+    """
+    name = reference_of(reference, members)
+    others = [group for group in members.values() if group.name != name]
+    z = wider_for(sum(group.rows >= policy.min_group for group in others)) if many else Z95
+    return [
+        judge(attribute, measure, group, members[name], policy.min_group, evidence=policy.evidence, z=z)
+        for measure in policy.measures
+        for group in others
+    ]
+
+
 def count(
-    contract: Contract, protected: Protected, rows: Rows, probability: NDArray[np.float64]
+    contract: Contract, values: NDArray[Any], rows: Rows, probability: NDArray[np.float64]
 ) -> dict[str, Group]:
-    """Decisions by group, for rows with a probability, an outcome and a known group, largest first."""
+    """Decisions by group, for rows with a probability, an outcome and a known group, largest first.
+
+    Args:
+        values: the group of each row, "" where it is unknown.
+    """
     rule = contract.decision
     known = np.isfinite(probability) & np.isfinite(rows.outcome)
     approved = probability < rule.adverse_at
-    values, good = rows.protected[protected.column], rows.outcome == 0
+    good = rows.outcome == 0
     groups: list[Group] = []
     for name in sorted(set(values[known].tolist()) - {""}):
         inside = known & (values == name)
@@ -100,10 +153,10 @@ def count(
     return {group.name: group for group in sorted(groups, key=lambda group: -group.rows)}
 
 
-def reference_of(protected: Protected, members: dict[str, Any]) -> str:
+def reference_of(wanted: str, members: Mapping[str, Any]) -> str:
     """The group compared with: the policy's, else the largest; the largest too if the
     policy's has no row, which the report then shows."""
-    return protected.reference if protected.reference in members else next(iter(members), "")
+    return wanted if wanted in members else next(iter(members), "")
 
 
 def _summary(verdict: str, basis: str, findings: list[Finding]) -> Summary:

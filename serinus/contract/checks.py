@@ -140,6 +140,14 @@ def _fairness(contract: Contract) -> Iterator[str]:
             yield f"fairness: {measure.measure} takes min, not max"
         if not ratio and (measure.max is None or measure.min is not None):
             yield f"fairness: {measure.measure} takes max, not min"
+    known = {protected.column for protected in contract.protected}
+    for combination in contract.fairness.intersections or ():
+        named = " x ".join(combination)
+        for column in combination:
+            if column not in known:
+                yield f'fairness: the intersection {named} names "{column}", which is not under protected'
+        if len(set(combination)) < 2:
+            yield f"fairness: the intersection {named or '[]'} needs two or more different attributes"
 
 
 def _privacy(contract: Contract) -> Iterator[str]:

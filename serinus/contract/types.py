@@ -142,10 +142,16 @@ class FairnessMeasure(_Strict, frozen=True, kw_only=True):
     reference group approved (the four-fifths rule of 29 CFR 1607.4(D) is
     ``min: 0.8``). ``equal_opportunity_difference``: absolute difference in the
     share of *good* applicants approved. ``demographic_parity_difference``:
-    absolute difference in the share approved.
+    absolute difference in the share approved. ``equalized_odds_difference``: the larger of
+    the differences in the share approved among good and among bad outcomes (Hardt et al. 2016).
     """
 
-    measure: Literal["adverse_impact_ratio", "equal_opportunity_difference", "demographic_parity_difference"]
+    measure: Literal[
+        "adverse_impact_ratio",
+        "equal_opportunity_difference",
+        "demographic_parity_difference",
+        "equalized_odds_difference",
+    ]
     min: float | None = None
     max: float | None = None
 
@@ -155,11 +161,22 @@ class Fairness(_Strict, frozen=True, kw_only=True):
 
     ``min_group`` is the number of rows below which a group is not judged: its
     verdict is *no data*, neither pass nor fail.
+
+    ``evidence`` says what a value beyond its limit needs to be a failure: ``significant``, that
+    its 95 % interval leaves equal treatment out (29 CFR 1607.4(D): differences on small numbers that
+    are not statistically significant may not be adverse impact); ``interval``, that all of it lies
+    beyond the limit, and all of it within for a pass; ``value``, nothing more. What lies between is
+    *no data*.
+
+    ``intersections`` are combinations of protected attributes whose groups are judged too
+    (default: every pair), their intervals widened for the number of groups compared (Bonferroni).
     """
 
     jurisdiction: str
     measures: tuple[FairnessMeasure, ...]
     min_group: Annotated[int, Meta(ge=1)] = 30
+    evidence: Literal["significant", "interval", "value"] = "significant"
+    intersections: tuple[tuple[str, ...], ...] | None = None
 
 
 class Protected(_Strict, frozen=True, kw_only=True):

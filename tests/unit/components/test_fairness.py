@@ -86,7 +86,7 @@ def test_counts_and_measures_equal_fairlearns() -> None:
     random = np.random.default_rng(5)
     values = random.choice(["a", "b"], 600).tolist()
     outcome, probability = (random.random(600) < 0.4).astype(float), random.random(600)
-    groups = count(contract(), contract().protected[0], rows(values, outcome.tolist()), probability)
+    groups = count(contract(), np.array(values, dtype=object), rows(values, outcome.tolist()), probability)
     approved = probability < 0.5
     expected = oracle.demographic_parity_ratio(outcome, approved, sensitive_features=values)
     shares = {name: g.approved / g.rows for name, g in groups.items()}
@@ -104,14 +104,14 @@ def test_counts_and_measures_equal_fairlearns() -> None:
 
 
 def test_rows_of_unknown_group_are_left_out() -> None:
-    found = count(contract(), contract().protected[0], rows(["a", "", "b"], [0.0, 0.0, 1.0]), np.full(3, 0.1))
+    table = rows(["a", "", "b"], [0.0, 0.0, 1.0])
+    found = count(contract(), table.protected["group"], table, np.full(3, 0.1))
     assert sorted(found) == ["a", "b"]
 
 
 def test_a_reference_without_rows_gives_way_to_the_largest_group() -> None:
-    protected = contract().protected[0]  # its reference is b
-    assert reference_of(protected, {"a": 1, "b": 2}) == "b"
-    assert reference_of(protected, {"a": 1, "c": 2}) == "a"
+    assert reference_of("b", {"a": 1, "b": 2}) == "b"
+    assert reference_of("b", {"a": 1, "c": 2}) == "a"
 
 
 def test_all_rows_are_judged_only_where_the_test_rows_hold_too_few_of_a_group() -> None:
