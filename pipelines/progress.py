@@ -10,7 +10,7 @@ from rich.table import Table
 
 from components.step import Summary
 
-_STYLE = {"pass": "green", "fail": "bold red", "no_data": "yellow"}
+_STYLE = {"pass": "green", "fail": "bold red", "no_data": "yellow", "no_champion": "yellow"}
 WIDTH = 10
 
 
@@ -58,7 +58,7 @@ def demands_table(demands: list[dict[str, Any]]) -> Table:
     for name in ("metric", "value", "threshold", "verdict", ""):
         # Wide names stay whole, also in a narrow log; the note gives way first.
         table.add_column(name, justify="right" if name == "value" else "left", no_wrap=bool(name))
-    order = {"fail": 0, "no_data": 1, "pass": 2}
+    order = {"fail": 0, "no_data": 1, "no_champion": 1, "pass": 2}
     for demand in sorted(demands, key=lambda item: order[item["verdict"]]):
         verdict = demand["verdict"]
         table.add_row(

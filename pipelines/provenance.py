@@ -24,10 +24,14 @@ SOURCES = (
             "contract",
             "durations.py",
             "errors.py",
+            "fairness.py",
             "features",
+            "intervals.py",
             "model",
             "papers",
+            "scoring.py",
             "storage",
+            "watching",
         )
     ),
 )

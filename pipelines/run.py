@@ -22,6 +22,7 @@ from pipelines.provenance import by_content, code_of
 from serinus.contract import dump_contract, load_contract
 from serinus.errors import SerinusError
 from serinus.home import Home
+from serinus.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def run_pipeline(
                     "data": str(link),
                     "contract": json.dumps(dump_contract(agreed), separators=(",", ":")),
                     **parts_of(settings),
+                    **champion_of(home, settings.name or agreed.name),
                     "code": json.dumps(code_of(), separators=(",", ":")),
                     "home": str(home.root),
                     "by": by,
@@ -98,12 +100,37 @@ def run_pipeline(
             )
     except SerinusError as error:
         shown = _in_users_words(error, link, data)
-        _record(directory, {"run": run, "error": shown.to_dict(), "seconds": round(clock() - begin, 3)})
+        why = {"run": run, "error": shown.to_dict(), "seconds": round(clock() - begin, 3)}
+        _record(directory, why | ({"gate": shown.details} if shown.details else {}))
         raise shown from error
     result = _result(run, outcome, clock() - begin)
     _record(directory, result.to_dict())
-    shutil.copyfile(outcome.outputs["card"]["html"].path, directory / "card.html")
+    for name, artefact in (
+        ("card.html", outcome.outputs["card"]["html"]),
+        ("judgement.json", outcome.outputs["gate"]["judgement"]),
+        ("champion.json", outcome.outputs["champion"]["report"]),
+        ("latency.json", outcome.outputs["latency"]["report"]),
+    ):
+        shutil.copyfile(artefact.path, directory / name)
     return result
+
+
+def champion_of(home: Home, name: str) -> dict[str, str]:
+    """The champion that the registry knows, as the pipeline's parameters: its bundle and its digest.
+
+    Raises:
+        SerinusError: as ``Registry.bundle``: a champion that is damaged or was replaced is not compared with.
+    """
+    if not (home.root / "registry.db").exists():
+        return {"champion_bundle": "", "champion_digest": ""}
+    registry = Registry(home)
+    for version in registry.versions(name):
+        if version.stage == "champion":
+            return {
+                "champion_bundle": str(registry.bundle(version).path.resolve()),
+                "champion_digest": version.digest,
+            }
+    return {"champion_bundle": "", "champion_digest": ""}
 
 
 def parts_of(config: ModelConfig) -> dict[str, str]:
@@ -116,6 +143,8 @@ def parts_of(config: ModelConfig) -> dict[str, str]:
         "split_config": text(config.split),
         "training_config": text(config.training),
         "challenge_config": text(config.challenge),
+        "champion_config": text(config.champion),
+        "latency_config": text(config.latency),
         "gates_config": text(config.gates),
         "identity": text(config.identity()),
     }
@@ -123,7 +152,7 @@ def parts_of(config: ModelConfig) -> dict[str, str]:
 
 def _result(run: str, outcome: Outcome, total: float) -> Result:
     entered = read_json(outcome.outputs["register"]["version"].path)
-    validation = read_json(outcome.outputs["gate"]["validation"].path)
+    judgement = read_json(outcome.outputs["gate"]["judgement"].path)
     steps = dict(outcome.seconds)
     steps["start"] = round(total - sum(steps.values()), 3)
     return Result(
@@ -133,13 +162,13 @@ def _result(run: str, outcome: Outcome, total: float) -> Result:
         bundle=Path(entered["bundle"]),
         created=entered["created"],
         run=run,
-        gate=validation,
+        gate=judgement,
         seconds=steps | {"total": round(total, 3)},
         cached=outcome.cached,
     )
 
 
-def _in_users_words(error: SerinusError, link: Path, data: Path) -> SerinusError:
+def _in_users_words(error: SerinusError, link: Path, data: Path) -> StepError:
     """Name the file as its owner does, not by the link that carries its digest."""
     pairs = {"what": error.what, "where": error.where, "hint": error.hint}
     what, where, hint = (text.replace(str(link), str(data)) for text in pairs.values())

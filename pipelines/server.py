@@ -18,6 +18,8 @@ SIGNING_KEYS = "/etc/serinus/signing"
 UNCACHED = ("ingest", "register")
 """Ingest looks at the world, which may have changed behind the same name; register changes it. All between
 is a function of its inputs."""
+MEETS_STORAGE = ("ingest", "champion", "register")
+"""They read or write what lies outside: records, the champion's bundle, the new one."""
 NOT_TRIED_AGAIN = ("gate",)
 """A verdict is not appealed against."""
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -55,6 +57,8 @@ DEFAULT_RESOURCES: Mapping[str, Resources] = {
     "fairness": Resources("1", "2Gi"),
     "explain": Resources("2", "4Gi"),
     "challenge": Resources("2", "4Gi"),
+    "champion": Resources("2", "4Gi"),
+    "latency": Resources("1", "2Gi"),
     "gate": Resources("500m", "1Gi"),
     "card": Resources("500m", "1Gi"),
     "register": Resources("1", "2Gi"),
@@ -170,7 +174,7 @@ def dress(tasks: Mapping[str, Any], server: Server) -> None:
             kubernetes.set_image_pull_secrets(task, [server.pull_secret])
         if server.lineage_url:
             _with_lineage(step, task, server)
-    for step in UNCACHED:
+    for step in MEETS_STORAGE:
         if server.s3_secret:
             names = {key: key for key in S3_KEYS}
             kubernetes.use_secret_as_env(tasks[step], server.s3_secret, names)

@@ -25,6 +25,13 @@ def submit(
     name: Annotated[
         str | None, typer.Option(help="Register under this name instead of the contract's.")
     ] = None,
+    champion: Annotated[
+        str,
+        typer.Option(
+            metavar="URI",
+            help="Bundle of the champion to compare with, as `serinus bundle push` printed it: s3://bucket/path/digest.",
+        ),
+    ] = "",
     cron: Annotated[
         str, typer.Option(help="Make it a recurring run: '0 3 * * 1' is Mondays at 3, mostly UTC.")
     ] = "",
@@ -97,7 +104,7 @@ def submit(
                 "contract": contract, "data": data, "config": config, "name": name, "parameter": parameter or [],
                 "identity": identity, "experiment": experiment, "run_name": run_name, "alert": alert,
                 "service_account": service_account, "pipeline_root": pipeline_root, "cron": cron, "again": again,
-                "replace": replace, "wait": wait,
+                "replace": replace, "wait": wait, "champion": champion,
             },
             times,
         )  # fmt: skip
@@ -151,6 +158,7 @@ def _submit(given: dict[str, Any], times: dict[str, float]) -> list[Any]:
             "data": given["data"],
             "contract": json.dumps(dump_contract(agreed), separators=(",", ":")),
             **parts_of(settings),
+            **({"champion_bundle": given["champion"]} if given["champion"] else {}),
             "by": current_identity(given["identity"]),
             **read_parameters(given["parameter"], flag="--parameter"),
         },

@@ -9,12 +9,14 @@ from kfp import dsl
 
 from components.card.component import card
 from components.challenge.component import challenge
+from components.champion.component import champion
 from components.evaluate.component import evaluate
 from components.explain.component import explain
 from components.fairness.component import fairness
 from components.features.component import features
 from components.gate.component import gate
 from components.ingest.component import ingest
+from components.latency.component import latency
 from components.register.component import register
 from components.split.component import split
 from components.train.component import train
@@ -31,6 +33,8 @@ STEPS = (
     "fairness",
     "explain",
     "challenge",
+    "champion",
+    "latency",
     "gate",
     "card",
     "register",
@@ -56,7 +60,11 @@ def build(server: Server | None = None) -> Any:
         split_config: str = "{}",
         training_config: str = "{}",
         challenge_config: str = "{}",
+        champion_config: str = "{}",
+        latency_config: str = "{}",
         gates_config: str = "{}",
+        champion_bundle: str = "",
+        champion_digest: str = "",
         identity: str = "{}",
         code: str = code,
         home: str = HOME,
@@ -69,8 +77,11 @@ def build(server: Server | None = None) -> Any:
         Args:
             data: the records (CSV or Parquet): a path, or s3://bucket/key.
             contract: the data contract as JSON.
-            split_config, training_config, challenge_config, gates_config, identity: parts of the
-                training config as JSON; each has defaults. Apart, so that new gates do not train again.
+            split_config, training_config, challenge_config, champion_config, latency_config, gates_config,
+                identity: parts of the training config as JSON; each has defaults. Apart, so that new gates
+                do not train again.
+            champion_bundle: the champion to compare with: a bundle's directory or URI (s3://bucket/path/digest);
+                empty: there is none. champion_digest: which bundle it must be, if the URI does not say.
             code: JSON: what names the code, its digest and the libraries' versions, or the image's digest.
             home: the installation's directory, where bundles and the registry lie.
             by: who builds; run: the run's name.
@@ -90,14 +101,39 @@ def build(server: Server | None = None) -> Any:
         explained = explain(contract=agreed, table=table, assignment=assignment, model=model)
         explained.after(fair)  # one order everywhere; a server would run the two at once
         challenged = challenge(
-            contract=agreed, table=table, assignment=assignment, model=model, config=challenge_config
+            contract=agreed,
+            records=read.outputs["records"],
+            table=table,
+            assignment=assignment,
+            model=model,
+            training_config=training_config,
+            config=challenge_config,
         )
         challenged.after(explained)
+        compared = champion(
+            contract=agreed,
+            ingested=read.outputs["report"],
+            records=read.outputs["records"],
+            table=table,
+            assignment=assignment,
+            model=model,
+            bundle=champion_bundle,
+            digest=champion_digest,
+            split_config=split_config,
+            config=champion_config,
+        )
+        compared.after(challenged)
+        timed = latency(
+            contract=agreed, table=table, assignment=assignment, model=model, config=latency_config
+        )
+        timed.after(compared)
         passed = gate(
             metrics=judged.outputs["metrics"],
             fairness=fair.outputs["report"],
             explain=explained.outputs["report"],
             challenge=challenged.outputs["report"],
+            champion=compared.outputs["report"],
+            latency=timed.outputs["report"],
             config=gates_config,
         )
         written = card(
@@ -142,7 +178,8 @@ def build(server: Server | None = None) -> Any:
         entered.set_caching_options(enable_caching=False)
         if server is not None:
             done = (
-                read, checked, made, parts, fitted, judged, fair, explained, challenged, passed, written, entered,
+                read, checked, made, parts, fitted, judged, fair, explained, challenged, compared, timed, passed,
+                written, entered,
             )  # fmt: skip
             dress(dict(zip(STEPS, done, strict=True)), server)
 

@@ -62,6 +62,7 @@ def of_calibration(
             why=f"chi-square {statistic:.2f}"
             if math.isfinite(statistic)
             else "too few outcomes in the grades",
+            n=int(outcome.size),
         ),
         judged(
             "calibration",
@@ -69,6 +70,7 @@ def of_calibration(
             min(1.0, worst * len(table)) if table else math.nan,
             minimum=settings.jeffreys_p,
             why="the grade whose risk is most underestimated, corrected for the number of grades",
+            n=int(outcome.size),
         ),
     ]
     return items, table

@@ -10,9 +10,11 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def challenge(
     contract: Input[Artifact],
+    records: Input[Dataset],
     table: Input[Dataset],
     assignment: Input[Artifact],
     model: Input[Model],
+    training_config: str,
     config: str,
     report: Output[Artifact],
 ):
@@ -27,9 +29,11 @@ def challenge(
             "challenge",
             function,
             contract=Path(contract.path),
+            records=Path(records.path),
             features=Path(table.path),
             assignment=Path(assignment.path),
             model=Path(model.path),
+            training=training_config,
             config=config,
             report=Path(report.path),
         )

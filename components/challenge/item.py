@@ -7,8 +7,20 @@ from typing import Literal
 
 import msgspec
 
-Verdict = Literal["pass", "fail", "no_data"]
-Group = Literal["calibration", "stability", "backtest", "stress", "sensitivity", "leakage"]
+from components.challenge.names import TESTS
+
+Verdict = Literal["pass", "fail", "no_data", "no_champion"]
+Group = Literal[
+    "calibration",
+    "stability",
+    "backtest",
+    "stress",
+    "sensitivity",
+    "explanation",
+    "leakage",
+    "champion",
+    "implementation",
+]
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +32,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         minimum, maximum: the limit; None for a test that is only reported.
         blocks: whether the verdict stops the pipeline.
         why: what no number says: where, or why there is none.
+        n: rows behind the value, where they can be counted.
+        what: what the test is, for a reader who has not met it.
     """
 
     group: Group
@@ -32,6 +46,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     blocks: bool
     why: str = ""
+    n: int | None = None
+    what: str = ""
 
 
 def judged(
@@ -43,6 +59,8 @@ def judged(
     minimum: float | None = None,
     maximum: float | None = None,
     why: str = "",
+    n: int | None = None,
+    what: str = "",
 ) -> Item:
     """An item with its verdict: the value against its limits.
 
@@ -60,7 +78,7 @@ def judged(
     return Item(
         group=group,
         name=name,
-        value=value if known else None,
+        value=float(value) if known and value is not None else None,
         low=low,
         high=high,
         minimum=minimum,
@@ -68,4 +86,6 @@ def judged(
         verdict=verdict,
         blocks=limited and known,
         why=why,
+        n=n,
+        what=what or TESTS.get(name, ""),
     )

@@ -29,6 +29,7 @@ def of_duplicates(settings: Challenge, train: tuple[Floats, Floats], test: tuple
     return judged(
         "leakage", "test_rows_in_training", share, interval=wilson(copies, test[1].size),
         maximum=settings.test_rows_in_training, why=f"{copies:,} of {test[1].size:,} rows",
+        n=int(test[1].size),
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from serinus.model import reason_codes
 Floats = NDArray[np.float64]
 GRID = 15
 ROWS = 200
+TOP, DRAWS = 4, 200
 
 
 def of_directions(settings: Challenge, contract: Contract, rows: Floats, score: Score) -> Item:
@@ -52,6 +53,7 @@ def of_directions(settings: Challenge, contract: Contract, rows: Floats, score: 
     return judged(
         "sensitivity", "direction_violations", shares.get(worst), maximum=settings.direction_violations,
         why=f"{worst}, of {len(declared)} features with a declared direction",
+        n=chosen.shape[0],
     )  # fmt: skip
 
 
@@ -85,7 +87,45 @@ def of_reasons(
     kept = np.array([a == b for a, b in zip(*firsts, strict=True)], dtype=np.float64)
     interval = wilson(int(kept.sum()), kept.size)
     why = f"{kept.size} adverse decisions, noise of a hundredth of a standard deviation"
-    return judged("sensitivity", name, float(kept.mean()), interval=interval, minimum=minimum, why=why)
+    return judged(
+        "sensitivity", name, float(kept.mean()), interval=interval, minimum=minimum, why=why, n=kept.size
+    )
+
+
+def of_importance(settings: Challenge, contributions: Floats) -> Item:
+    """How much of the strongest features stays the same when the explained rows are drawn anew.
+
+    The Jaccard index of the top four by mean absolute contribution (one fewer than there are features, where
+    there are few) of a bootstrap sample against those of all rows: 1 is the same, 0 none of them.
+
+    Args:
+        contributions: of the sample, (n, F + 1), the base value last.
+    """
+    name, minimum = "top_reasons_kept", settings.top_reasons_kept
+    sizes = np.abs(contributions[:, :-1])
+    n, features = sizes.shape
+    top = min(TOP, features - 1)
+    if top < 1 or n < 20:
+        return judged(
+            "explanation", name, None, minimum=minimum, why="one feature or fewer than 20 rows", n=n
+        )
+    random = np.random.default_rng(1)
+    whole = _strongest(sizes.mean(axis=0), top)
+    kept = np.array(
+        [
+            len(whole & again) / len(whole | again)
+            for again in (_strongest(sizes[random.integers(0, n, n)].mean(axis=0), top) for _ in range(DRAWS))
+        ]
+    )
+    return judged(
+        "explanation", name, float(kept.mean()), minimum=minimum, n=n,
+        interval=(float(np.quantile(kept, 0.025)), float(np.quantile(kept, 0.975))),
+        why=f"top {top} of {features} features, {DRAWS} samples",
+    )  # fmt: skip
+
+
+def _strongest(sizes: Floats, top: int) -> set[int]:
+    return set(np.argsort(-sizes, kind="stable")[:top].tolist())
 
 
 def _spread(rows: Floats, most: int) -> Floats:

@@ -72,7 +72,8 @@ def of_stability(
     ]:
         found = psi(name, before[np.isfinite(before)], after[np.isfinite(after)], levels=count)
         missing = float(np.isnan(after).mean() - np.isnan(before).mean())
-        table.append({"column": name, "missing_excess": round(missing, 6)} | (found or {"psi": None}))
+        rows = {"column": name, "rows": int(np.isfinite(after).sum()), "missing_excess": round(missing, 6)}
+        table.append(rows | (found or {"psi": None}))
     score, features = table[0], [row for row in table[1:] if row["psi"] is not None]
     worst = max(features, key=lambda row: row["psi"], default=None)
     return [
@@ -88,7 +89,7 @@ def _item(name: str, row: dict[str, Any] | None, limit: float | None, of: str) -
     bound = None if limit is None else max(limit, row["chance"])
     return judged(
         "stability", name, row["psi"], interval=(row["low"], row["high"]), maximum=bound,
-        why=f"{of}; chance alone gives up to {row['chance']:.3f}",
+        why=f"{of}; chance alone gives up to {row['chance']:.3f}", n=int(row["rows"]),
     )  # fmt: skip
 
 
@@ -143,6 +144,7 @@ def of_periods(
         interval=interval,
         minimum=settings.worst_period_auc,
         why=why,
+        n=worst["rows"],
     )
     return [item], table
 

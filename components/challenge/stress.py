@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from components.challenge.delong import auc_interval, paired_difference
 from components.challenge.item import Item, judged
 from components.config import Challenge, Scenario
 from serinus.contract import Contract
+from serinus.intervals import Z95, wilson
 
 Floats = NDArray[np.float64]
 Score = Callable[[Floats], Floats]
@@ -51,6 +53,8 @@ def of_scenarios(
         lost, lost_low, lost_high = paired_difference(outcome, before, after)
         approved = [float((p < contract.decision.adverse_at).mean()) for p in (before, after)]
         flips = float((decided != _decisions(contract, after)).mean())
+        approved_bad = _approved_bad(contract, scenario, outcome, after)
+        strained = _observed_to_expected(scenario, outcome, after)
         table.append(
             {
                 "name": scenario.name,
@@ -61,6 +65,8 @@ def of_scenarios(
                 "approved_before": approved[0],
                 "approved": approved[1],
                 "decisions_changed": flips,
+                "approved_bad": approved_bad[0],
+                "observed_to_expected": strained[0],
             }
         )
         why = f"approved {approved[0]:.1%} before, {approved[1]:.1%} in it; AUC lost {lost:.3f}"
@@ -72,8 +78,28 @@ def of_scenarios(
                 interval=(low, high),
                 minimum=scenario.auc_min,
                 why=why,
+                n=int(outcome.size),
+                what="area under the ROC curve in the scenario, the outcome held",
             )
         )
+        if scenario.bad_odds != 1 or scenario.approved_bad_max is not None:
+            items.append(
+                judged(
+                    "stress", f"{scenario.name} approved bad", approved_bad[0], interval=approved_bad[1:],
+                    maximum=scenario.approved_bad_max, n=int(outcome.size),
+                    why=f"the odds of a bad outcome times {scenario.bad_odds:g}",
+                    what="bad outcomes among the approved, in the scenario",
+                )
+            )  # fmt: skip
+        if scenario.bad_odds != 1 or scenario.underestimated_max is not None:
+            items.append(
+                judged(
+                    "stress", f"{scenario.name} underestimated", strained[0], interval=strained[1:],
+                    maximum=scenario.underestimated_max, n=int(outcome.size),
+                    why=f"the odds of a bad outcome times {scenario.bad_odds:g}",
+                    what="bad outcomes over those that the model expects, in the scenario",
+                )
+            )  # fmt: skip
         if scenario.approved_change_max is not None:
             change = abs(approved[1] - approved[0])
             items.append(
@@ -83,6 +109,8 @@ def of_scenarios(
                     change,
                     maximum=scenario.approved_change_max,
                     why=why,
+                    n=int(outcome.size),
+                    what="change of the share approved, in the scenario",
                 )
             )
     return items, table
@@ -112,9 +140,22 @@ def of_lost_inputs(
     worst = max(table, key=lambda row: row["auc_lost"])
     item = judged(
         "stress", "input_lost_auc", worst["auc_lost"], interval=(worst["low"], worst["high"]),
-        maximum=settings.input_lost_auc, why=f"without {worst['feature']}",
+        maximum=settings.input_lost_auc, why=f"without {worst['feature']}", n=int(outcome.size),
     )  # fmt: skip
     return [item], table
+
+
+def of_missing(settings: Challenge, contract: Contract, rows: Floats, outcome: Floats, score: Score) -> Item:
+    """Values missing at random, the same share of every feature (seeded): how much AUC that costs."""
+    gone = np.random.default_rng(2).random(rows.shape) < settings.missing_share
+    before, after = score(rows), score(np.where(gone, np.nan, rows))
+    lost, low, high = paired_difference(outcome, before, after)
+    changed = float((_decisions(contract, before) != _decisions(contract, after)).mean())
+    return judged(
+        "stress", "missing_auc_lost", lost, interval=(low, high), maximum=settings.missing_auc_lost,
+        why=f"{settings.missing_share:.0%} of all values missing; {changed:.1%} of the decisions change",
+        n=int(outcome.size),
+    )  # fmt: skip
 
 
 def of_edges(contract: Contract, rows: Floats, levels: Sequence[int], score: Score) -> Item:
@@ -130,8 +171,35 @@ def of_edges(contract: Contract, rows: Floats, levels: Sequence[int], score: Sco
             if not (np.isfinite(found).all() and (found >= 0).all() and (found <= 1).all()):
                 broken.append(f"{name}={value:g}")
     return judged(
-        "stress", "edges_without_probability", float(len(broken)), maximum=0, why=", ".join(broken[:5])
+        "stress", "edges_without_probability", float(len(broken)), maximum=0, why=", ".join(broken[:5]),
+        n=rows.shape[0],
+    )  # fmt: skip
+
+
+def _approved_bad(
+    contract: Contract, scenario: Scenario, outcome: Floats, after: Floats
+) -> tuple[float, float, float]:
+    """Bad outcomes among the approved where the odds are other ones: a share's odds multiplied, and its interval's."""
+    approved = after < contract.decision.adverse_at
+    bad, rows = int(outcome[approved].sum()), int(approved.sum())
+    if not rows:
+        return math.nan, math.nan, math.nan
+    share, low, high = (
+        scenario.bad_odds * s / (1 - s + scenario.bad_odds * s) for s in (bad / rows, *wilson(bad, rows))
     )
+    return share, low, high
+
+
+def _observed_to_expected(scenario: Scenario, outcome: Floats, after: Floats) -> tuple[float, float, float]:
+    """Bad outcomes over those expected, rows with a bad one weighing ``bad_odds``: a ratio of means (delta method)."""
+    weight = np.where(outcome == 1, scenario.bad_odds, 1.0)
+    observed, expected = weight * outcome, weight * after
+    if outcome.size < 2 or not expected.sum():
+        return math.nan, math.nan, math.nan
+    value = float(observed.sum() / expected.sum())
+    spread = float((observed - value * expected).std(ddof=1)) / float(expected.mean())
+    half = Z95 * spread / math.sqrt(outcome.size)
+    return value, value - half, value + half
 
 
 def _ends(contract: Contract, name: str, values: Floats) -> list[float]:

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from components.challenge.delong import auc_interval
 from components.evaluate import metrics as m
 from components.evaluate.names import METRICS
 from components.evaluate.recalibration import recalibration
@@ -19,7 +20,7 @@ from components.train.booster import load
 from components.train.train import MODEL, OUT_OF_FOLD, load_calibrator, load_levels
 from serinus.contract import Contract
 from serinus.errors import SerinusError
-from serinus.intervals import wilson
+from serinus.intervals import Z95, wilson
 from serinus.watching.concept import validated
 
 Floats = NDArray[np.float64]
@@ -35,9 +36,10 @@ def evaluate(
     Args:
         contract, features, assignment, model: as ``components.train`` takes and gives them.
         metrics: JSON to write: ``rows``, ``positives``, ``metrics`` by name (null where
-            it could not be measured), ``intervals``, ``curves`` (roc, precision-recall,
-            calibration), ``single_features``, ``yardstick``, which live labels are
-            held against, and ``calibration`` (slope and intercept, see ``recalibration``).
+            it could not be measured), ``intervals`` and ``counts`` (rows behind a metric, where they
+            are not all), ``curves`` (roc, precision-recall, calibration), ``single_features``,
+            ``yardstick``, which live labels are held against, and ``calibration`` (slope and
+            intercept, see ``recalibration``).
         scores: ``.npz`` to write: calibrated probability ``test`` of the test rows, NaN
             elsewhere, and ``unseen``, of all rows that some model scored without having
             seen them, both in the table's order.
@@ -52,13 +54,19 @@ def evaluate(
     probability = calibrator.apply(raw)
     trained = np.flatnonzero(codes == TRAIN)
     trained = trained[np.linspace(0, trained.size - 1, min(trained.size, ENOUGH_FOR_AUC_DROP)).astype(int)]
-    train_auc = m.auc(rows.outcome[trained], fitted.probability(encoded[trained]))
-    single = single_features(checked, encoded[tested], outcome)
+    learned = auc_interval(rows.outcome[trained], fitted.probability(encoded[trained]))
+    train_auc = learned[0]
+    taught = encoded[trained], rows.outcome[trained]
+    single = single_features(checked, encoded[tested], outcome, taught)
     measured = measure(checked, outcome, raw, probability)
     measured["auc_drop"] = train_auc - measured["auc"]
     measured["single_feature_auc"] = max(single.values(), default=math.nan)
     intervals = _intervals(outcome, raw, probability, checked)
     measured["auc_low"] = intervals["auc"][0]
+    intervals["auc_drop"] = _drop(learned, auc_interval(outcome, raw))
+    best = max(single, key=lambda name: (math.isfinite(single[name]), single[name]), default="")
+    if best:
+        intervals["single_feature_auc"] = _alone(checked, best, encoded[tested], outcome, taught)
     write_json(
         metrics,
         {
@@ -66,6 +74,7 @@ def evaluate(
             "positives": int(outcome.sum()),
             "metrics": {name: measured[name] for name in METRICS},
             "intervals": intervals,
+            "counts": _counts(checked, outcome, probability),
             "curves": curves(outcome, raw, probability),
             "single_features": single,
             "train_auc": train_auc,
@@ -114,23 +123,70 @@ def measure(contract: Contract, outcome: Floats, raw: Floats, probability: Float
     }
 
 
-def single_features(contract: Contract, rows: Floats, outcome: Floats) -> dict[str, float]:
-    """How well each feature alone ranks the outcome: AUC or its mirror, in [0.5, 1].
+def single_features(
+    contract: Contract, rows: Floats, outcome: Floats, taught: tuple[Floats, Floats]
+) -> dict[str, float]:
+    """How well each feature alone ranks the outcome: AUC or its mirror, in [0.5, 1]; NaN where too little is known.
 
-    A level is ranked by its code, so for a categorical feature of many levels this is
-    a lower bound. Missing values are left out; NaN where too little remains.
+    A level is ranked by the share of bad outcomes that it had among the rows ``taught``
+    (training: encoded rows, outcomes), so that a category that names the outcome is found
+    whatever its levels are called. A value that is missing exactly where the outcome is bad
+    leaks it as well.
     """
     found: dict[str, float] = {}
-    for i, name in enumerate(contract.feature_names):
-        present = ~np.isnan(rows[:, i])
-        area = m.auc(outcome[present], rows[present, i]) if present.sum() >= 2 else math.nan
-        # a value that is missing exactly where the outcome is bad leaks it as well
+    for name in contract.feature_names:
+        values = _ranking(contract, name, rows, taught)
+        present = ~np.isnan(values)
+        area = m.auc(outcome[present], values[present]) if present.sum() >= 2 else math.nan
         absent = (
             m.auc(outcome, (~present).astype(np.float64)) if not present.all() and present.any() else math.nan
         )
         sides = [max(a, 1 - a) for a in (area, absent) if math.isfinite(a)]
         found[name] = round(max(sides), 6) if sides else math.nan
     return found
+
+
+def _ranking(contract: Contract, name: str, rows: Floats, taught: tuple[Floats, Floats]) -> Floats:
+    """The feature's values; of a category the share of bad outcomes that its level had in training."""
+    place = contract.feature_names.index(name)
+    values = rows[:, place]
+    if not contract.is_categorical(contract.feature(name)):
+        return values
+    codes, bad = taught[0][:, place], taught[1]
+    known = np.isfinite(codes)
+    if not known.any():
+        return values
+    size = int(max(np.nanmax(codes), np.nanmax(values, initial=0.0))) + 1
+    codes = codes[known].astype(np.int64)
+    rows_of, bad_of = np.bincount(codes, minlength=size), np.bincount(codes, bad[known], minlength=size)
+    rate = (bad_of + bad.mean()) / (rows_of + 1)  # a level of few rows is drawn to the mean
+    ranked = np.full(values.size, np.nan)
+    there = np.isfinite(values)
+    ranked[there] = rate[values[there].astype(np.int64)]
+    return ranked
+
+
+def _alone(
+    contract: Contract, name: str, rows: Floats, outcome: Floats, taught: tuple[Floats, Floats]
+) -> tuple[float, float]:
+    """The interval of the best single feature's AUC, by its values or by their being missing."""
+    values = _ranking(contract, name, rows, taught)
+    present = ~np.isnan(values)
+    candidates = [auc_interval(outcome[present], values[present])] if present.sum() >= 2 else []
+    if not present.all():
+        candidates.append(auc_interval(outcome, (~present).astype(np.float64)))
+    candidates = [found for found in candidates if all(map(math.isfinite, found))]
+    if not candidates:
+        return math.nan, math.nan
+    area, low, high = max(candidates, key=lambda found: abs(found[0] - 0.5))
+    return (low, high) if area >= 0.5 else (1 - high, 1 - low)
+
+
+def _drop(learned: tuple[float, float, float], tested: tuple[float, float, float]) -> tuple[float, float]:
+    """The 95 % interval of the training AUC less the test AUC: two samples, so the variances add up."""
+    halves = [(found[2] - found[1]) / 2 for found in (learned, tested)]
+    middle, half = learned[0] - tested[0], math.hypot(*halves)
+    return middle - half, middle + half
 
 
 def curves(outcome: Floats, raw: Floats, probability: Floats) -> dict[str, Any]:
@@ -157,13 +213,62 @@ def _yardstick(contract: Contract, probability: Floats, outcome: Floats) -> dict
 
 
 def _intervals(outcome: Floats, raw: Floats, probability: Floats, contract: Contract) -> dict[str, Any]:
-    declined = probability >= contract.decision.decline_at
-    hits = int((declined & (outcome == 1)).sum())
+    """The 95 % interval of each metric: bootstrap for areas, Wilson for shares, the normal law for means."""
+    rule = contract.decision
+    declined, bad = probability >= rule.decline_at, outcome == 1
+    hits, missed, wrong = (
+        int((declined & bad).sum()),
+        int((~declined & bad).sum()),
+        int((declined & ~bad).sum()),
+    )
+    n, base = outcome.size, float(outcome.mean())
+    areas = m.bootstrap(
+        {"auc": m.auc, "average_precision": m.average_precision, "ks": m.ks}, outcome, raw, seed=1
+    )
+    clipped = np.clip(probability, 1e-15, 1 - 1e-15)
+    squares = (probability - outcome) ** 2
+    error = m.mean_interval(squares)
+    found: dict[str, Any] = {
+        **areas,
+        "gini": tuple(2 * end - 1 for end in areas["auc"]),
+        "average_precision_lift": tuple(_ratio(end, base) for end in areas["average_precision"]),
+        "precision_at_decline": wilson(hits, hits + wrong),
+        "recall_at_decline": wilson(hits, hits + missed),
+        "false_positive_rate_at_decline": wilson(wrong, n - hits - missed),
+        "accuracy": wilson(n - missed - wrong, n),
+        "approved_share": wilson(int((probability < rule.adverse_at).sum()), n),
+        "brier": error,
+        "brier_skill": _skill(squares, outcome),
+        "log_loss": m.mean_interval(-np.log(np.where(bad, clipped, 1 - clipped))),
+        "calibration_error": m.calibration_error_interval(outcome, probability),
+    }
+    if rule.cost_false_positive is not None and rule.cost_false_negative is not None:
+        cost = np.where(declined & ~bad, rule.cost_false_positive, 0.0)
+        cost = np.where(~declined & bad, rule.cost_false_negative, cost)
+        found["cost_per_1000"] = tuple(1000 * end for end in m.mean_interval(cost))
+    return found
+
+
+def _skill(squares: Floats, outcome: Floats) -> tuple[float, float]:
+    """The 95 % interval of Brier's skill: a ratio of two means, by the delta method."""
+    base = float(outcome.mean())
+    reference = base * (1 - base)
+    if outcome.size < 2 or not reference:
+        return math.nan, math.nan
+    ratio = float(squares.mean()) / reference
+    # d(reference) = (1 - 2 base) d(base): the influence of a row on the ratio.
+    influence = (squares - ratio * (outcome - base) * (1 - 2 * base)) / reference
+    half = Z95 * float(influence.std(ddof=1)) / math.sqrt(outcome.size)
+    return 1 - ratio - half, 1 - ratio + half
+
+
+def _counts(contract: Contract, outcome: Floats, probability: Floats) -> dict[str, int]:
+    """Rows behind a metric where they are not all test rows."""
+    bad = int(outcome.sum())
     return {
-        **m.bootstrap({"auc": m.auc, "average_precision": m.average_precision}, outcome, raw, seed=1),
-        "brier": m.mean_interval((probability - outcome) ** 2),
-        "precision_at_decline": wilson(hits, int(declined.sum())),
-        "recall_at_decline": wilson(hits, int(outcome.sum())),
+        "precision_at_decline": int((probability >= contract.decision.decline_at).sum()),
+        "recall_at_decline": bad,
+        "false_positive_rate_at_decline": outcome.size - bad,
     }
 
 

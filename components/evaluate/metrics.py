@@ -47,9 +47,9 @@ def average_precision(outcome: Floats, score: Floats, weight: Floats | None = No
     return float(np.sum(np.diff(_from_zero(bad)) * precision) / bad[-1])
 
 
-def ks(outcome: Floats, score: Floats) -> float:
+def ks(outcome: Floats, score: Floats, weight: Floats | None = None) -> float:
     """Largest distance between the two cumulative distributions of the score."""
-    bad, good, _ = ranked(outcome, score)
+    bad, good, _ = ranked(outcome, score, weight)
     if bad[-1] == 0 or good[-1] == 0:
         return math.nan
     return float(np.max(np.abs(bad / bad[-1] - good / good[-1])))
@@ -88,6 +88,17 @@ def calibration_error(outcome: Floats, probability: Floats, bins: int = 10) -> f
     found = calibration_bins(outcome, probability, bins)
     excess = sum(n * (abs(p - y) - math.sqrt(2 * p * (1 - p) / (math.pi * n))) for p, y, n in found)
     return max(excess / outcome.size, 0.0)
+
+
+def calibration_error_interval(outcome: Floats, probability: Floats, bins: int = 10) -> tuple[float, float]:
+    """The 95 % interval of ``calibration_error``: a mean of independent bins, by the normal approximation,
+    each bin's observed share having the variance of a binomial."""
+    if not outcome.size:
+        return math.nan, math.nan
+    found = calibration_bins(outcome, probability, bins)
+    variance = sum(n * max(y * (1 - y), p * (1 - p)) for p, y, n in found) / outcome.size**2
+    value, half = calibration_error(outcome, probability, bins), Z95 * math.sqrt(variance)
+    return max(value - half, 0.0), value + half
 
 
 def bootstrap(

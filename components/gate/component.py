@@ -13,8 +13,11 @@ def gate(
     fairness: Input[Artifact],
     explain: Input[Artifact],
     challenge: Input[Artifact],
+    champion: Input[Artifact],
+    latency: Input[Artifact],
     config: str,
     validation: Output[Artifact],
+    judgement: Output[Artifact],
 ):
     """Stop what does not reach every demand."""
     from pathlib import Path
@@ -30,7 +33,10 @@ def gate(
             fairness=Path(fairness.path),
             explain=Path(explain.path),
             challenge=Path(challenge.path),
+            champion=Path(champion.path),
+            latency=Path(latency.path),
             config=config,
             validation=Path(validation.path),
+            judgement=Path(judgement.path),
         )
     )

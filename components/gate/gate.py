@@ -8,14 +8,28 @@ from typing import Any, Literal
 
 import msgspec
 
-from components.config import Gates, parse_config
+from components.config import Gate, Gates, parse_config
+from components.evaluate.names import METRICS
+from components.explain.names import CHECKS
 from components.step import StepError, Summary, read_json, write_json
+from serinus.fairness import MEASURES
 
-Verdict = Literal["pass", "fail", "no_data"]
+Verdict = Literal["pass", "fail", "no_data", "no_champion"]
 
 
-class Demand(msgspec.Struct, frozen=True):
-    """One line of the gate's table. ``blocks`` says whether its verdict stops the pipeline."""
+class Demand(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the gate's table.
+
+    Attributes:
+        metric, value: what was measured, and how much; None where it could not be.
+        threshold: the limit in words of mathematics, or "reported".
+        verdict: of the value against it; ``blocks`` says whether it stops the pipeline.
+        note: what no number says: where, or why there is none.
+        low, high: the value's 95 % interval, where one is known.
+        n: rows behind it, where known.
+        group: which part of the validation it belongs to.
+        what: what the measure means.
+    """
 
     metric: str
     value: float | None
@@ -23,32 +37,50 @@ class Demand(msgspec.Struct, frozen=True):
     verdict: Verdict
     blocks: bool
     note: str = ""
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    group: str = "performance"
+    what: str = ""
 
 
 def gate(
-    metrics: Path, fairness: Path, explain: Path, challenge: Path, config: str, validation: Path
+    metrics: Path,
+    fairness: Path,
+    explain: Path,
+    challenge: Path,
+    champion: Path,
+    latency: Path,
+    config: str,
+    validation: Path,
+    judgement: Path,
 ) -> Summary:
-    """Judge the four reports by the configured gates and the contract's fairness policy.
+    """Judge the six reports by the configured gates and the contract's fairness policy.
 
     Args:
-        metrics, fairness, explain, challenge: the reports of these steps.
+        metrics, fairness, explain, challenge, champion, latency: the reports of these steps.
         config: ``Gates`` as JSON text.
-        validation: JSON to write, also when the gate fails: ``verdict``, ``demands``.
+        validation: JSON to write, also when the gate fails: ``verdict``, ``demands``: those that
+            follow from the model's inputs alone. It goes into card and bundle, whose bytes
+            must be the same wherever they are made.
+        judgement: the same with the champion and the latency, which depend on where and when
+            the run was made: what this run was stopped or let through by.
 
     Raises:
         StepError: ``SRN-GATE-001`` a demand is not met; ``SRN-GATE-002`` none fails but
             one could not be measured; its details carry the table.
     """
     settings = parse_config(config, Gates, where="gates")
-    demands = [
-        *of_metrics(settings, read_json(metrics)["metrics"]),
+    of_model = [
+        *of_metrics(settings, read_json(metrics)),
         *of_fairness(read_json(fairness), settings),
         *of_explain(read_json(explain)),
         *of_challenge(read_json(challenge)),
     ]
-    verdict = overall(demands)
-    table = msgspec.to_builtins(demands)
-    write_json(validation, {"verdict": verdict, "demands": table})
+    demands = [*of_model, *of_challenge(read_json(champion)), *of_challenge(read_json(latency))]
+    verdict, table = overall(demands), msgspec.to_builtins(demands)
+    write_json(validation, {"verdict": overall(of_model), "demands": msgspec.to_builtins(of_model)})
+    write_json(judgement, {"verdict": verdict, "demands": table})
     if verdict != "pass":
         raise _stopped(verdict, demands, table)
     return {"verdict": verdict, "demands": len(demands)}
@@ -57,44 +89,77 @@ def gate(
 def overall(demands: list[Demand]) -> Verdict:
     """Fail before no data before pass, over the demands that block."""
     verdicts = {demand.verdict for demand in demands if demand.blocks}
-    return "fail" if "fail" in verdicts else "no_data" if "no_data" in verdicts else "pass"
+    if "fail" in verdicts:
+        return "fail"
+    return "no_data" if verdicts & {"no_data", "no_champion"} else "pass"
 
 
-def of_metrics(settings: Gates, measured: dict[str, float | None]) -> list[Demand]:
+def of_metrics(settings: Gates, report: dict[str, Any]) -> list[Demand]:
     """The configured gates. A metric that is absent or not a number is no data."""
-    found: list[Demand] = []
-    for item in settings.metrics:
-        value = measured.get(item.metric)
-        limits = [f">= {item.min:g}"] if item.min is not None else []
-        limits += [f"<= {item.max:g}"] if item.max is not None else []
-        verdict: Verdict = "no_data"
-        if value is not None and math.isfinite(value):
-            low = item.min is None or value >= item.min
-            high = item.max is None or value <= item.max
-            verdict = "pass" if low and high else "fail"
-        blocks = verdict != "no_data" or settings.no_data == "stop"
-        found.append(Demand(item.metric, value, " and ".join(limits), verdict, blocks))
-    return found
+    return [_measured(item, report, settings) for item in settings.metrics]
+
+
+def _measured(item: Gate, report: dict[str, Any], settings: Gates) -> Demand:
+    value = _finite(report["metrics"].get(item.metric))
+    low, high = (_finite(end) for end in report["intervals"].get(item.metric) or (None, None))
+    limits = [f">= {item.min:g}"] if item.min is not None else []
+    limits += [f"<= {item.max:g}"] if item.max is not None else []
+    threshold = " and ".join(limits) + (", the whole interval" if item.by == "interval" else "")
+    least, most = (low, high) if item.by == "interval" else (value, value)
+    verdict: Verdict = "no_data"
+    if value is not None and least is not None and most is not None:
+        inside = (item.min is None or least >= item.min) and (item.max is None or most <= item.max)
+        verdict = "pass" if inside else "fail"
+    return Demand(
+        metric=item.metric,
+        value=value,
+        threshold=threshold,
+        verdict=verdict,
+        blocks=verdict != "no_data" or settings.no_data == "stop",
+        note="" if low is None or high is None else _between(low, high),
+        low=low,
+        high=high,
+        n=report["counts"].get(item.metric, report["rows"]),
+        what=METRICS[item.metric],
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def of_fairness(report: dict[str, Any], settings: Gates) -> list[Demand]:
-    """The policy's findings. A group too small to judge does not block by itself; a
+    """The policy's findings. A group that cannot be judged does not block by itself; a
     policy under which nobody at all could be judged does."""
     found = [
         Demand(
-            f"{item['measure']} {item['attribute']}={item['group']}",
-            item["value"],
-            f"{'>=' if item['measure'].endswith('_ratio') else '<='} {item['limit']:g}",
-            item["verdict"],
-            item["verdict"] != "no_data",
-            item["why"] or _interval(item),
+            metric=f"{item['measure']} {item['attribute']}={item['group']}",
+            value=item["value"],
+            threshold=f"{'>=' if item['measure'].endswith('_ratio') else '<='} {item['limit']:g}",
+            verdict=item["verdict"],
+            blocks=item["verdict"] != "no_data",
+            note="; ".join(part for part in (_interval(item), item["why"]) if part),
+            low=item["low"],
+            high=item["high"],
+            n=item["rows"],
+            group="fairness",
+            what=MEASURES[item["measure"]],
         )
         for item in report["findings"]
     ]
     if report["verdict"] == "no_data":
-        why = "no protected group is large enough to be judged"
+        stops = settings.no_data == "stop"
         found.append(
-            Demand("fairness policy", None, "measurable", "no_data", settings.no_data == "stop", why)
+            Demand(
+                metric="fairness policy",
+                value=None,
+                threshold="measurable",
+                verdict="no_data",
+                blocks=stops,
+                note="no protected group could be judged: too few rows, or differences that may be chance",
+                group="fairness",
+                what="whether the policy could be applied to anybody",
+            )
         )
     return found
 
@@ -102,23 +167,43 @@ def of_fairness(report: dict[str, Any], settings: Gates) -> list[Demand]:
 def of_explain(report: dict[str, Any]) -> list[Demand]:
     """The reasons' checks; without an adverse decision in the sample there is none to check."""
     return [
-        Demand(item["check"], item["value"], _limit(item), item["verdict"], item["verdict"] != "no_data")
+        Demand(
+            metric=item["check"],
+            value=item["value"],
+            threshold=_limit(item),
+            verdict=item["verdict"],
+            blocks=item["verdict"] != "no_data",
+            n=report["rows"],
+            group="explanation",
+            what=CHECKS[item["check"]],
+        )
         for item in report["checks"]
     ]
 
 
 def of_challenge(report: dict[str, Any]) -> list[Demand]:
-    """The challenge's tests, each with its interval; those without a limit are reported."""
+    """The items of challenge, champion or latency, each with its interval; those without a limit are reported."""
     return [_challenged(item) for item in report["items"]]
 
 
 def _challenged(item: dict[str, Any]) -> Demand:
-    limits = [f">= {item['minimum']:g}"] if item["minimum"] is not None else []
+    limits = [f">= {item['minimum']:.4g}"] if item["minimum"] is not None else []
     limits += [f"<= {item['maximum']:.4g}"] if item["maximum"] is not None else []
-    notes = [f"95 %: {item['low']:.3f} to {item['high']:.3f}"] if item["low"] is not None else []
+    notes = [_between(item["low"], item["high"])] if item["low"] is not None else []
     notes += [item["why"]] if item["why"] else []
-    threshold = " and ".join(limits) or "reported"
-    return Demand(item["name"], item["value"], threshold, item["verdict"], item["blocks"], "; ".join(notes))
+    return Demand(
+        metric=item["name"],
+        value=item["value"],
+        threshold=" and ".join(limits) or "reported",
+        verdict=item["verdict"],
+        blocks=item["blocks"],
+        note="; ".join(notes),
+        low=item["low"],
+        high=item["high"],
+        n=item["n"],
+        group=item["group"],
+        what=item["what"],
+    )
 
 
 def _limit(item: dict[str, Any]) -> str:
@@ -126,16 +211,24 @@ def _limit(item: dict[str, Any]) -> str:
 
 
 def _interval(item: dict[str, Any]) -> str:
-    chance = "" if item["sure"] else ", may be chance"
-    return f"95 %: {item['low']:.3f} to {item['high']:.3f}{chance}"
+    if item["low"] is None:
+        return ""
+    chance = "" if item["sure"] or item["verdict"] == "no_data" else ", may be chance"
+    return _between(item["low"], item["high"]) + chance
+
+
+def _between(low: float, high: float) -> str:
+    return f"95 %: {low:.3g} to {high:.3g}"
+
+
+def _said(demand: Demand) -> str:
+    return demand.verdict.replace("_", " ") if demand.value is None else f"{demand.value:.4g}"
 
 
 def _stopped(verdict: Verdict, demands: list[Demand], table: list[dict[str, Any]]) -> StepError:
-    wrong = [demand for demand in demands if demand.blocks and demand.verdict == verdict]
-    numbers = ", ".join(
-        f"{demand.metric} {'no data' if demand.value is None else f'{demand.value:.4g}'} ({demand.threshold})"
-        for demand in wrong
-    )
+    kinds = ("fail",) if verdict == "fail" else ("no_data", "no_champion")
+    wrong = [demand for demand in demands if demand.blocks and demand.verdict in kinds]
+    numbers = ", ".join(f"{demand.metric} {_said(demand)} ({demand.threshold})" for demand in wrong)
     if verdict == "fail":
         return StepError(
             "SRN-GATE-001",

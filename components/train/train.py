@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def train(
     rows, codes = read_features(checked, features), np.load(assignment)
     levels = learn(checked, rows.columns, codes == TRAIN)
     encoded = encode(checked, levels, rows.columns)
-    _leave_out(checked, settings, encoded)
+    leave_out(checked, settings, encoded)
     fitted, weights = _fit(checked, settings, encoded, rows, codes)
     unseen = _out_of_fold(checked, settings, encoded, rows, codes, fitted)
     calibrator, basis = _calibrate(settings, fitted, encoded, rows, codes, unseen)
@@ -73,7 +74,7 @@ def load_calibrator(model: Path) -> Calibrator:
     return read_struct(model / CALIBRATOR, Calibrator)
 
 
-def _leave_out(contract: Contract, settings: Training, encoded: Floats) -> None:
+def leave_out(contract: Contract, settings: Training, encoded: Floats) -> None:
     """Blank the excluded features in training: a tree cannot split on what never varies,
     and the vector keeps the shape that the contract declares."""
     unknown = sorted(set(settings.exclude) - set(contract.feature_names))
@@ -90,9 +91,14 @@ def _leave_out(contract: Contract, settings: Training, encoded: Floats) -> None:
         encoded[:, contract.feature_names.index(name)] = np.nan
 
 
-def _weights(
+def weights_of(
     contract: Contract, settings: Training, rows: Rows, chosen: NDArray[Any]
 ) -> tuple[Floats | None, Any]:
+    """Weights of the chosen rows and their table by group; None where nothing is mitigated.
+
+    Raises:
+        SerinusError: ``SRN-PIPELINE-034`` there is no protected attribute to weigh by.
+    """
     if settings.mitigation == "none":
         return None, {}
     if not contract.protected:
@@ -111,7 +117,7 @@ def _fit(
     contract: Contract, settings: Training, encoded: Floats, rows: Rows, codes: NDArray[Any]
 ) -> tuple[Model, Any]:
     inside, check = codes == TRAIN, codes == VALIDATION
-    weight, table = _weights(contract, settings, rows, inside)
+    weight, table = weights_of(contract, settings, rows, inside)
     fitted = fit(
         contract,
         settings,
@@ -140,19 +146,24 @@ def _out_of_fold(
         fold[random.permutation(same)] = np.arange(same.size) % settings.folds
     for part in range(settings.folds):
         out, rest = inside[fold == part], inside[fold != part]
-        weight, _ = _weights(contract, settings, rows, rest)
+        weight, _ = weights_of(contract, settings, rows, rest)
         other = fit(contract, settings, encoded[rest], rows.outcome[rest], weight=weight, rounds=fitted.trees)
         unseen[out] = other.probability(encoded[out])
     return unseen
+
+
+def curve_of(settings: Training) -> Callable[[Floats, Floats], Calibrator] | None:
+    """What fits the calibration on raw probabilities and outcomes; None for the identity."""
+    return {"logistic": fit_logistic, "isotonic": fit_isotonic, "identity": None}[settings.calibration]
 
 
 def _calibrate(
     settings: Training, fitted: Model, encoded: Floats, rows: Rows, codes: NDArray[Any], unseen: Floats
 ) -> tuple[Calibrator, str]:
     """On the validation rows; on all rows but the test's, scored out of fold, where there are those."""
-    if settings.calibration == "identity":
+    fit_curve = curve_of(settings)
+    if fit_curve is None:
         return Calibrator(), "nothing (identity)"
-    fit_curve = fit_logistic if settings.calibration == "logistic" else fit_isotonic
     folded = np.isfinite(unseen) & (codes != TEST)
     if folded.any():
         return fit_curve(unseen[folded], rows.outcome[folded]), f"{int(folded.sum()):,} rows out of fold"

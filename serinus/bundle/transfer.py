@@ -80,7 +80,7 @@ def push_bundle(bundle: Bundle, store: ObjectStore) -> Pushed:
 
 
 def fetch_bundle(
-    store: ObjectStore, target: Path, *, trusted: Keyring, digest: str | None, budget: Budget
+    store: ObjectStore, target: Path, *, trusted: Keyring | None, digest: str | None, budget: Budget
 ) -> Fetched:
     """Bring a bundle here and verify it; ``target`` then is the bundle's directory.
 
@@ -93,7 +93,7 @@ def fetch_bundle(
     Args:
         store: the bundle's own directory, as ``push_bundle`` named it.
         target: an empty directory (it may be a mount point), or one with this bundle in it.
-        trusted: keys of which one must have signed it.
+        trusted: keys of which one must have signed it; None, where the digest alone says which it must be.
         digest: which bundle it must be; None takes any that is signed by a trusted key.
 
     Raises:
@@ -101,6 +101,8 @@ def fetch_bundle(
             ``open_bundle``; ``-008`` not that digest; ``-009`` something else lies in ``target``;
             ``-010`` a file of an impossible name; those of ``download``. ``target`` holds no bundle then.
     """
+    if trusted is None and digest is None:
+        raise ValueError("a bundle is believed by its digest or by its signature; neither was given")
     if digest is not None and not _DIGEST.fullmatch(digest):
         raise SerinusError(
             "SRN-BUNDLE-008",
@@ -130,7 +132,7 @@ def fetch_bundle(
     return Fetched(Bundle(target, manifest, manifest.digest()), received)
 
 
-def _already(target: Path, partial: Path, trusted: Keyring, digest: str | None) -> Bundle:
+def _already(target: Path, partial: Path, trusted: Keyring | None, digest: str | None) -> Bundle:
     with contextlib.suppress(OSError):
         partial.rmdir()  # of a run that ended between its last two steps
     bundle = open_bundle(target, trusted=trusted)
@@ -140,7 +142,7 @@ def _already(target: Path, partial: Path, trusted: Keyring, digest: str | None) 
 
 
 def _manifest(
-    store: ObjectStore, partial: Path, trusted: Keyring, digest: str | None, budget: Budget
+    store: ObjectStore, partial: Path, trusted: Keyring | None, digest: str | None, budget: Budget
 ) -> tuple[Manifest, int]:
     received = 0
     for name in (MANIFEST, SIGNATURE):
@@ -170,7 +172,8 @@ def _manifest(
             where=store.where,
             hint="The bundle is damaged or was made by another version; push it again from its source.",
         ) from error
-    trusted.verify(manifest.digest(), signature, where=store.where)
+    if trusted is not None:
+        trusted.verify(manifest.digest(), signature, where=store.where)
     for name in manifest.files:
         # Signed by someone trusted, and still: a name must not lead out of the directory.
         if not _FILE.fullmatch(name) or name in _LIMITS:

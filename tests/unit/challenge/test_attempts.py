@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from components.challenge.challenge import check_scenarios
+from components.challenge.challenge import check_settings
 from components.challenge.leakage import of_duplicates
 from components.challenge.sensitivity import of_directions, of_reasons
 from components.challenge.stress import changed, of_edges, of_lost_inputs, of_scenarios
@@ -146,7 +146,7 @@ def test_test_rows_that_were_trained_on_are_counted() -> None:
 )
 def test_a_scenario_about_what_is_not_there_is_refused(scenario: Scenario, said: str) -> None:
     with pytest.raises(SerinusError, match="SRN-PIPELINE-023") as caught:
-        check_scenarios(Challenge(scenarios=(scenario,)), LOANS)
+        check_settings(Challenge(scenarios=(scenario,)), LOANS)
     assert said in caught.value.what
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import numpy as np
 
 from components.card.card import card
 from components.challenge.challenge import challenge
+from components.champion.champion import champion
 from components.evaluate.evaluate import evaluate
 from components.explain.explain import explain
 from components.fairness.fairness import fairness
 from components.features.features import features
 from components.gate.gate import gate
 from components.ingest.task import ingest_records
+from components.latency.latency import Clock, latency
 from components.register.register import register
 from components.split.split import split
 from components.step import Summary
@@ -84,6 +87,12 @@ def write_csv(path: Path, columns: dict[str, np.ndarray]) -> Path:
     return path
 
 
+def ticking(nanoseconds: int = 1) -> Clock:
+    """A clock that goes on by so much at each look: no test waits, and none depends on the machine."""
+    moments = itertools.count(step=nanoseconds)
+    return lambda: next(moments)
+
+
 class Run:
     """The steps' functions over files below a directory, as the pipeline calls them."""
 
@@ -94,6 +103,8 @@ class Run:
 
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self.contract = directory, agreed
+        self.champion = ("", "")  # bundle and digest
+        self.clock: Clock = ticking()
         self.parts = parts_of(config or ModelConfig())
         self.data = write_csv(directory / "data.csv", columns)
 
@@ -112,7 +123,7 @@ class Run:
         return split(p("contract"), p("table"), self.parts["split_config"], p("assignment"), p("split"))
 
     def judge(self) -> Summary:
-        """Train to explain; the evaluation's key numbers."""
+        """Train to latency; the evaluation's key numbers."""
         p = self.path
         train(
             p("contract"),
@@ -127,11 +138,34 @@ class Run:
         explain(p("contract"), p("table"), p("assignment"), p("model"), p("explain"))
         challenge(
             p("contract"),
+            p("records"),
             p("table"),
             p("assignment"),
             p("model"),
+            self.parts["training_config"],
             self.parts["challenge_config"],
             p("challenge"),
+        )
+        champion(
+            p("contract"),
+            p("ingested"),
+            p("records"),
+            p("table"),
+            p("assignment"),
+            p("model"),
+            *self.champion,
+            self.parts["split_config"],
+            self.parts["champion_config"],
+            p("champion"),
+        )
+        latency(
+            p("contract"),
+            p("table"),
+            p("assignment"),
+            p("model"),
+            self.parts["latency_config"],
+            p("latency"),
+            self.clock,
         )
         return shown
 
@@ -142,8 +176,11 @@ class Run:
             p("fairness"),
             p("explain"),
             p("challenge"),
+            p("champion"),
+            p("latency"),
             self.parts["gates_config"],
             p("validation"),
+            p("judgement"),
         )
 
     @property

@@ -9,7 +9,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from components.config import Challenge, Gate, Gates, Lightgbm, ModelConfig, Scenario, Split, Training
+from components.config import (
+    Challenge,
+    Gate,
+    Gates,
+    Lightgbm,
+    ModelConfig,
+    Retrained,
+    Scenario,
+    Split,
+    Training,
+)
 from components.evaluate.names import METRICS
 from components.step import StepError, read_json
 from components.table import TEST, TRAIN
@@ -23,7 +33,8 @@ from serinus.scoring import Scorer
 from serinus.watching.online import calibrate
 from tests.unit.components.support import Run, contract, loans
 
-QUICK = ModelConfig(name="loans", owner="credit", training=Training(rounds=40, folds=3))
+ONCE = Challenge(retrained=Retrained(fits=0))
+QUICK = ModelConfig(name="loans", owner="credit", training=Training(rounds=40, folds=3), challenge=ONCE)
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +286,9 @@ def test_a_model_that_treats_a_group_worse_is_stopped_by_the_policy(tmp_path: Pa
 
 
 def challenged(challenge: Challenge) -> ModelConfig:
-    return msgspec.structs.replace(QUICK, challenge=challenge)
+    return msgspec.structs.replace(
+        QUICK, challenge=msgspec.structs.replace(challenge, retrained=ONCE.retrained)
+    )
 
 
 def test_a_model_whose_world_moved_is_stopped_as_unstable(tmp_path: Path) -> None:

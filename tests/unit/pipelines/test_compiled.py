@@ -105,7 +105,7 @@ def test_secrets_reach_the_steps_that_need_them_and_no_other() -> None:
     spec, platform = documents(EVERYTHING)
     with_s3 = {name for name, value in platform.items() if "secretAsEnv" in value}
     with_key = {name for name, value in platform.items() if "secretAsVolume" in value}
-    assert (with_s3, with_key) == ({"exec-ingest", "exec-register"}, {"exec-register"})
+    assert (with_s3, with_key) == ({"exec-ingest", "exec-champion", "exec-register"}, {"exec-register"})
     assert platform["exec-register"]["pvcMount"][0]["mountPath"] == "/var/lib/serinus"
     wanted = {
         v["envVar"]: part["optional"]

@@ -1,0 +1,1 @@
+"""Champion: candidate and champion on the same test rows, by paired tests."""
