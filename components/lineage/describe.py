@@ -213,7 +213,7 @@ SCORE = ("score", "DOUBLE", "Calibrated probability of the bad outcome")
 
 
 def _gate(step: Step, found: Described) -> None:
-    if report := step.json("validation"):
+    if report := step.json("judgement") or step.json("validation"):
         found.run["test"] = tests(report["demands"])
 
 

@@ -1,4 +1,4 @@
-"""The kernel's own commands: registry, audit, bundle, keys, contract."""
+"""The kernel's own commands: registry, audit, bundle, keys, lineage, contract."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from serinus.cli.bundle import bundle_app
 from serinus.cli.decisions import decisions_app
 from serinus.cli.explain import explain
 from serinus.cli.keys import keys_app
+from serinus.cli.lineage import lineage_app
 from serinus.cli.options import command, group
 from serinus.cli.privacy import privacy_app
 from serinus.cli.registry import registry_app
@@ -30,6 +31,7 @@ def kernel_apps() -> dict[str, typer.Typer]:
         "explain": command(explain),
         "bundle": bundle_app(),
         "keys": keys_app(),
+        "lineage": lineage_app(),
         "contract": _contract(),
         "privacy": privacy_app(),
     }
