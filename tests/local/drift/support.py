@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ class Logger:
         self._sent += 1
         headers = {
             "Content-Type": "application/json",
-            "Ce-Id": f"e{self._sent}",
+            "Ce-Id": str(uuid.uuid4()),  # of its own, as the executor gives each event
             "Ce-Specversion": "1.0",
             "Ce-Source": "http://127.0.0.1:8000/",
             "Ce-Type": kind,
