@@ -15,8 +15,11 @@ from .spec import RolloutSpec
 from .status import HISTORY, Condition, Entry, Phase, RolloutStatus, Tally
 
 LIVE = frozenset({Phase.PROGRESSING, Phase.PAUSED, Phase.AWAITING_APPROVAL})
-QUIET = 10.0  # seconds without a canary request before that is said
+CHANGED = "the live routes were changed by another hand"
+QUIET = 10.0  # seconds without a canary request before that is said, where counters are read that often
+SCRAPED = 60.0  # seconds between a provider's own looks that are taken for granted until two were seen
 JUDGED = LIVE | {Phase.PROMOTING, Phase.PROMOTED}
+LEAVING = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.ABORTED})
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +96,7 @@ def account(spec: RolloutSpec, status: RolloutStatus, seen: Observation, now: fl
     status = _health(status, seen, now)
     if status.phase in JUDGED and not status.ended:
         status = _data(spec, status, seen, now)
-    elif status.phase is Phase.ROLLING_BACK and seen.sample is not None:
+    elif status.phase in LEAVING and seen.sample is not None:
         status = _count(status, seen.sample, first=status.evidence is None)
     return status
 
@@ -115,11 +118,25 @@ def _routes(status: RolloutStatus, seen: Observation, now: float) -> RolloutStat
         return set_condition(status, "RoutesVerified", "True", "ReadBack", "live routes equal the plan", now)
     if state == "cannot_tell":
         return set_condition(status, "RoutesVerified", "Unknown", "CannotReadBack", detail, now)
-    if status.in_place and status.phase in JUDGED:
-        # Someone else changed the routes after we had verified them.
-        status = note(status, now, "RoutesChanged", f"the live routes were changed by another hand: {detail}")
-    status = replace(status, verified=None, verified_at=None)
+    status = replace(_other_hand(status, seen, now), verified=None, verified_at=None)
     return set_condition(status, "RoutesVerified", "False", "NotYet", detail, now)
+
+
+def _other_hand(status: RolloutStatus, seen: Observation, now: float) -> RolloutStatus:
+    """Tell once what someone else changed: after we had verified it, or before, where the port knows who wrote."""
+    if seen.routes.state == "gone":
+        return status  # that is told by itself
+    edit = seen.routes.edit
+    new = bool(edit) and edit != status.last_edit
+    if status.phase in JUDGED and (new or status.in_place):
+        told = note(status, now, "RoutesChanged", f"{CHANGED}: {seen.routes.detail}")
+    elif new and status.phase in (Phase.STARTING, Phase.ROLLING_BACK):
+        told = note(status, now, "RoutesChanged", f"{CHANGED}: {seen.routes.detail}")
+        # Why it is rolled back stays what it says of itself.
+        told = replace(told, reason=status.reason, message=status.message)
+    else:
+        return status
+    return replace(told, last_edit=edit or status.last_edit)
 
 
 def _health(status: RolloutStatus, seen: Observation, now: float) -> RolloutStatus:
@@ -128,6 +145,20 @@ def _health(status: RolloutStatus, seen: Observation, now: float) -> RolloutStat
         value = "True" if health.state == "ready" else "False"
         status = set_condition(status, kind, value, reason, health.detail, now)
     return status
+
+
+def _silence(status: RolloutStatus, read_at: float | None, now: float) -> str | None:
+    """What says that nobody asks the canary, or that nobody counts; None while it is too early to tell.
+
+    A provider that looks every 30 s cannot have seen a request of the last 10: what was read at
+    ``read_at`` is silent about what came after it.
+    """
+    counted, quiet = now if read_at is None else read_at, now - status.last_data
+    if counted - status.last_data > max(QUIET, 2 * status.cadence):
+        return f"no canary request was counted for {quiet:.0f} s"
+    if now - counted > QUIET + 2 * (status.cadence or SCRAPED):
+        return f"the counters are {now - counted:.0f} s old"
+    return None
 
 
 def _data(spec: RolloutSpec, status: RolloutStatus, seen: Observation, now: float) -> RolloutStatus:
@@ -146,6 +177,7 @@ def _data(spec: RolloutSpec, status: RolloutStatus, seen: Observation, now: floa
         first = state.last_at is None
         if state.last_at is None or sample.at > state.last_at:
             status = _count(status, sample, first=first)
+            status = replace(status, cadence=sample.at - state.last_at if state.last_at is not None else 0.0)
         state = evidence.update(plan, state, sample)
     verdict = evidence.judge(plan, state, failure=seen.failure)
     status = replace(status, evidence=state, verdict=verdict)
@@ -154,9 +186,7 @@ def _data(spec: RolloutSpec, status: RolloutStatus, seen: Observation, now: floa
         return set_condition(status, "DataAvailable", "True", "Receiving", "canary requests are counted", now)
     if seen.failure is not None:
         return set_condition(status, "DataAvailable", "False", "ProviderError", seen.failure, now)
-    quiet = now - status.last_data
-    if quiet > QUIET:
-        message = f"no canary request was counted for {quiet:.0f} s"
+    if message := _silence(status, state.last_at, now):
         return set_condition(status, "DataAvailable", "False", "NoData", message, now)
     old = status.condition("DataAvailable")
     if old is not None and old.status == "False":

@@ -301,7 +301,7 @@ def rolled_back(ctx: Context) -> RolloutStatus:
     else:
         took = (status.verified_at or ctx.now) - (status.decided_at or status.phase_since)
         message = (
-            f"the candidate's route is gone, read back {took:.2f} s after the decision; "
+            f"no request goes to the candidate any more, read back {took:.2f} s after the decision; "
             f"{tally.bad:.0f} of {tally.requests:.0f} canary requests were answered badly"
         )
     status = set_condition(status, "RolledBack", "True", status.reason, status.message, ctx.now)
@@ -325,7 +325,7 @@ def promoted(ctx: Context) -> RolloutStatus:
 
 
 def window_harm(ctx: Context) -> RolloutStatus | None:
-    """For the rollback window the former champion stands by."""
+    """For the rollback window, and while the candidate answers nobody, the former champion stands by."""
     status = None if _window_over(ctx) else candidate_fails(ctx)
     return status and set_condition(status, "Promoted", "False", status.reason, status.message, ctx.now)
 
@@ -336,7 +336,9 @@ def stay_promoted(ctx: Context) -> RolloutStatus:
 
 
 def _window_over(ctx: Context) -> bool:
-    return ctx.now - ctx.status.phase_since >= parse_duration(ctx.spec.rollback_window)
+    """Not while the candidate is down: the one who could take over is not stopped then."""
+    over = ctx.now - ctx.status.phase_since >= parse_duration(ctx.spec.rollback_window)
+    return over and ctx.seen.candidate.answering
 
 
 CANDIDATE: tuple[Policy, ...] = (candidate_crashed, candidate_never_ready, harm, contested)
@@ -395,13 +397,13 @@ def _actions(ctx: Context) -> Decided:
     if loser and status.in_place:
         if (seen.candidate if loser == status.candidate else seen.champion).state == "absent":
             status = replace(status, old_stopped=True)
-        else:
+        elif ctx.now - (status.verified_at or ctx.now) >= seen.routes.settle:
             actions.append(Stop(loser))
     return Decided(status, tuple(actions))
 
 
 def _loser(ctx: Context) -> str | None:
-    """Whom to stop: only after the routes were read back without it."""
+    """Whom to stop: only after the routes were read back without it, and what reads them has settled."""
     phase = ctx.status.phase
     if phase in (Phase.ROLLED_BACK, Phase.ABORTED):
         return ctx.status.candidate

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from serinus.errors import SerinusError
 
-from .account import JUDGED, Observation
+from .account import JUDGED, LEAVING, Observation
 from .decide import Action, Apply, Start, decide
 from .ports import (
     Approvals,
@@ -152,8 +152,8 @@ class Engine:
         )
 
     def _wants_sample(self, status: RolloutStatus) -> bool:
-        if status.phase is Phase.ROLLING_BACK:
-            return status.step >= 0
+        if status.phase in LEAVING:  # what it still answers until it is stopped is counted
+            return status.step >= 0 and not status.ended
         judged = status.phase in JUDGED and not status.ended
         return judged and self.ports.clock.now() - self._sampled_at >= self.interval * 0.9
 

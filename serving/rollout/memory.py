@@ -34,6 +34,8 @@ class MemoryTraffic:
         self.lag = lag
         self.blind = False  # cannot be read back
         self.gone = False  # what served was deleted
+        self.settle = 0.0  # seconds that a proxy may take for what was read back
+        self.edit = ""  # what another hand did, while the routes differ
         self._pending: tuple[Routes, int] | None = None
 
     async def apply(self, routes: Routes) -> None:
@@ -49,8 +51,8 @@ class MemoryTraffic:
             return Readback(state="cannot_tell", detail="the proxy's admin port does not answer")
         self._settle()
         if self.live == routes:
-            return Readback(state="verified")
-        return Readback(state="not_yet", detail=f"live: {self.live}")
+            return Readback(state="verified", settle=self.settle)
+        return Readback(state="not_yet", detail=f"live: {self.live}", edit=self.edit)
 
     def _settle(self) -> None:
         if self._pending is None:

@@ -23,11 +23,16 @@ class _Value(msgspec.Struct, frozen=True):
 class Readback(_Value, frozen=True, kw_only=True):
     """What the live routes say: do they equal what was asked for?
 
-    ``gone``: there is nothing left to route; what served was deleted.
+    ``gone``: there is nothing left to route; what served was deleted. ``edit`` names the change by
+    another hand that they differ by, if it is one: the same change by the same name. ``settle``:
+    seconds that a proxy may still take to do what was read back; until then whoever lost its
+    traffic may be sent requests.
     """
 
     state: Literal["verified", "not_yet", "cannot_tell", "gone"]
     detail: str = ""
+    edit: str = ""
+    settle: float = 0.0
 
 
 class Health(_Value, frozen=True, kw_only=True):

@@ -112,12 +112,14 @@ class RolloutStatus(_Value, frozen=True, kw_only=True):
     verified: Routes | None = None
     verified_at: float | None = None
     decided_at: float | None = None  # when the desired routes were decided
+    last_edit: str = ""  # the last change by another hand that was told, as its port names it
     pause: tuple[str, ...] = ()  # why it is paused: user, no_data, inconclusive
     ending: Phase | None = None  # what RollingBack ends as
     culprits: tuple[str, ...] = ()
     active_seconds: float = 0.0
     last_seen: float = 0.0
     last_data: float = 0.0
+    cadence: float = 0.0  # seconds between the last two samples, as old as their counters
     canary_tally: Tally = Tally()
     stable_tally: Tally = Tally()
     evidence: Evidence | None = None

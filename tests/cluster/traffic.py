@@ -116,15 +116,6 @@ def codes(answers: Iterable[Answer]) -> Counter[int]:
     return Counter(answer.code for answer in answers)
 
 
-def by_gateway(answers: Iterable[Answer]) -> list[Answer]:
-    """503s that no predictor gave.
-
-    Istio tells its gateway of endpoints before routes: a request that is sent to a canary in the very moment in
-    which it is removed may find its route and nobody behind it.
-    """
-    return [answer for answer in answers if answer.code == 503 and not answer.predictor]
-
-
 def failed(answers: Iterable[Answer]) -> list[Answer]:
     """Those without a 200."""
     return [answer for answer in answers if answer.code != 200]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import httpx
@@ -26,6 +27,16 @@ _NAMES = "|".join(
         f"{metrics.SCORE}_bucket",
     )
 )
+
+
+def quoted(text: str) -> str:
+    """A string of PromQL, whatever is in it: it escapes as JSON does."""
+    return json.dumps(text)
+
+
+def any_of(names: Iterable[str]) -> str:
+    """A regular expression of Kubernetes's names, in which a dot is a dot."""
+    return "|".join(name.replace(".", "[.]") for name in names)
 
 
 class PrometheusMetrics:
@@ -53,7 +64,7 @@ class PrometheusMetrics:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._url = f"{url.rstrip('/')}/api/v1/query"
-        self._model = f'model="{model}",' if model else ""
+        self._model = f"model={quoted(model)}," if model else ""
         self._source = source
         self._matchers = f",{matchers}" if matchers else ""
         self._client = client or httpx.AsyncClient(timeout=5.0)
@@ -82,7 +93,7 @@ class PrometheusMetrics:
 
     async def _arm(self, predictor: str, at: float) -> tuple[Arm, dict[str, float]]:
         """The counters of each process, and when it was scraped."""
-        labels = f'{self._model}predictor="{predictor}"{self._matchers}'
+        labels = f"{self._model}predictor={quoted(predictor)}{self._matchers}"
         query = (
             f'{{__name__=~"{_NAMES}",{labels}}}'
             f" or max by ({self._source}) (timestamp({metrics.REQUESTS}{{{labels}}}))"

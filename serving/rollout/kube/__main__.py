@@ -19,6 +19,7 @@ from serinus.errors import SerinusError
 from .api import configuration
 from .operator import Controller, Flags
 from .rollout import Settings
+from .traffic import Pace
 
 app = typer.Typer(add_completion=False)
 
@@ -42,6 +43,13 @@ def controller(
     checkpoint: Annotated[
         str, typer.Option(help="Time between writes of the status while only counts change.")
     ] = "15s",
+    settle: Annotated[
+        str,
+        typer.Option(
+            help="Time that Istio may take to bring a VirtualService to every gateway; who lost its requests"
+            " is removed after that."
+        ),
+    ] = "2s",
     channels: Annotated[
         Path | None,
         typer.Option(help="Directory with one file per notification channel, holding its URL."),
@@ -88,6 +96,7 @@ def controller(
     settings = Settings(
         interval=_duration("--interval", interval),
         checkpoint=_duration("--checkpoint", checkpoint),
+        pace=Pace(settle=_duration("--settle", settle)),
         prometheus=prometheus,
         channels=channels,
     )

@@ -23,12 +23,16 @@ def health(deployments: list[Object], pods: list[Object]) -> Health:
     """The state of one predictor.
 
     ``crashed`` is what needs no patience: a crash loop, an image that is not
-    there, a pod that was evicted, a Deployment past its deadline. A Deployment
-    counts only once its controller has seen its latest generation: right after a
-    change its status still speaks of what was before.
+    there, as many evictions as there are replicas, a Deployment past its deadline.
+    (One evicted pod of several is what a node that is drained does to anybody.) A
+    Deployment counts only once its controller has seen its latest generation: right
+    after a change its status still speaks of what was before.
     """
     answering = bool(deployments) and all(_available(d) >= 1 for d in deployments)
     stuck = next((text for pod in pods if (text := _stuck(pod))), None)
+    evicted = [text for pod in pods if (text := _evicted(pod))]
+    if stuck is None and evicted and len(evicted) >= sum(map(_wanted, deployments)):
+        stuck = evicted[0]
     if stuck is None:
         stuck = next((text for d in deployments if (text := _past_deadline(d))), None)
     if stuck is not None:
@@ -42,8 +46,29 @@ def health(deployments: list[Object], pods: list[Object]) -> Health:
     return Health(state="starting", detail=f"{waiting}{f' ({why})' if why else ''}", answering=answering)
 
 
+def routable(deployments: list[Object]) -> bool:
+    """Would Seldon rewrite the routes now, as far as these Deployments of one predictor go?
+
+    It waits for every pod of every predictor. One that it has not made yet is waited for as well.
+    """
+    return bool(deployments) and all(_all_there(deployment) for deployment in deployments)
+
+
+def _all_there(deployment: Object) -> bool:
+    status = deployment.get("status") or {}
+    seen = int(status.get("observedGeneration") or 0) == int(deployment["metadata"].get("generation") or 0)
+    if _wanted(deployment) == 0:
+        return seen
+    ready, missing = status.get("readyReplicas") or 0, status.get("unavailableReplicas") or 0
+    return bool(seen and ready > 0 and missing == 0)
+
+
 def _available(deployment: Object) -> int:
     return int((deployment.get("status") or {}).get("availableReplicas") or 0)
+
+
+def _wanted(deployment: Object) -> int:
+    return int((deployment.get("spec") or {}).get("replicas", 1))
 
 
 def _waiting(deployment: Object) -> str | None:
@@ -52,7 +77,7 @@ def _waiting(deployment: Object) -> str | None:
     status = deployment.get("status") or {}
     if int(status.get("observedGeneration") or 0) != int(deployment["metadata"].get("generation") or 0):
         return f"deployment {name} has not been looked at since its last change"
-    wanted = int((deployment.get("spec") or {}).get("replicas", 1))
+    wanted = _wanted(deployment)
     available = _available(deployment)
     progress = _condition(deployment, "Progressing")
     complete = progress is None or progress.get("reason") == "NewReplicaSetAvailable"
@@ -85,15 +110,9 @@ def _leaving(pod: Object) -> bool:
 
 def _stuck(pod: Object) -> str | None:
     """Why a pod will not come up by waiting; None for one that is on its way out."""
-    name, status = pod["metadata"]["name"], pod.get("status") or {}
-    if status.get("phase") == "Failed" and status.get("reason") == "Evicted":
-        return f"pod {name} was evicted: {status.get('message') or 'no reason given'}"
+    name = pod["metadata"]["name"]
     if _leaving(pod):
         return None
-    if status.get("phase") == "Succeeded":
-        # A Deployment's pods never end by themselves. One that exits with 0 when the kubelet evicts it,
-        # as the scorer does after its drain, is left without the reason.
-        return f"pod {name} was ended by its node, as by an eviction, and exited in order"
     for container in _containers(pod):
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in STUCK:
@@ -107,6 +126,18 @@ def _stuck(pod: Object) -> str | None:
                 f"container {container['name']} of pod {name}: {waiting['reason']}"
                 f" after {restarts} restarts{ended}{said}"
             )
+    return None
+
+
+def _evicted(pod: Object) -> str | None:
+    """That a pod was evicted, and why; None for one that was not."""
+    name, status = pod["metadata"]["name"], pod.get("status") or {}
+    if status.get("phase") == "Failed" and status.get("reason") == "Evicted":
+        return f"pod {name} was evicted: {status.get('message') or 'no reason given'}"
+    if status.get("phase") == "Succeeded" and not _leaving(pod):
+        # A Deployment's pods never end by themselves. One that exits with 0 when the kubelet evicts it,
+        # as the scorer does after its drain, is left without the reason.
+        return f"pod {name} was ended by its node, as by an eviction, and exited in order"
     return None
 
 

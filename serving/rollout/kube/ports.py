@@ -1,4 +1,4 @@
-"""The engine's ports on Kubernetes: traffic, predictors and metrics of one SeldonDeployment."""
+"""The engine's ports on Kubernetes: predictors and metrics of one SeldonDeployment; ``traffic`` has its routes."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ from collections.abc import Callable, Iterable
 
 from serinus.evidence import Sample
 
-from ..adapters.prometheus import PrometheusMetrics
+from ..adapters.prometheus import PrometheusMetrics, any_of, quoted
 from ..adapters.scrape import ScrapeMetrics
-from ..ports import Health, ProviderError, Readback
-from ..status import RolloutStatus, Routes
+from ..ports import Health, ProviderError
 from .api import Api, ApiError, Object
-from .health import belongs, health
-from .names import DEPLOYMENT, POD, SELDON, SLICE, VIRTUAL_SERVICE
-from .routing import read_back, ready_endpoints
-from .seldon import Predictor, edited, named, predictors, routed, without
-from .subject import Scene, removing
+from .health import belongs, health, routable
+from .names import DEPLOYMENT, POD, SELDON
+from .seldon import Predictor, named, predictors, without
+from .subject import Scene
 from .watch import World
 
 log = logging.getLogger(__name__)
-
-STALE = 600.0  # seconds of silence after which a watch's memory is worth nothing
 
 
 class Cluster:
@@ -43,21 +39,26 @@ class Cluster:
         found = await self.api.find(SELDON, self.scene.namespace, self.scene.target)
         return found if found and found["metadata"]["uid"] == self.scene.subject.uid else None
 
-    async def edit(self, change: Callable[[list[Predictor]], list[Predictor]]) -> None:
-        """Change the predictors, if that changes anything and nobody was faster.
+    async def edit(
+        self,
+        change: Callable[[list[Predictor]], list[Predictor]],
+        unless: Callable[[Object], bool] = lambda found: False,
+    ) -> bool:
+        """Change the predictors, if that changes anything and nobody was faster; False: not this time.
 
         The list has no keys in Seldon's schema, so it is one field to server-side
         apply: whoever sets a weight owns all of it. Hence the whole list is read,
         changed and applied under the resource version that was read; an edit by
         another hand in between is a conflict, and the next look starts from it.
+        ``unless`` is asked about what was read, and may hold the change back.
         """
         found = await self.fetch()
-        if found is None:
-            return
+        if found is None or unless(found):
+            return False
         before = predictors(found)
         after = change(before)
         if after == before:
-            return
+            return True
         body = {
             "apiVersion": SELDON.api_version,
             "kind": SELDON.kind,
@@ -74,6 +75,8 @@ class Cluster:
             if not problem.conflict:
                 raise
             log.info("rollout %s: %s was edited meanwhile, looking again", self.scene.name, self.scene.target)
+            return False
+        return True
 
     def deployments(self, predictor: str) -> list[Object]:
         """The predictor's Deployments."""
@@ -98,68 +101,9 @@ class Cluster:
             return Health(state="absent")
         return health(self.deployments(predictor), self.pods(predictor))
 
-
-class SeldonTraffic:
-    """Live routing, by the one field that is safe to write: the SeldonDeployment's predictors.
-
-    A change is read back from the API server itself until it is in place, endpoints
-    included; from then on the watches tell of any other hand. (A pod that comes or
-    goes later is its predictor's health, and not a changed route.)
-    """
-
-    def __init__(self, cluster: Cluster, current: Callable[[], RolloutStatus]) -> None:
-        self._cluster = cluster
-        self._current = current
-
-    async def apply(self, routes: Routes) -> None:
-        """Write the predictors that ``routes`` asks for."""
-        scene = self._cluster.scene
-        going = removing(self._current())
-
-        def change(found: list[Predictor]) -> list[Predictor]:
-            unready = frozenset(
-                str(p["name"]) for p in found if self._cluster.health(str(p["name"])).state != "ready"
-            )
-            return routed(
-                found,
-                routes,
-                champion=scene.subject.champion,
-                candidate=scene.candidate,
-                removing=going,
-                unready=unready,
-            )
-
-        await self._cluster.edit(change)
-
-    async def read_back(self, routes: Routes) -> Readback:
-        """Compare with the VirtualService and the endpoints."""
-        scene, cluster = self._cluster.scene, self._cluster
-        place = scene.namespace, scene.target
-        found = cluster.remembered()
-        if found is None or found["metadata"]["uid"] != scene.subject.uid:
-            found = await cluster.fetch()
-        if found is None:
-            return Readback(state="gone", detail=f"SeldonDeployment {scene.target} was deleted")
-        if cluster.world.age() > STALE:
-            return Readback(state="cannot_tell", detail="the API server has not told anything for minutes")
-        status = self._current()
-        going = removing(status)
-        if status.verified == routes:
-            services = cluster.world.of(VIRTUAL_SERVICE, *place)
-            service, ready = services[0] if services else None, None
-        else:
-            service = await cluster.api.find(VIRTUAL_SERVICE, *place)
-            ready = ready_endpoints(cluster.world.of(SLICE, *place))
-        changed = edited(
-            predictors(found),
-            routes,
-            champion=scene.champion,
-            candidate=scene.candidate,
-            removing=going,
-        )
-        if changed is not None:
-            return Readback(state="not_yet", detail=f"in SeldonDeployment {scene.target}, {changed}")
-        return read_back(service, ready, routes, cluster.services, removed=scene.candidate if going else None)
+    def routable(self, found: list[Predictor]) -> bool:
+        """Would Seldon rewrite the routes now for these predictors?"""
+        return all(routable(self.deployments(str(predictor["name"]))) for predictor in found)
 
 
 class SeldonPredictors:
@@ -220,8 +164,8 @@ def matchers(namespace: str, target: str, deployments: Iterable[str]) -> str:
 
     The pods' names, not only the predictor's: two models may serve the same bundle.
     """
-    pods = "|".join((*sorted(deployments), f"{target}-outcomes"))
-    return f'namespace="{namespace}",pod=~"({pods})-.+"'
+    pods = quoted(f"({any_of((*sorted(deployments), f'{target}-outcomes'))})-.+")
+    return f"namespace={quoted(namespace)},pod=~{pods}"
 
 
 class SeldonMetrics:

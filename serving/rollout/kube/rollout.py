@@ -20,10 +20,11 @@ from ..status import Phase, RolloutStatus
 from .api import Api, ApiError, Object, UnreachableError
 from .keeping import StatusStore, Teller, event, invalid, publish
 from .names import APPROVAL, FINALIZER, ROLLOUT, SELDON
-from .ports import Cluster, SeldonMetrics, SeldonPredictors, SeldonTraffic
+from .ports import Cluster, SeldonMetrics, SeldonPredictors
 from .resource import ModelRolloutSpec, read_rollout
 from .seldon import candidate_predictor, champion_of
 from .subject import Scene, Subject, from_wire
+from .traffic import Pace, SeldonTraffic
 from .view import outlook
 from .watch import World
 from .words import ResourceApprovals, ResourceInbox
@@ -41,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     quick: float = 0.5  # between looks while routes take effect: each is a call to the API server
     patience: float = 5.0  # between looks at what a rollout waits for before it begins, and after a failure
     checkpoint: float = 15.0
+    pace: Pace = Pace()
     prometheus: str | None = None
     channels: Path | None = None
 
@@ -287,7 +289,7 @@ class RolloutTask:
         cluster = Cluster(api, self._world, scene)
         metrics = SeldonMetrics(cluster, settings.prometheus, clock.now)
         ports = Ports(
-            traffic=SeldonTraffic(cluster, lambda: store.current),
+            traffic=SeldonTraffic(cluster, lambda: store.current, settings.pace, clock.now),
             predictors=SeldonPredictors(cluster),
             metrics=metrics,
             approvals=ResourceApprovals(self._world, scene, self._refused),

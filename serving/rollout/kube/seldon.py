@@ -1,8 +1,8 @@
 """A SeldonDeployment's predictors: who serves, how a candidate enters, how traffic is split. Pure.
 
 Seldon's operator rewrites routes only when every predictor is ready, and
-checks no weights without its webhook; hence a candidate is removed, not set to
-0 %, and what is written here always sums to 100.
+checks no weights without its webhook; hence a candidate does not stay at 0 %, it
+is removed, and what is written here always sums to 100.
 """
 
 from __future__ import annotations
@@ -115,9 +115,8 @@ def routed(
 ) -> list[Predictor]:
     """The predictors with which the live routes would equal ``routes``.
 
-    * Back to the champion (``removing``): the candidate is **removed**. At 0 % a
-      candidate that is not ready would keep the routes as they are. Before its first
-      step it stands by without traffic.
+    * Back to the champion: the candidate has nothing, and with ``removing`` is
+      **removed**. At 0 % a candidate that is not ready would keep the routes as they are.
     * On to the candidate: the former champion stays at 0 %, to be rolled back to;
       one that is not ready is removed, for the same reason.
     * A champion that someone took out comes back as it was.
@@ -197,12 +196,16 @@ def without(found: list[Predictor], name: str) -> list[Predictor]:
 def edited(
     found: list[Predictor], routes: Routes, *, champion: str, candidate: str, removing: bool
 ) -> str | None:
-    """How the predictors differ from what ``routes`` asks for, or None."""
+    """How the predictors differ from what ``routes`` asks for, or None.
+
+    A candidate that is to go (``removing``) may still be there, without traffic: it has
+    lost its requests, and is stopped once that has reached every proxy.
+    """
     for predictor in found:
         name, traffic = str(predictor.get("name")), int(predictor.get("traffic") or 0)
         shadow = bool(predictor.get("shadow"))
-        if name == candidate and removing:
-            return f"predictor {name} is there"
+        if name == candidate and removing and shadow:
+            return f"predictor {name} is a shadow"
         if name == candidate and routes.canary == candidate:
             wanted = routes.weight
             if shadow != routes.shadow:

@@ -171,6 +171,7 @@ def material(status: RolloutStatus) -> RolloutStatus:
         active_seconds=0.0,
         last_seen=0.0,
         last_data=0.0,
+        cadence=0.0,
         canary_tally=Tally(),
         stable_tally=Tally(),
         evidence=None,

@@ -16,14 +16,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 from .api import Api, ApiError, Object, UnreachableError
+from .hands import own_predictors
 from .names import APPROVAL, COMMAND, DEPLOYMENT, POD, SELDON, SELDON_ID, SLICE, VIRTUAL_SERVICE, Kind
 
 log = logging.getLogger(__name__)
 
 SESSION = 240  # seconds until the server ends a watch, and it is begun anew where it ended
 BACKOFF = (0.2, 10.0)
+HEALTHY = 5.0  # seconds that a watch lasts where nothing is wrong
 
 OWN_NAME = "metadata.name"
+pause = asyncio.sleep
 
 WATCHED: tuple[tuple[Kind, str, str], ...] = (
     # kind, label selector, label or spec field by which objects are looked up
@@ -40,7 +43,10 @@ WATCHED: tuple[tuple[Kind, str, str], ...] = (
 def trim(found: Object) -> Object:
     """Without what nobody reads and what is most of an object's size."""
     metadata = found.get("metadata", {})
+    owners = own_predictors(found)
     metadata.pop("managedFields", None)
+    if owners:
+        metadata["managedFields"] = owners
     annotations = metadata.get("annotations")
     if annotations:
         for key in [k for k, v in annotations.items() if len(v) > 1000]:
@@ -75,8 +81,13 @@ class Watch:
             try:
                 since = await self._list()
                 while True:
+                    began = time.monotonic()
                     since = await self._follow(since)
-                    wait = BACKOFF[0]
+                    if time.monotonic() - began >= HEALTHY:
+                        wait = BACKOFF[0]
+                    else:  # a server, or a proxy before it, that ends every watch at once
+                        await pause(wait * random.uniform(0.5, 1.0))
+                        wait = min(wait * 2, BACKOFF[1])
             except Exception as problem:
                 # A watch that ended would leave every rollout with a memory that grows old unsaid.
                 if isinstance(problem, ApiError) and problem.gone:
@@ -85,7 +96,7 @@ class Watch:
                     log.exception("watch of %s: failed, trying again", self.kind.plural)
                 elif not (isinstance(problem, ApiError) and problem.code == 410):
                     log.warning("watch of %s: %s", self.kind.plural, problem)
-                await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # so that replicas do not call in step
+                await pause(wait * random.uniform(0.5, 1.0))  # so that replicas do not call in step
                 wait = min(wait * 2, BACKOFF[1])
 
     async def _list(self) -> str:

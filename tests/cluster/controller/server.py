@@ -17,6 +17,7 @@ from serving.rollout.kube.names import Kind
 from serving.rollout.kube.policy import policies
 from serving.rollout.kube.rollout import Settings
 from serving.rollout.kube.supervise import Supervisor
+from serving.rollout.kube.traffic import Pace
 from serving.rollout.kube.watch import World
 from tests.support.apiserver import ApiServer, tools
 
@@ -89,6 +90,7 @@ def quick(stage: Stage, **changes: Any) -> Settings:
         "quick": 0.04,
         "patience": 0.1,
         "checkpoint": 1.0,
+        "pace": Pace(settle=0.2),
         "prometheus": stage.prometheus.url,
     }
     return Settings(**(fields | changes))

@@ -187,8 +187,13 @@ class Stage:
 
     async def edit(self, predictors: list[Object]) -> None:
         """Another hand, as kubectl edit."""
-        body = {"spec": {"predictors": predictors}}
-        await self.api.merge(SELDON, self.namespace, TARGET, body)
+        await self.api._call(
+            "PATCH",
+            SELDON.path(self.namespace, TARGET),
+            body={"spec": {"predictors": predictors}},
+            content="application/merge-patch+json",
+            params={"fieldManager": "kubectl-edit"},
+        )
 
     async def put(self, kind: Kind, body: Object) -> Object:
         return await self.api.create(

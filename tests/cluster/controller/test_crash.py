@@ -133,14 +133,14 @@ STORIES = {
     "rolled back": Story(
         "RolledBack",
         {CHAMPION: 100},
-        [*START, {CHAMPION: 100}],
+        [*START, {CHAMPION: 100, CANDIDATE: 0}, {CHAMPION: 100}],
         prepare=bad,
         steps=[{"weight": 10, "minRequests": 10**6}],
     ),
     "aborted": Story(
         "Aborted",
         {CHAMPION: 100},
-        [*START, {CHAMPION: 100}],
+        [*START, {CHAMPION: 100, CANDIDATE: 0}, {CHAMPION: 100}],
         play=abort,
         steps=[{"weight": 10, "minRequests": 10**6}],
     ),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -12,7 +15,7 @@ from serving.rollout.kube.names import FIELD_MANAGER, ROLLOUT, SELDON
 from tests.support.apiserver import ApiServer
 
 from .server import Replica, controlled, staged
-from .stage import CANDIDATE, CHAMPION, TARGET, Stage, predictor, rollout
+from .stage import CANDIDATE, CHAMPION, TARGET, Stage, predictor, reasons, rollout
 
 pytestmark = pytest.mark.anyio
 
@@ -160,6 +163,89 @@ async def test_an_edit_in_between_is_never_lost(server: ApiServer) -> None:
         await replica.stop()
         found = await stage.api.get(SELDON, stage.namespace, TARGET)
         assert (meddler.conflicts, found["metadata"]["annotations"]["team"]) == (3, "risk-2")
+
+
+class Hand(httpx.AsyncHTTPTransport):
+    """Someone edits the SeldonDeployment in the instant in which we write a split: just before it, or just after."""
+
+    def __init__(self, stage: Stage, split: list[int], edit: list[Any], *, first: bool) -> None:
+        super().__init__(verify=False)
+        self.stage, self.split, self.edit, self.first = stage, split, edit, first
+        self.done = False
+        self.answers: list[int] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        ours = request.method == "PATCH" and "seldondeployments" in request.url.path
+        written = json.loads(request.content)["spec"]["predictors"] if ours else []
+        meant = [p["traffic"] for p in written] == self.split and not self.done
+        if meant and self.first:
+            await self._edit()
+        answer = await super().handle_async_request(request)
+        if ours:
+            self.answers.append(answer.status_code)
+        if meant and not self.first:
+            await becomes(self.stage, dict(zip((CHAMPION, CANDIDATE), self.split, strict=True)))
+            await self._edit()
+        return answer
+
+    async def _edit(self) -> None:
+        self.done = True
+        found = await self.stage.predictors()
+        for one, changes in zip(found, self.edit, strict=True):
+            one.update(changes)
+        await self.stage.edit(found)
+
+
+@asynccontextmanager
+async def edited_in_the_instant(
+    server: ApiServer, split: list[int], edit: list[Any], *, first: bool
+) -> AsyncGenerator[tuple[Stage, Hand]]:
+    """A rollout that meets such a hand."""
+    async with staged(server) as stage:
+        hand = Hand(stage, split, edit, first=first)
+        replica = Replica(server, stage, transport=hand)
+        await replica.start()
+        try:
+            await stage.put(ROLLOUT, rollout(startedBy="admin", steps=LONG))
+            yield stage, hand
+        finally:
+            await replica.stop()
+
+
+SWAPPED = [{"traffic": 20}, {"traffic": 80}]
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before our write", "after it"])
+async def test_weights_changed_in_the_instant_of_our_own_write_are_told_and_set_back(
+    server: ApiServer, first: bool
+) -> None:
+    async with edited_in_the_instant(server, [90, 10], SWAPPED, first=first) as (stage, hand):
+        status = await stage.until(lambda status: status.get("reason") == "CollectingRequests")
+        assert said(status) == ["Starting", "StepStarted", "RoutesChanged"]
+        assert f"predictor {CHAMPION} has traffic 20, not 90" in status["history"][-1]["message"]
+        assert (409 in hand.answers) == first  # it was found by the conflict, or by who wrote last
+        assert "RoutesChanged" in reasons(await stage.events())
+        await becomes(stage, {CHAMPION: 90, CANDIDATE: 10})
+        await stage.until(lambda status: status.get("requests", 0) > 100)
+        assert said(await stage.status()).count("RoutesChanged") == 1
+
+
+async def test_what_else_is_changed_in_that_instant_is_kept_and_not_told(server: ApiServer) -> None:
+    other = [{"replicas": 3}, {}]
+    async with edited_in_the_instant(server, [90, 10], other, first=True) as (stage, hand):
+        status = await stage.until(lambda status: status.get("reason") == "CollectingRequests")
+        assert (said(status), 409 in hand.answers) == (["Starting", "StepStarted"], True)
+        assert (await stage.predictors())[0]["replicas"] == 3
+
+
+async def test_a_rollback_waits_for_nobodys_hand(server: ApiServer) -> None:
+    async with edited_in_the_instant(server, [100, 0], SWAPPED, first=True) as (stage, hand):
+        await stage.until(lambda status: status.get("reason") == "CollectingRequests")
+        hand.done = False  # the split of its beginning was no rollback
+        await stage.change(abort=True)
+        assert (await stage.ended())["phase"] == "Aborted"
+        assert hand.done
+        await becomes(stage, {CHAMPION: 100})
 
 
 async def test_only_the_predictors_are_ours(server: ApiServer) -> None:

@@ -43,7 +43,7 @@ def test_a_shadow_that_fails_is_removed_unseen(fraud: Served, rollout: Rollout) 
             fraud.name, {"predictor": bad}, steps=[SHADOW | {"minRequests": 100_000}, {"weight": 100}]
         )
         assert rollout.until_ended() == "RolledBack"
-        eventually(lambda: not fraud.pods("b"), 60)
+        eventually(lambda: fraud.predictors == {"a": 100} and not fraud.pods("b"), 60)
     assert (codes(traffic.answers).keys(), set(answered_by(traffic.answers))) == ({200}, {"a"})
     assert fraud.weights == {"a": 100}
     assert not fraud.kube.must("VirtualService", fraud.namespace, fraud.name)["spec"]["http"][0].get("mirror")

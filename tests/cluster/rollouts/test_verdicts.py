@@ -10,7 +10,7 @@ import pytest
 from tests.cluster import node
 from tests.cluster.kube import Kube
 from tests.cluster.predictors import Served
-from tests.cluster.traffic import Traffic, answered_by, by_gateway, codes, failed
+from tests.cluster.traffic import Traffic, answered_by, codes, failed
 from tests.cluster.waiting import eventually
 from tests.support.s3 import S3Server
 
@@ -59,8 +59,9 @@ def test_every_twentieth_refused(
     with Traffic(scored.namespace, scored.name, rate=RATE, body=request) as traffic:
         rollout.start(scored.name, bundles.narrow.candidate, steps=steps)
         assert rollout.until_ended() == "RolledBack"
+        assert scored.weights.get(name, 0) == 0
         eventually(lambda: not scored.pods(name), 60, what="the canary's pods are gone")
-        assert scored.weights == {bundles.champion.predictor: 100}
+        eventually(lambda: scored.weights == {bundles.champion.predictor: 100}, 30)
     theirs = [answer for answer in traffic.answers if answer.predictor == name or answer.code != 200]
     bad = failed(traffic.answers)
     took = theirs[-1].at - theirs[0].at
@@ -72,9 +73,7 @@ def test_every_twentieth_refused(
             f"of {len(during)} in all meanwhile; the rollout counted {status['bad']} of {status['requests']}"
         )
     assert took <= WITHIN
-    removed = by_gateway(traffic.answers)
-    assert len(removed) <= 3, codes(bad)  # in the moment in which the canary is dropped
-    assert set(codes(answer for answer in bad if answer not in removed)) <= {400, 422}, codes(bad)
+    assert set(codes(bad)) <= {400, 422}, codes(bad)  # its own answers, and none by the gateway
     assert abs(len(theirs) / len(during) - SHARE / 100) < 0.05
     assert "error" in rollout.said
 

@@ -318,12 +318,20 @@ PEOPLE: list[Case] = [
         "Promoted",
     ),
     (
-        "and not after the window",
+        "and after the window, as long as the former champion still stands by",
+        {"rollback_window": "30s"},
+        status_in(Phase.PROMOTED, desired=Routes(stable="v2"), verified=Routes(stable="v2")),
+        seeing(candidate=CRASHED),
+        Phase.ROLLING_BACK,
+        "CandidateCrashed",
+    ),
+    (
+        "and not without a former champion",
         {"rollback_window": "30s"},
         status_in(
             Phase.PROMOTED, desired=Routes(stable="v2"), verified=Routes(stable="v2"), reason="Promoted"
         ),
-        seeing(candidate=CRASHED),
+        seeing(champion=ABSENT, candidate=CRASHED),
         Phase.PROMOTED,
         "Promoted",
     ),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
+from serving.rollout.account import account
 from serving.rollout.spec import Step
 from serving.rollout.status import Phase, Routes
 
+from .cases import NOT_YET, NOW, SPLIT, seeing, status_in
 from .world import World, small_spec
 
 pytestmark = pytest.mark.anyio
@@ -57,3 +60,31 @@ async def test_routes_changed_by_another_hand_are_set_back_but_not_for_ever() ->
     assert (changed, world.journal.reasons.count("RoutesChanged")) == (5, 5)
     assert "RoutesContested" in world.journal.reasons
     assert world.traffic.live == Routes(stable="v1")
+
+
+@pytest.mark.parametrize(
+    "phase", [Phase.STARTING, Phase.PROGRESSING, Phase.PAUSED, Phase.PROMOTING, Phase.ROLLING_BACK]
+)
+def test_an_edit_before_the_routes_were_read_back_is_told_once(phase: Phase) -> None:
+    status = status_in(phase, desired=SPLIT, verified=None, verified_at=None, reason="Why", message="why")
+    seen = seeing(routes=replace(NOT_YET, edit="generation 7"))
+    for look in range(3):
+        status = account(small_spec(), status, seen, NOW + look)
+    assert [entry.reason for entry in status.history] == ["RoutesChanged"]
+    assert NOT_YET.detail in status.history[0].message
+    seen = seeing(routes=replace(NOT_YET, edit="generation 9"))
+    status = account(small_spec(), status, seen, NOW + 3)
+    assert [entry.reason for entry in status.history] == ["RoutesChanged"] * 2
+    kept = phase in (Phase.STARTING, Phase.ROLLING_BACK)  # why it is rolled back stays what it says
+    assert (status.reason, status.message) == ("Why", "why") if kept else status.reason == "RoutesChanged"
+
+
+@pytest.mark.parametrize("phase", [Phase.ROLLED_BACK, Phase.ABORTED])
+def test_nothing_is_told_of_hands_once_it_is_over(phase: Phase) -> None:
+    seen = seeing(routes=replace(NOT_YET, edit="generation 7"))
+    assert account(small_spec(), status_in(phase), seen, NOW).history == ()
+
+
+def test_what_is_not_written_yet_is_nobodys_edit() -> None:
+    status = status_in(Phase.PROGRESSING, verified=None, verified_at=None)
+    assert account(small_spec(), status, seeing(routes=NOT_YET), NOW).history == ()

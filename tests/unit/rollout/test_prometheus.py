@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import pairwise
 from urllib.parse import parse_qs
 
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from serinus.evidence import Guard, Plan, Sample, judge, start, update
-from serving.rollout.adapters.prometheus import PrometheusMetrics
+from serving.rollout.adapters.prometheus import PrometheusMetrics, any_of, quoted
 
 pytestmark = pytest.mark.anyio
 
@@ -101,3 +102,23 @@ async def test_scrapes_at_other_moments_neither_look_like_broken_routing_nor_hid
         seen.add(judge(PLAN, evidence).outcome)
     assert judge(PLAN, evidence).outcome == outcome
     assert "routing_broken" not in seen
+
+
+async def test_names_are_quoted_whatever_is_in_them() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(parse_qs(request.content.decode())["query"][0])
+        return httpx.Response(200, json={"status": "success", "data": {"result": []}})
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    await PrometheusMetrics("http://p", 'my "model"', client=client).sample("v1", 'v"} or up{x="\\')
+    assert 'predictor="v\\"} or up{x=\\"\\\\"' in asked[1]
+    assert 'model="my \\"model\\"",' in asked[0]
+
+
+def test_a_pod_of_another_name_is_not_one_of_them() -> None:
+    pattern = f"({any_of(['fraud-a.b', 'fraud-a'])})-.+"
+    assert re.fullmatch(pattern, "fraud-a.b-x")
+    assert not re.fullmatch(pattern, "fraud-aXb-x")
+    assert quoted(pattern) == '"(fraud-a[.]b|fraud-a)-.+"'

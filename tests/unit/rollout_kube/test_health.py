@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from serving.rollout.kube.health import belongs, health
+from serving.rollout.kube.health import belongs, health, routable
 
 Object = dict[str, Any]
 
@@ -42,7 +42,7 @@ def waiting(reason: str, message: str = "") -> Object:
     return {"waiting": {"reason": reason, "message": message}}
 
 
-EVICTED = {"phase": "Failed", "reason": "Evicted", "message": "low on memory"}
+EVICTED: Object = {"phase": "Failed", "reason": "Evicted", "message": "low on memory"}
 
 CASES: list[tuple[str, list[Object], list[Object], str, bool, str]] = [
     ("complete", [deployment()], [], "ready", True, ""),
@@ -92,6 +92,16 @@ CASES: list[tuple[str, list[Object], list[Object], str, bool, str]] = [
         "crashed",
         True,
         "as by an eviction",
+    ),
+    ("one evicted of three", [deployment(2, 3)], [pod(status=EVICTED)], "ready", True, ""),
+    ("three evicted of three", [deployment(2, 3)], [pod(status=EVICTED)] * 3, "crashed", True, "was evicted"),
+    (
+        "one in a crash loop of three",
+        [deployment(2, 3)],
+        [pod(waiting("CrashLoopBackOff"))],
+        "crashed",
+        True,
+        "CrashLoopBackOff",
     ),
     (
         "exited with 0 on its way out",
@@ -160,6 +170,28 @@ def test_health(
     found = health(deployments, pods)
     assert (found.state, found.answering) == (state, answering)
     assert words in found.detail
+
+
+ALL_THERE = {"observedGeneration": 2, "readyReplicas": 1}
+
+
+@pytest.mark.parametrize(
+    ("what", "statuses", "spec", "moves"),
+    [
+        ("all pods are there", [ALL_THERE], {}, True),
+        ("one is missing", [ALL_THERE | {"unavailableReplicas": 1}], {}, False),
+        ("none is ready", [{"observedGeneration": 2}], {}, False),
+        ("not looked at since the last change", [ALL_THERE | {"observedGeneration": 1}], {}, False),
+        ("not made yet", [], {}, False),
+        ("scaled to nothing", [{"observedGeneration": 2}], {"replicas": 0}, True),
+        ("one part of two", [ALL_THERE, {"observedGeneration": 2}], {}, False),
+    ],
+)
+def test_seldon_moves_weights_only_while_every_pod_is_there(
+    what: str, statuses: list[Object], spec: Object, moves: bool
+) -> None:
+    made = [{"metadata": {"generation": 2}, "spec": spec, "status": status} for status in statuses]
+    assert routable(made) == moves
 
 
 def test_what_belongs_to_a_predictor_carries_its_service_or_version() -> None:

@@ -25,7 +25,7 @@ def anyio_backend() -> str:
 def pod(name: str, owner: str | None = "fraud", version: int = 1) -> Object:
     labels = {SELDON_ID: owner} if owner else {}
     metadata = {"name": name, "namespace": "ns", "labels": labels, "resourceVersion": str(version)}
-    return {"metadata": metadata | {"managedFields": ["large"]}}
+    return {"metadata": metadata | {"managedFields": [{"manager": "m", "fieldsV1": {"f:status": {}}}]}}
 
 
 class Script:
@@ -120,3 +120,17 @@ async def test_some_kinds_are_found_by_their_own_name_or_what_they_speak_of() ->
     }
     watch, _ = await watched(Script([[approval]], []), APPROVAL, "rollout")
     assert names(watch, "fraud-4") == ["x"]
+
+
+async def test_a_server_that_ends_every_watch_at_once_is_asked_less_and_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr("serving.rollout.kube.watch.pause", sleep)
+    monkeypatch.setattr("serving.rollout.kube.watch.random.uniform", lambda low, high: high)
+    await watched(Script([[pod("a")]], [[] for _ in range(8)]))
+    assert waited == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
