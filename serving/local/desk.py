@@ -21,6 +21,7 @@ from serinus.registry import Registry
 from serinus.registry.records import facts_of
 from serving.rollout import spec as specs
 from serving.rollout.adapters.envoy import EnvoyTraffic
+from serving.rollout.commands import unasked
 from serving.rollout.ports import Command
 from serving.rollout.status import Entry, Phase, RolloutStatus
 
@@ -133,9 +134,12 @@ class RolloutDesk:
 
         Raises:
             SerinusError: SRN-APPROVAL-001 own work or own rollout, -002 no
-                reason; SRN-ACCESS-005 not their role; SRN-ROLLOUT-005 no rollout; -007 candidate not registered.
+                reason; SRN-ACCESS-005 not their role; SRN-ROLLOUT-005 no rollout; -007 candidate not
+                registered; -008 nobody is asked to approve at this moment.
         """
         rollout = self._current()
+        if refusal := unasked(rollout.status):
+            raise _refused(refusal)
         candidate = rollout.record.candidate
         if not candidate.registered:
             raise SerinusError(

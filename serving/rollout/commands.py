@@ -57,6 +57,19 @@ def refuse(ctx: Context, command: Command) -> str | None:
     return None
 
 
+def unasked(status: RolloutStatus) -> str | None:
+    """Why an approval would come too early or too late to count, or None.
+
+    One that was given before it was asked for could not have seen the evidence that it is
+    about, so the engine never counts it: better said than taken and ignored.
+    """
+    if status.phase is Phase.AWAITING_APPROVAL:
+        return None
+    return (
+        f"approve refused: the rollout is {status.phase.value}, and nobody is asked to approve at this moment"
+    )
+
+
 def _act(ctx: Context, command: Command, message: str) -> RolloutStatus:
     status = ctx.status
     if command.kind == "abort":

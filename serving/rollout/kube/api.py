@@ -7,10 +7,13 @@ cheap (it builds an object tree of every pod).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import ssl
+import time
 from collections.abc import AsyncGenerator, Callable
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -104,6 +107,7 @@ class Api:
         self._config = config
         self.server = str(config.host).rstrip("/")
         self.calls = 0
+        self.ahead = 0.0  # seconds by which the server's clock is ahead of ours, at least
         self.may_write: Callable[[], bool] = lambda: True
         verify: ssl.SSLContext | bool = bool(config.verify_ssl)
         if self.server.startswith("https") and config.verify_ssl:
@@ -198,6 +202,12 @@ class Api:
         answer = await self._call("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=body)
         return str(answer["status"]["userInfo"]["username"])
 
+    def _compare_clocks(self, answer: httpx.Response) -> None:
+        """From the Date header, which has whole seconds, rounded down, and is older than its arrival."""
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            said = parsedate_to_datetime(answer.headers["date"]).timestamp()
+            self.ahead = said - time.time()
+
     def _headers(self) -> dict[str, str]:
         token = self._config.get_api_key_with_prefix("authorization")  # renews it when it is due
         headers = {"Authorization": token} if token else {}
@@ -221,6 +231,7 @@ class Api:
             answer = await self._client.request(method, path, content=data, params=params, headers=headers)
         except httpx.HTTPError as problem:
             raise UnreachableError(f"{self.server}: {str(problem) or type(problem).__name__}") from None
+        self._compare_clocks(answer)
         if not answer.is_success:
             if answer.status_code >= 500 or answer.status_code == 429:
                 raise UnreachableError(f"{self.server}: HTTP {answer.status_code}")

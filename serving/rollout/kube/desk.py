@@ -14,12 +14,13 @@ import yaml
 from serinus.errors import SerinusError
 from serinus.registry.policy import check_approval
 
+from ..commands import unasked
 from ..desk import Wish
 from ..status import Entry, Phase, RolloutStatus, Routes
 from .api import Api, ApiError, Object, UnreachableError, configuration, current_namespace
+from .beginning import ended
 from .names import APPROVAL, COMMAND, ROLLOUT, Kind, predictor_of
 from .resource import to_wire
-from .rollout import ended
 from .view import seconds, unpack
 
 PATIENCE = 30.0  # seconds that a command may take to be obeyed: two controllers may be changing places
@@ -81,6 +82,8 @@ class KubeDesk:
         async def work(api: Api) -> str:
             found = await self._find(api)
             spec, name = found["spec"], found["metadata"]["name"]
+            if refusal := unasked(read(found)):
+                raise _refused(refusal, name)
             by = await api.who_am_i()
             check_approval(
                 f"rollout {name}",

@@ -49,6 +49,7 @@ class StatusStore:
         self.spec: RolloutSpec | None = None
         self.generation: Callable[[], int] = lambda: 0
         self.detached: Callable[[], bool] = lambda: False  # the resource is gone; memory must do
+        self.vanished: Callable[[], None] = lambda: None  # told that it is
         self.told = 0
         self._version = str(metadata["resourceVersion"])
         self._written: RolloutStatus | None = None
@@ -108,7 +109,11 @@ class StatusStore:
         )
 
     async def patch(self, document: Object) -> None:
-        """Merge into the status, if nobody else wrote it since we did."""
+        """Merge into the status, if nobody else wrote it since we did.
+
+        A resource that is gone without a word, as in a gap of the watch, is told of by
+        ``vanished``; one that another has taken the name of is not ours to write.
+        """
         for attempt in range(3):
             body = {"metadata": {"resourceVersion": self._version, "uid": self._uid}, "status": document}
             try:
@@ -116,15 +121,15 @@ class StatusStore:
                 self._version = str(answer["metadata"]["resourceVersion"])
                 return
             except ApiError as problem:
-                if not problem.conflict or attempt == 2:
+                if not (problem.conflict or problem.gone) or attempt == 2:
                     raise
             # Someone edited the spec, or an earlier write of ours got through unheard, or we are not alone.
-            found = await self._api.get(ROLLOUT, self._namespace, self._name)
+            found = await self._api.find(ROLLOUT, self._namespace, self._name)
+            if found is None or found["metadata"]["uid"] != self._uid:
+                self.vanished()
+                return
             engine = str((found.get("status") or {}).get("engine") or "")
-            if found["metadata"]["uid"] != self._uid or engine not in (
-                self._engine,
-                document.get("engine", ""),
-            ):
+            if engine not in (self._engine, document.get("engine", "")):
                 raise SupersededError(f"rollout {self._namespace}/{self._name}")
             self._version = str(found["metadata"]["resourceVersion"])
 

@@ -16,16 +16,18 @@ from serinus.errors import SerinusError
 from ..adapters.webhook import Webhooks
 from ..engine import Engine, Ports, new_status
 from ..ports import SupersededError
+from ..spec import RolloutSpec
 from ..status import Phase, RolloutStatus
 from .api import Api, ApiError, Object, UnreachableError
-from .keeping import StatusStore, Teller, event, invalid, publish
-from .names import APPROVAL, FINALIZER, ROLLOUT, SELDON
+from .beginning import Beginning, Turns, begun, ended
+from .keeping import StatusStore, Teller, event, publish
+from .names import APPROVAL, FINALIZER, ROLLOUT
 from .ports import Cluster, SeldonMetrics, SeldonPredictors
+from .recovery import REASON as UNREADABLE
+from .recovery import recovered
 from .resource import ModelRolloutSpec, read_rollout
-from .seldon import candidate_predictor, champion_of
 from .subject import Scene, Subject, from_wire
 from .traffic import Pace, SeldonTraffic
-from .view import outlook
 from .watch import World
 from .words import ResourceApprovals, ResourceInbox
 
@@ -66,22 +68,11 @@ class WakingClock:
         self.changed.clear()
 
 
-def ended(resource: Object) -> bool:
-    """Has this rollout ended, by its status?"""
-    conditions = (resource.get("status") or {}).get("conditions") or []
-    return any(c["type"] == "Ended" and c["status"] == "True" for c in conditions)
-
-
 def told(resource: Object) -> bool:
     """Was all of its history told?"""
     status = resource.get("status") or {}
     history = status.get("history") or []
     return not history or int(status.get("told") or 0) >= int(history[-1]["seq"])
-
-
-def begun(resource: Object) -> bool:
-    """Has its engine begun, so that the target is its own?"""
-    return bool((resource.get("status") or {}).get("engine"))
 
 
 class RolloutTask:
@@ -95,6 +86,7 @@ class RolloutTask:
         settings: Settings,
         *,
         clock: WakingClock | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.resource = resource
         self.gone = False  # deleted without waiting for us
@@ -103,7 +95,15 @@ class RolloutTask:
         self._api = api
         self._world = world
         self._settings = settings
-        self._told: tuple[str, str, int] | None = None
+        self._beginning = Beginning(
+            api,
+            self.clock,
+            turns or Turns(),
+            settings.patience,
+            lambda: self.resource,
+            lambda: self.leaving,
+            self._vanished,
+        )
         self._last: ModelRolloutSpec
 
     @property
@@ -163,124 +163,76 @@ class RolloutTask:
         return found
 
     async def _drive(self) -> None:
-        if begun(self.resource):
-            scene = self._scene(read_rollout(self.resource))
-            begin = None
-        else:
-            first = await self._until_it_may_begin()
-            if first is None:
-                return
-            scene, begin = first
-        await self._engine(scene, begin)
+        found = await self._taken_up() if begun(self.resource) else await self._beginning.wait(self._take)
+        if found is not None:
+            await self._engine(*found)
 
-    def _scene(self, spec: ModelRolloutSpec, subject: Subject | None = None) -> Scene:
-        namespace, name = self.place
-        return Scene(
-            namespace=namespace,
-            name=name,
-            uid=self.resource["metadata"]["uid"],
-            spec=spec,
-            subject=subject or from_wire(self.resource["status"]["target"]),
+    async def _take(self, spec: ModelRolloutSpec, subject: Subject) -> tuple[Scene, StatusStore]:
+        """Make the target this rollout's own."""
+        scene = self._scene(spec, subject)
+        self.resource = await self._fresh()
+        await self._hold()
+        store = self._store(scene)
+        status = new_status(
+            self._rollout(scene),
+            name=scene.name,
+            champion=scene.champion,
+            candidate=scene.candidate,
+            by=scene.spec.started_by,
+            now=self.clock.now(),
         )
+        await store.begin(status, subject.to_wire())
+        return scene, store
 
-    # --- before it begins -----------------------------------------------------
-
-    async def _until_it_may_begin(self) -> tuple[Scene, Subject] | None:
-        """Wait for a free target; None if it cannot begin, or is deleted before."""
-        while not self.leaving:
-            try:
-                spec = read_rollout(self.resource)
-                waits = await self._waits(spec)
-                if waits is None:
-                    found = await self._api.find(SELDON, self.place[0], spec.target)
-                    if found is not None:
-                        champion = champion_of(found, spec.candidate.name)
-                        candidate_predictor(spec.target, champion, spec.candidate)
-                        subject = Subject(uid=found["metadata"]["uid"], champion=champion)
-                        return self._scene(spec, subject), subject
-                    waits = "TargetAbsent", f"there is no SeldonDeployment {spec.target} yet"
-            except SerinusError as problem:
-                await self._say(Phase.FAILED, *invalid(problem))
-                return None
-            await self._say(Phase.PENDING, *waits)
-            await self.clock.sleep(self._settings.patience)
-        return None
-
-    async def _waits(self, spec: ModelRolloutSpec) -> tuple[str, str] | None:
-        if spec.paused:
-            return "PausedBySpec", "spec.paused is true: it has not begun"
-        if spec.abort:
-            raise SerinusError(
-                "SRN-ROLLOUT-008",
-                "spec.abort is true, so it never began",
-                where=f"modelrollout/{self.place[1]}",
-                hint="Start another rollout.",
-            )
-        for rival in await self._of_target(spec.target):
-            metadata = rival["metadata"]
-            if metadata["uid"] == self.resource["metadata"]["uid"] or ended(rival):
-                continue
-            if (rival.get("spec") or {}).get("target") != spec.target:
-                continue
-            older = (metadata["creationTimestamp"], metadata["uid"]) < (
-                self.resource["metadata"]["creationTimestamp"],
-                self.resource["metadata"]["uid"],
-            )
-            if begun(rival) or (older and not rival["spec"].get("paused")):
-                return "AnotherRollout", f"rollout {metadata['name']} of {spec.target} goes first"
-        return None
-
-    async def _of_target(self, target: str) -> list[Object]:
+    async def _taken_up(self) -> tuple[Scene, StatusStore] | None:
+        """Go on from the status; None if it does not even say who the champion was."""
+        shown = self.resource["status"]
         try:
-            listed = await self._api.list(ROLLOUT, self.place[0], fields=f"spec.target={target}")
-        except ApiError as problem:
-            if problem.code != 400:
-                raise
-            listed = await self._api.list(ROLLOUT, self.place[0])  # before Kubernetes 1.31
-        return listed["items"]
-
-    async def _say(self, phase: Phase, reason: str, message: str) -> None:
-        """Put a status that no engine wrote, and an Event, once."""
-        generation = int(self.resource["metadata"].get("generation") or 0)
-        told = (reason, message, generation)
-        if told == self._told:
-            return
-        status = self.resource.get("status") or {}
-        if (status.get("reason"), status.get("message")) != (reason, message):
+            subject = from_wire(shown["target"])
+        except (KeyError, TypeError):
+            why = "status.target cannot be read, so nothing was moved: set the predictors by hand"
+            await self._beginning.say(Phase.FAILED, UNREADABLE, why)
+            return None
+        scene = self._scene(read_rollout(self.resource), subject)
+        store = self._store(scene)
+        try:
+            await store.load()
+        except SerinusError as problem:
+            log.error("rollout %s/%s: %s", *self.place, problem)
             now = self.clock.now()
-            store = StatusStore(self._api, self.resource, self.clock.now)
-            await store.patch(outlook(phase, reason, message, now=now, generation=generation))
-            metadata = self.resource["metadata"]
-            name = f"{metadata['name']}.{metadata['uid'][:8]}.{reason.lower()}"
-            warning = phase is Phase.FAILED
-            await publish(
-                self._api, event(ROLLOUT, self.resource, reason, message, name=name, at=now, warning=warning)
-            )
-        self._told = told
+            status = recovered(self._rollout(scene), scene, shown, problem.what, now)
+            await store.begin(status, subject.to_wire())
+        return scene, store
+
+    def _scene(self, spec: ModelRolloutSpec, subject: Subject) -> Scene:
+        namespace, name = self.place
+        uid = self.resource["metadata"]["uid"]
+        return Scene(namespace=namespace, name=name, uid=uid, spec=spec, subject=subject)
+
+    def _store(self, scene: Scene) -> StatusStore:
+        store = StatusStore(self._api, self.resource, self.clock.now, self._settings.checkpoint)
+        store.spec = self._rollout(scene)
+        store.generation = lambda: int(self.resource["metadata"].get("generation") or 0)
+        store.detached = lambda: self.gone
+        store.vanished = self._vanished
+        store.told = int((self.resource.get("status") or {}).get("told") or 0)
+        self._last = scene.spec
+        return store
+
+    @staticmethod
+    def _rollout(scene: Scene) -> RolloutSpec:
+        return scene.spec.rollout(scene.champion)
+
+    def _vanished(self) -> None:
+        """The ModelRollout is not there any more, and nobody told: as if it had been deleted before our eyes."""
+        log.warning("rollout %s/%s: it is not there any more", *self.place)
+        self.gone = True
 
     # --- the engine -------------------------------------------------------------
 
-    async def _engine(self, scene: Scene, begin: Subject | None) -> None:
+    async def _engine(self, scene: Scene, store: StatusStore) -> None:
         api, clock, settings = self._api, self.clock, self._settings
-        store = StatusStore(api, self.resource, clock.now, settings.checkpoint)
-        store.spec = scene.spec.rollout(scene.champion)
-        store.generation = lambda: int(self.resource["metadata"].get("generation") or 0)
-        store.detached = lambda: self.gone
-        self._last = scene.spec
-        store.told = int((self.resource.get("status") or {}).get("told") or 0)
-        if begin is not None:
-            self.resource = await self._fresh()
-            await self._hold()
-            store.version = str(self.resource["metadata"]["resourceVersion"])
-            status = new_status(
-                store.spec,
-                name=scene.name,
-                champion=scene.champion,
-                candidate=scene.candidate,
-                by=scene.spec.started_by,
-                now=clock.now(),
-            )
-            await store.begin(status, begin.to_wire())
+        assert store.spec is not None
 
         def heard(seq: int) -> None:
             store.told = max(store.told, seq)
@@ -292,7 +244,7 @@ class RolloutTask:
             traffic=SeldonTraffic(cluster, lambda: store.current, settings.pace, clock.now),
             predictors=SeldonPredictors(cluster),
             metrics=metrics,
-            approvals=ResourceApprovals(self._world, scene, self._refused),
+            approvals=ResourceApprovals(self._world, scene, self._refused, ahead=lambda: api.ahead),
             inbox=ResourceInbox(
                 self._world,
                 scene,

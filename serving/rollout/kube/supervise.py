@@ -14,6 +14,7 @@ from serinus.errors import SerinusError
 from ..exposition import RESULTS
 from ..status import Phase, RolloutStatus
 from .api import Api, Object
+from .beginning import Turns
 from .names import SELDON_ID
 from .rollout import RolloutTask, Settings, finished
 from .view import unpack
@@ -29,6 +30,7 @@ class Supervisor:
         self._api = api
         self._world = world
         self._settings = settings
+        self._turns = Turns()
         self._resources: dict[str, Object] = {}
         self._tasks: dict[str, tuple[RolloutTask, asyncio.Task[None]]] = {}
         self._read: dict[str, tuple[str, RolloutStatus | None]] = {}
@@ -52,7 +54,7 @@ class Supervisor:
         if running is not None:
             running[0].update(resource)
         elif not finished(resource):
-            task = RolloutTask(self._api, self._world, resource, self._settings)
+            task = RolloutTask(self._api, self._world, resource, self._settings, turns=self._turns)
             self._tasks[uid] = task, asyncio.create_task(self._run(uid, task))
 
     async def stop(self) -> None:
@@ -67,6 +69,8 @@ class Supervisor:
             await task.run()
         finally:
             self._tasks.pop(uid, None)
+            if task.gone:
+                self.seen("DELETED", task.resource)  # in a gap of the watch nobody else says so
 
     def _changed(self, found: Object) -> None:
         """Wake the rollouts that the object is about, so that they look at once."""

@@ -25,7 +25,8 @@ from .watch import World
 
 log = logging.getLogger(__name__)
 
-# Kubernetes keeps whole seconds, rounded down: rounded up, a word never seems to precede its question.
+# Kubernetes keeps whole seconds, rounded down, by the API server's clock: rounded up, and brought to ours,
+# a word never seems to precede its question.
 WITHIN = 1.0
 BY_SPEC = "whoever edited the spec"
 BY_DELETION = "whoever deleted the ModelRollout"
@@ -47,8 +48,10 @@ class ResourceApprovals:
         refused: Refused,
         override: Override | None = None,
         now: Callable[[], float] = time.time,
+        ahead: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._world = world
+        self._ahead = ahead  # by how many seconds the API server's clock is ahead of ours
         self._scene = scene
         self._refused = refused
         self._override = override or built_in().override
@@ -76,7 +79,7 @@ class ResourceApprovals:
                     self._told.add(metadata["uid"])
                     await self._refused(given, str(problem))
                 continue
-            at = seconds(metadata["creationTimestamp"]) + WITHIN
+            at = seconds(metadata["creationTimestamp"]) + WITHIN - self._ahead()
             override = spec.role == self._override.role
             if override and self._now() >= at + parse_duration(self._override.lasts):
                 continue

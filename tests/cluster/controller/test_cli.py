@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from serinus.cli.main import main
-from serving.rollout.kube.names import ROLLOUT
+from serving.rollout.kube.names import APPROVAL, ROLLOUT
 from tests.support.apiserver import ApiServer
 
 from .server import controlled
@@ -85,6 +85,10 @@ async def test_commands_are_obeyed_or_refused_with_the_engines_reason(
         assert await ann.run("start", "-f", str(tmp_path / "rollout.yaml")) == 1
         assert "SRN-ROLLOUT-004" in ann.err
         await stage.until(lambda status: status.get("weight") == 10)
+        assert await ann.run("approve", "--reason", "in advance") == 1
+        assert "SRN-ROLLOUT-008" in ann.err
+        assert "the rollout is Progressing, and nobody is asked to approve" in ann.err
+        assert (await stage.api.list(APPROVAL, stage.namespace))["items"] == []
         assert await ann.run("resume") == 1
         assert "SRN-ROLLOUT-008" in ann.err
         assert "not paused" in ann.err

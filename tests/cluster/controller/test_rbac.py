@@ -73,7 +73,8 @@ async def play(server: ApiServer, user: str, granted: tuple[Rule, ...]) -> bool:
         except TimeoutError:
             return False
         finally:
-            process.terminate()
+            if process.returncode is None:  # refused its lease, it has ended by itself
+                process.terminate()
             await process.wait()
 
 

@@ -100,6 +100,12 @@ async def test_a_good_candidate_is_approved_by_a_second_person_and_promoted_with
         replay = load(platform.url, 200)
         traffic = asyncio.create_task(replay.run())
         await platform.start_rollout(spec_for(2, *steps), by="cy")
+        with pytest.raises(SerinusError) as early:
+            platform.approve("bob", role="risk", reason="in advance")
+        assert (early.value.code, "nobody is asked to approve" in early.value.what) == (
+            "SRN-ROLLOUT-008",
+            True,
+        )
         waiting = await platform.wait_rollout(Phase.AWAITING_APPROVAL, timeout=60)
         assert waiting.phase is Phase.AWAITING_APPROVAL
         for own in ("ann", "cy"):  # built it; started the rollout

@@ -1,18 +1,24 @@
-"""Commands as the controller reads them: which are meant for this rollout, and that each is given once."""
+"""Words as the controller reads them: which are meant for this rollout, when given, and that each counts once."""
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from types import SimpleNamespace
 from typing import Any, cast
 
+import httpx
 import pytest
 from msgspec.structs import replace
 
 from serving.rollout.engine import new_status
-from serving.rollout.kube.names import COMMAND, Kind
+from serving.rollout.kube.api import Api
+from serving.rollout.kube.names import APPROVAL, COMMAND, Kind
 from serving.rollout.kube.resource import BundleRef, Candidate, ModelRolloutSpec
 from serving.rollout.kube.subject import Scene, Subject
 from serving.rollout.kube.watch import World
-from serving.rollout.kube.words import ResourceInbox
+from serving.rollout.kube.words import ResourceApprovals, ResourceInbox
 from serving.rollout.status import Phase
 
 pytestmark = pytest.mark.anyio
@@ -38,13 +44,14 @@ def anyio_backend() -> str:
 
 
 class Words:
-    """A world that holds these commands only."""
+    """A world that holds these words only."""
 
-    def __init__(self, *commands: dict[str, Any]) -> None:
+    def __init__(self, *commands: dict[str, Any], kind: Kind = COMMAND) -> None:
         self.commands = list(commands)
+        self.kind = kind
 
     def of(self, kind: Kind, namespace: str, owner: str) -> list[dict[str, Any]]:
-        return self.commands if (kind, namespace, owner) == (COMMAND, "models", "fraud-4") else []
+        return self.commands if (kind, namespace, owner) == (self.kind, "models", "fraud-4") else []
 
 
 def said(at: str, command: str = "abort", **spec: Any) -> dict[str, Any]:
@@ -77,6 +84,39 @@ def inbox(*commands: dict[str, Any], spec: ModelRolloutSpec = SPEC, **fields: An
 async def test_commands_since_the_rollout_was_made_count(case: str, at: str, meant: bool) -> None:
     given = await inbox(said(at)).commands()
     assert [command.id for command in given] == ([f"uid-{at}"] if meant else []), case
+
+
+@pytest.mark.parametrize("ahead", [-90.0, -1.0, 0.0, 1.0, 90.0])
+@pytest.mark.parametrize("late", [0.0, 0.7, 30.0])
+async def test_an_approval_given_after_it_was_asked_for_never_seems_to_precede_it(
+    ahead: float, late: float
+) -> None:
+    """By whatever the API server's clock is ahead of the controller's."""
+    asked = BEGUN + 0.4  # by our clock
+    stamp = datetime.fromtimestamp(int(asked + late + ahead), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    spec = {"rollout": "fraud-4", "by": "bob", "reason": "seen", "role": "risk"}
+    given = {"metadata": {"name": "a", "uid": "u", "creationTimestamp": stamp}, "spec": spec}
+    world = cast("World", Words(given, kind=APPROVAL))
+
+    async def refused(found: dict[str, Any], why: str) -> None:
+        raise AssertionError(why)
+
+    (found,) = await ResourceApprovals(world, SCENE, refused, ahead=lambda: ahead).approvals()
+    assert asked <= found.at <= asked + late + 1.0
+
+
+async def test_the_servers_clock_is_compared_with_ours() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        date = format_datetime(datetime.fromtimestamp(int(time.time()) + 90, UTC), usegmt=True)
+        return httpx.Response(200, json={}, headers={"Date": date})
+
+    config = SimpleNamespace(
+        host="http://k", verify_ssl=False, ssl_ca_cert=None, get_api_key_with_prefix=lambda name: None
+    )
+    api = Api(config, httpx.MockTransport(answer))
+    await api.get(APPROVAL, "models", "a")
+    await api.close()
+    assert 88 < api.ahead <= 90
 
 
 async def test_a_command_that_cannot_be_read_keeps_no_other_from_being_heard() -> None:

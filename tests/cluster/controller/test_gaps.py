@@ -1,0 +1,217 @@
+"""What a controller meets that nobody told it of: a status it cannot read, a rollout that is gone, two at once."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import zlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from serving.rollout.kube.names import FINALIZER, ROLLOUT
+from tests.support.apiserver import ApiServer
+
+from .server import Replica, staged
+from .stage import CANDIDATE, CHAMPION, Stage, reasons, rollout
+
+pytestmark = pytest.mark.anyio
+
+D1 = "sha256:" + "cd" * 32
+LONG = [{"weight": 10, "minRequests": 10**6}]
+HALF, ALL = {CHAMPION: 90, CANDIDATE: 10}, {CHAMPION: 100}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@asynccontextmanager
+async def acting(server: ApiServer, stage: Stage, **more: Any) -> AsyncGenerator[Replica]:
+    """A controller at work."""
+    replica = Replica(server, stage, **more)
+    await replica.start()
+    try:
+        yield replica
+    finally:
+        await replica.stop()
+
+
+async def becomes(stage: Stage, live: dict[str, int]) -> None:
+    async with asyncio.timeout(20):
+        while stage.live != live:
+            await asyncio.sleep(0.03)
+
+
+async def gone(stage: Stage) -> None:
+    async with asyncio.timeout(20):
+        while await stage.api.find(ROLLOUT, stage.namespace, "fraud-4") is not None:
+            await asyncio.sleep(0.03)
+
+
+async def begun(server: ApiServer, stage: Stage) -> None:
+    """One that a controller has brought to its first step; that controller is stopped."""
+    async with acting(server, stage):
+        await stage.put(ROLLOUT, rollout(startedBy="admin", steps=LONG))
+        await becomes(stage, HALF)
+        await stage.until(lambda status: status.get("reason") == "CollectingRequests")
+
+
+async def lose(stage: Stage, **status: Any) -> None:
+    await stage.api.merge(ROLLOUT, stage.namespace, "fraud-4", {"status": status}, "status")
+
+
+def newer(engine: str) -> str:
+    """The same as a version to come would write it."""
+    status = json.loads(zlib.decompress(base64.b64decode(engine)))
+    return base64.b64encode(
+        zlib.compress(json.dumps(status | {"version": 99, "mood": "good"}).encode())
+    ).decode()
+
+
+# --- a status that cannot be read -------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["garbage", "of a newer version"])
+@pytest.mark.parametrize("leaving", [False, True])
+async def test_a_status_that_cannot_be_read_gives_the_champion_everything(
+    server: ApiServer, how: str, leaving: bool
+) -> None:
+    async with staged(server) as stage:
+        await begun(server, stage)
+        before = await stage.status()
+        await lose(stage, engine=newer(before["engine"]) if how != "garbage" else "nonsense")
+        if leaving:
+            await stage.delete(ROLLOUT, "fraud-4")
+        async with acting(server, stage):
+            if leaving:
+                await gone(stage)
+            else:
+                status = await stage.ended()
+                assert (status["phase"], status["step"]) == ("RolledBack", 1)
+                told = [entry["reason"] for entry in status["history"]]
+                assert told == ["Starting", "StepStarted", "StatusUnreadable", "RolledBack"]
+                assert "back to the champion" in status["history"][2]["message"]
+                assert [entry["seq"] for entry in status["history"]] == [1, 2, 3, 4]
+                assert "StatusUnreadable" in reasons(await stage.events())
+            await becomes(stage, ALL)
+            assert [p["name"] for p in await stage.predictors()] == [CHAMPION]
+
+
+async def test_a_promotion_that_had_taken_place_stands(server: ApiServer) -> None:
+    async with staged(server) as stage:
+        async with acting(server, stage):
+            await stage.put(ROLLOUT, rollout(startedBy="admin", rollbackWindow="10m"))
+            await stage.phase("Promoted")
+        await lose(stage, engine="nonsense")
+        async with acting(server, stage):
+            status = await stage.until(lambda status: status["reason"] == "StatusUnreadable")
+            assert status["phase"] == "Promoted"
+            assert stage.live == {CHAMPION: 0, CANDIDATE: 100}
+            await stage.change(rollbackWindow="0s")
+            assert (await stage.ended())["phase"] == "Promoted"
+            await becomes(stage, {CANDIDATE: 100})
+
+
+async def test_where_not_even_the_champion_is_known_nothing_is_moved(server: ApiServer) -> None:
+    async with staged(server) as stage:
+        await begun(server, stage)
+        await lose(stage, engine="nonsense", target=None)
+        async with acting(server, stage):
+            status = await stage.ended()
+            assert (status["phase"], status["reason"]) == ("Failed", "StatusUnreadable")
+            assert "set the predictors by hand" in status["message"]
+            assert stage.live == HALF
+            await stage.delete(ROLLOUT, "fraud-4")
+            await gone(stage)
+
+
+# --- one that is gone ---------------------------------------------------------------
+
+
+async def vanish(stage: Stage, replica: Replica) -> None:
+    """Deleted while nobody watches: the controller is not told."""
+    assert replica._feed is not None
+    replica._feed.cancel()
+    await stage.api.merge(ROLLOUT, stage.namespace, "fraud-4", {"metadata": {"finalizers": None}})
+    await stage.delete(ROLLOUT, "fraud-4")
+    await gone(stage)
+
+
+async def at_rest(replica: Replica) -> None:
+    async with asyncio.timeout(20):
+        while replica.supervisor.active:
+            await asyncio.sleep(0.03)
+
+
+async def test_a_rollout_that_vanished_in_mid_rollout_leaves_the_champion_and_no_task(
+    server: ApiServer,
+) -> None:
+    async with staged(server) as stage, acting(server, stage) as replica:
+        await stage.put(ROLLOUT, rollout(startedBy="admin", steps=LONG))
+        await becomes(stage, HALF)
+        await vanish(stage, replica)
+        await at_rest(replica)
+        await becomes(stage, ALL)
+        assert replica.supervisor.statuses() == []
+
+
+async def test_one_that_vanished_while_it_waited_is_forgotten(server: ApiServer) -> None:
+    async with staged(server) as stage, acting(server, stage) as replica:
+        await stage.put(
+            ROLLOUT, rollout(startedBy="admin", candidate={"bundle": {"uri": "s3://1", "digest": D1}})
+        )
+        await stage.until(lambda status: status.get("weight") == 10)
+        await stage.put(ROLLOUT, rollout("fraud-5", startedBy="admin"))
+        async with asyncio.timeout(10):
+            while (await stage.status("fraud-5")).get("reason") != "AnotherRollout":
+                await asyncio.sleep(0.05)
+        assert replica._feed is not None
+        replica._feed.cancel()
+        await stage.delete(ROLLOUT, "fraud-5")
+        async with asyncio.timeout(20):
+            while replica.supervisor.active > 1:
+                await asyncio.sleep(0.03)
+
+
+# --- two at once ---------------------------------------------------------------------
+
+
+class Late(httpx.AsyncHTTPTransport):
+    """The first write of a rollout that begins arrives late, and meanwhile the other one is let go."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(verify=False)
+        self.stage = stage
+        self.met = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        claims = request.method == "PATCH" and FINALIZER.encode() in request.content
+        if claims and not self.met:
+            self.met = True
+            await self.stage.change(paused=False)
+            await asyncio.sleep(0.6)  # of two that looked at the same time, each would have begun by now
+        return await super().handle_async_request(request)
+
+
+async def test_of_two_that_look_at_the_same_time_one_begins(server: ApiServer) -> None:
+    async with staged(server) as stage:
+        await stage.put(ROLLOUT, rollout(startedBy="admin", steps=LONG, paused=True))
+        other = {"bundle": {"uri": "s3://5", "digest": D1}}
+        await stage.put(
+            ROLLOUT, rollout("fraud-5", startedBy="admin", steps=LONG, candidate=other, paused=True)
+        )
+        late = Late(stage)
+        async with acting(server, stage, transport=late):
+            await stage.until(lambda status: status.get("reason") == "PausedBySpec")
+            body = {"spec": {"paused": False}}
+            await stage.api.merge(ROLLOUT, stage.namespace, "fraud-5", body)
+            await stage.until(lambda status: status.get("reason") == "AnotherRollout")
+            assert (late.met, "engine" in await stage.status("fraud-5")) == (True, True)
+            await becomes(stage, {CHAMPION: 90, "p-cdcdcdcdcd": 10})
+            assert "engine" not in await stage.status("fraud-4")
