@@ -145,7 +145,7 @@ clean: ## Remove the environment, caches and everything the demo made
 # Other people's clients that cannot share our environment (protobuf 3.20, other pins): one each.
 CLIENTS := .venv-clients
 .PHONY: clients-env
-clients-env: $(CLIENTS)/seldon/.locked $(CLIENTS)/mlserver/.locked ## Set up seldon-core's client and MLServer's types for tests/clients
+clients-env: $(CLIENTS)/seldon/.locked $(CLIENTS)/mlserver/.locked $(CLIENTS)/mlflow/.locked ## Set up the environments of tests/clients: seldon-core, MLServer, MLflow
 
 $(CLIENTS)/%/.locked: tests/clients/%.txt | $(STAMP)
 	@echo "setting up $*'s own environment in $(CLIENTS)/$*"
@@ -164,7 +164,7 @@ $(DRIFT_APACHE)/.locked: requirements/drift-apache-test.txt | uv
 
 $(STAMP): pyproject.toml uv.lock .python-version hatch_build.py $(wildcard serinus/model/native/*) | uv
 	@echo "setting up the locked environment in .venv (once; about 1.3 GB)"
-	@$(UV) sync --locked --quiet --extra local --extra credit --extra kafka --group oracles --group clients --group storage --group bom
+	@$(UV) sync --locked --quiet --extra local --extra credit --extra kafka --extra mlflow --group oracles --group clients --group storage --group bom
 	@touch $@
 
 # A Debian without python3-venv has no ensurepip; pip alone can still install into a directory.

@@ -17,7 +17,7 @@ ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
 WORKDIR /src
 ARG OMIT=""
 COPY pyproject.toml uv.lock ./
-RUN uv sync --quiet --locked --no-dev --extra pipeline --no-install-project \
+RUN uv sync --quiet --locked --no-dev --extra pipeline --extra mlflow --no-install-project \
       $(for name in ${OMIT}; do echo --no-install-package "$name"; done)
 COPY hatch_build.py README.md LICENSE ./
 COPY serinus serinus
@@ -25,7 +25,7 @@ COPY components components
 COPY pipelines pipelines
 COPY serving serving
 COPY docker/slim.py docker/slim.py
-RUN uv sync --quiet --locked --no-dev --extra pipeline --no-editable \
+RUN uv sync --quiet --locked --no-dev --extra pipeline --extra mlflow --no-editable \
       $(for name in ${OMIT}; do echo --no-install-package "$name"; done) \
  && /opt/serinus/bin/python -c "import serinus.model._native" \
  && python3 docker/slim.py /opt/serinus \
@@ -44,6 +44,7 @@ WORKDIR /tmp
 ENTRYPOINT ["python3", "-m", "pipelines"]
 ARG VERSION=0.0.0+unknown
 ARG COMMIT=unknown
+ENV SERINUS_COMMIT=${COMMIT}
 ARG SOURCE=""
 LABEL org.opencontainers.image.title="serinus/pipeline" \
       org.opencontainers.image.description="The image of every pipeline component on a Kubeflow Pipelines server." \

@@ -137,6 +137,13 @@ def compile_(
     lineage_secret: Annotated[
         str, typer.Option(help="Secret with OPENLINEAGE_API_KEY, if it asks for one.")
     ] = "",
+    mlflow: Annotated[
+        str, typer.Option(metavar="URL", help="MLflow server that is told of the registered version.")
+    ] = "",
+    mlflow_secret: Annotated[
+        str,
+        typer.Option(help="Secret with MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and _PASSWORD."),
+    ] = "",
     output: Annotated[Output, typer.Option(help="json: one object.")] = Output.text,
 ) -> None:
     """Compile the pipeline to the YAML that a KFP server takes.
@@ -170,6 +177,8 @@ def compile_(
             lineage_url=lineage_url,
             lineage_namespace=lineage_namespace,
             lineage_secret=lineage_secret,
+            mlflow=mlflow,
+            mlflow_secret=mlflow_secret,
         )
         server.check(allow_tag=allow_tag)
         compile_pipeline(out, server)

@@ -23,6 +23,7 @@ MEETS_STORAGE = ("ingest", "champion", "register")
 NOT_TRIED_AGAIN = ("gate",)
 """A verdict is not appealed against."""
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+MLFLOW_KEYS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 S3_KEYS_OPTIONAL = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_SESSION_TOKEN")
 
 _PINNED = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
@@ -82,6 +83,8 @@ class Server:
         pull_secret: for a private registry of images.
         lineage_url: where every step sends its OpenLineage events; lineage_namespace: of its jobs and datasets;
             lineage_secret: secret with ``OPENLINEAGE_API_KEY``.
+        mlflow: URI of the MLflow server that is told of the version; mlflow_secret: secret with
+            ``MLFLOW_TRACKING_TOKEN``, or ``MLFLOW_TRACKING_USERNAME`` and ``_PASSWORD``, where it asks for them.
     """
 
     image: str
@@ -97,6 +100,8 @@ class Server:
     lineage_url: str = ""
     lineage_namespace: str = ""
     lineage_secret: str = ""
+    mlflow: str = ""
+    mlflow_secret: str = ""
 
     @property
     def code(self) -> str:
@@ -113,6 +118,7 @@ class Server:
                 ("--home-claim", self.home_claim),
                 ("--pull-secret", self.pull_secret),
                 ("--lineage-secret", self.lineage_secret),
+                ("--mlflow-secret", self.mlflow_secret),
             )
             if name and not _NAME.fullmatch(name)
         ]
@@ -127,6 +133,10 @@ class Server:
             wrong.append(f"--lineage-url {self.lineage_url!r} is not http(s)://host[:port][/path]")
         if (self.lineage_secret or self.lineage_namespace) and not self.lineage_url:
             wrong.append("--lineage-secret and --lineage-namespace go with --lineage-url")
+        if self.mlflow and not _URL.fullmatch(self.mlflow):
+            wrong.append(f"--mlflow {self.mlflow!r} is not http(s)://host[:port][/path]")
+        if self.mlflow_secret and not self.mlflow:
+            wrong.append("--mlflow-secret goes with --mlflow")
         if self.bundles:
             parse_location(self.bundles)
         if wrong:
@@ -188,6 +198,11 @@ def dress(tasks: Mapping[str, Any], server: Server) -> None:
     if server.signing_secret:
         kubernetes.use_secret_as_volume(register, server.signing_secret, SIGNING_KEYS)
         register.set_env_variable("SERINUS_SIGNING_KEYS", SIGNING_KEYS)
+    if server.mlflow:
+        register.set_env_variable("MLFLOW_TRACKING_URI", server.mlflow)
+    if server.mlflow_secret:
+        for key in MLFLOW_KEYS:
+            kubernetes.use_secret_as_env(register, server.mlflow_secret, {key: key}, optional=True)
 
 
 def _with_lineage(step: str, task: Any, server: Server) -> None:

@@ -173,6 +173,7 @@ def build(server: Server | None = None) -> Any:
             by=by,
             run=run,
             bundles=bundles,
+            source=data,
         )
         # What a run changes in the world is never taken from a cache.
         entered.set_caching_options(enable_caching=False)

@@ -28,6 +28,7 @@ def register(
     by: str,
     run: str,
     bundles: str,
+    source: str,
     version: Output[Artifact],
 ):
     """Write the signed bundle and register it."""
@@ -61,6 +62,7 @@ def register(
             by=by,
             run=run,
             bundles=bundles,
+            source=source,
             version=Path(version.path),
         )
     )

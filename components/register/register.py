@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,14 @@ from serinus.papers.evidence import Evidence
 from serinus.papers.html import to_html
 from serinus.papers.validation import validation_report
 from serinus.registry import Registry
+from serinus.registry.telling import sync, tracking_uri
 from serinus.storage import open_store
 from serinus.watching.online import calibrate
 
 REFERENCE_ROWS = 5000
 """What the drift monitor's benchmarks were run with; fewer cost it power, which it takes off its own evidence."""
 GOLDEN_ROWS = 32
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def register(
@@ -50,6 +54,7 @@ def register(
     run: str,
     version: Path,
     bundles: str = "",
+    source: str = "",
 ) -> Summary:
     """Write the bundle and register it as validated.
 
@@ -72,6 +77,10 @@ def register(
         version: JSON to write: name, version, digest, bundle, created, uri.
         bundles: where bundles are kept for others (``s3://…``, ``file:///…``); the bundle is put there
             under its digest, and ``uri`` is its place. Empty: it stays here, and so does ``uri``.
+        source: where the records were read, for the registry; the bundle knows them by content only.
+
+    Where ``$MLFLOW_TRACKING_URI`` is set, MLflow is told of the version. That it could not be is said and
+    costs no registration: ``serinus registry sync``, or the next run, tells it.
 
     Raises:
         SerinusError: ``SRN-PIPELINE-035`` the validation has not passed; ``SRN-KEY-001`` or ``-003`` the
@@ -107,7 +116,9 @@ def register(
     before = set(place.bundles.iterdir())
     bundle = write_bundle(place.bundles, parts, _signing_key(place))
     try:
-        entered = registry.register(bundle, by=by, owner=who.owner or by, run=run)
+        entered = registry.register(
+            bundle, by=by, owner=who.owner or by, run=run, commit=commit_of(), source=_place(source)
+        )
     except BaseException:
         _forget(bundle, before)
         raise
@@ -118,6 +129,7 @@ def register(
         {"version": f"{name} v{entered.version}", "digest": entered.digest[:19] + "…"}
         | ({"uri": uri} if uri else {})
         | ({"note": "same inputs as before"} if known else {})
+        | _tell_mlflow(registry, name)
     )
 
 
@@ -200,7 +212,7 @@ def provenance_of(
 ) -> dict[str, Any]:
     """Where the model comes from; ``inputs`` is one digest over all of it."""
     found: dict[str, Any] = {
-        "data": {"digest": data["digest"], "rows": data["rows"]},
+        "data": {key: data[key] for key in ("digest", "rows", "first", "last") if data.get(key) is not None},
         "contract": "sha256:" + hashlib.sha256(contract.read_bytes()).hexdigest(),
         "config": {"identity": json.loads(identity)}
         | {key: json.loads(text) for key, text in configs.items()},
@@ -208,6 +220,41 @@ def provenance_of(
     }
     canonical = json.dumps(found, sort_keys=True, separators=(",", ":")).encode()
     return found | {"inputs": "sha256:" + hashlib.sha256(canonical).hexdigest()}
+
+
+def commit_of(root: Path = ROOT) -> str:
+    """The commit that the code is of: what the image says (``$SERINUS_COMMIT``), or the checkout's, with
+    ``-dirty`` where it holds more than that; empty where neither is there."""
+    told = os.environ.get("SERINUS_COMMIT", "")
+    if told or not (root / ".git").exists():
+        return "" if told == "unknown" else told
+
+    def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+
+    try:
+        head = git("rev-parse", "HEAD")
+        dirty = head.returncode == 0 and git("diff-index", "--quiet", "HEAD", "--").returncode != 0
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return head.stdout.strip() + ("-dirty" if dirty else "")
+
+
+def _place(source: str) -> str:
+    """On one machine the records come by a link that names their content: what it leads to."""
+    return str(Path(source).resolve()) if source and "://" not in source else source
+
+
+def _tell_mlflow(registry: Registry, name: str) -> Summary:
+    uri = tracking_uri()
+    if not uri:
+        return {}
+    left = [state for state in sync(registry, uri, [name]) if not state.current]
+    if not left:
+        return {"MLflow": "told"}
+    sys.stderr.write(f"serinus: {left[0].error}\n")
+    return {"MLflow": f"NOT told of {len(left)} (serinus registry sync)"}
 
 
 def _signing_key(place: Home) -> SigningKey:

@@ -112,7 +112,17 @@ def _words(db: sqlite3.Connection, home: Home) -> None:
     db.execute("ALTER TABLE approvals ADD COLUMN override INTEGER NOT NULL DEFAULT 0")
 
 
-MIGRATIONS: Sequence[Migration] = (_first, _lifecycle, _words)
+def _told(db: sqlite3.Connection, home: Home) -> None:
+    """What a catalogue beside the registry (MLflow) was told of each version."""
+    db.execute(
+        "CREATE TABLE told ("
+        " uri TEXT NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL, fingerprint TEXT NOT NULL,"
+        " run TEXT NOT NULL, number TEXT NOT NULL, attempts INTEGER NOT NULL, error TEXT NOT NULL,"
+        " time TEXT NOT NULL, PRIMARY KEY (uri, model, version))"
+    )
+
+
+MIGRATIONS: Sequence[Migration] = (_first, _lifecycle, _words, _told)
 
 
 def migrate(db: sqlite3.Connection, home: Home) -> None:

@@ -32,7 +32,7 @@ class Registry:
     """
 
     def __init__(self, home: Home, clock: Callable[[], float] = time.time) -> None:
-        self._home = home
+        self.home = home
         self._clock = clock
         self.audit = AuditLog(home.audit, clock)
         self.access = Access(home, clock=clock)
@@ -46,9 +46,9 @@ class Registry:
         """
         connection = None
         try:
-            connection = sqlite3.connect(self._home.registry_db, timeout=30, isolation_level=None)
+            connection = sqlite3.connect(self.home.registry_db, timeout=30, isolation_level=None)
             connection.row_factory = sqlite3.Row
-            migrate(connection, self._home)
+            migrate(connection, self.home)
             connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")
@@ -56,7 +56,7 @@ class Registry:
             raise SerinusError(
                 "SRN-REGISTRY-001",
                 f"the registry cannot be used ({error})",
-                where=str(self._home.root / "registry.db"),
+                where=str(self.home.root / "registry.db"),
                 hint="Check free disk space and the file's permissions; nothing was changed.",
             ) from error
         finally:
@@ -216,7 +216,7 @@ class Registry:
         """
         bundle = open_bundle(
             Path(version.path),
-            trusted=Keyring.load(self._home.keys),
+            trusted=Keyring.load(self.home.keys),
             at=datetime.fromisoformat(version.created),
         )
         if bundle.digest != version.digest:

@@ -27,6 +27,7 @@ from serving.rollout.adapters.envoy import EnvoyTraffic
 from serving.rollout.status import Routes
 
 from . import rollouts
+from .catalogue import CatalogueKeeper
 from .desk import Notice, RolloutDesk
 from .guardian import VARIABLE, sweep
 from .page import Page
@@ -75,6 +76,7 @@ class Platform(RolloutDesk):
         self.retrain: Sidecar | None = None
         self.outcomes: Sidecar | None = None
         self.page = Page(home)
+        self._catalogue = CatalogueKeeper(home, os.environ | {VARIABLE: self.id})
         self.started_at = 0.0
         self._mark = {VARIABLE: self.id}
         self._lock: int | None = None
@@ -133,6 +135,7 @@ class Platform(RolloutDesk):
         (self.directory / "envoy").mkdir(parents=True, exist_ok=True)
         await self._start_guardian()
         await self.page.start()
+        await self._catalogue.start()
         await self._start_sidecars(target)
         if self.drift:
             scorer = msgspec.structs.replace(self.predictors.scorer, payload_url=f"{self.drift.url}/")
@@ -168,6 +171,7 @@ class Platform(RolloutDesk):
             await self._proxy.child.stop(grace=5.0)
             self._proxy = None
         await self.predictors.close()
+        await self._catalogue.stop()
         await self.page.stop()
         for sidecar in self.sidecars():
             await sidecar.stop()

@@ -26,7 +26,7 @@ FLAGS = {
     EVERYTHING: [
         "--image", PINNED, "--bundles", "s3://models/bundles", "--s3-secret", "models-s3", "--signing-secret",
         "models-key", "--home-claim", "registry", "--pull-secret", "regcred", "--resources", "train=4/16Gi",
-        "--retries", "3", "--timeout", "90m",
+        "--retries", "3", "--timeout", "90m", "--mlflow", "https://mlflow.example", "--mlflow-secret", "mlflow",
     ],
 }  # fmt: skip
 
@@ -188,6 +188,8 @@ def test_without_a_backend_no_step_is_told_of_lineage() -> None:
         (["--image", PINNED, "--bundles", "models"], "SRN-STORE-001", "no scheme"),
         (["--image", PINNED, "--lineage-url", "marquez:5000"], "SRN-PIPELINE-041", "--lineage-url"),
         (["--image", PINNED, "--lineage-url", "http://ann:pw@marquez"], "SRN-PIPELINE-041", "--lineage-url"),
+        (["--image", PINNED, "--mlflow", "mlflow:5000"], "SRN-PIPELINE-041", "--mlflow"),
+        (["--image", PINNED, "--mlflow-secret", "mlflow"], "SRN-PIPELINE-041", "goes with --mlflow"),
         (["--image", PINNED, "--lineage-secret", "marquez"], "SRN-PIPELINE-041", "go with --lineage-url"),
     ],
 )

@@ -1,0 +1,5 @@
+"""``python -m serinus.cli``: the command, where another program starts it."""
+
+from serinus.cli.main import run
+
+run()
