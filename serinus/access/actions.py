@@ -18,6 +18,7 @@ ACTIONS: dict[str, str] = {
     "rollout.resume": "go on after a pause",
     "rollout.abort": "end a rollout with the champion",
     "review.answer": "take a case from the review queue, and answer it",
+    "notice.issue": "write an adverse-action notice (serinus notice)",
     "audit.checkpoint": "sign how long each log is (serinus audit checkpoint)",
     "audit.export": "write an archive for an auditor (serinus audit export)",
     "retrain.release": "let retraining go on after it asked for a person",
@@ -54,8 +55,8 @@ EVERYDAY: dict[str, tuple[str, ...]] = {
         "retrain.release",
         "keys.manage",
     ),
-    "reviewer": ("review.answer",),
     "privacy": ("privacy.show", "privacy.hold", "privacy.erase"),
+    "reviewer": ("review.answer", "notice.issue"),
     "breakglass": ("version.approve", "rollout.approve"),
 }
 """What the roles that have a name here may do, unless the policy says otherwise. Whoever looks after traffic may

@@ -54,7 +54,7 @@ def explain(
         (event, path, version, recompute(event.data, opened))
         for path, event in found
         if not isinstance(event, WithheldEvent)
-        for opened, version in [_bundle(installation, event.data, bundle)]
+        for opened, version in [bundle_of(installation, event.data, bundle)]
     ]
     if output is Output.json:
         print_json(
@@ -75,7 +75,7 @@ def explain(
         raise typer.Exit(1)
 
 
-def _bundle(home: Home, decision: Decision, given: Path | None) -> tuple[Bundle, dict[str, Any]]:
+def bundle_of(home: Home, decision: Decision, given: Path | None) -> tuple[Bundle, dict[str, Any]]:
     """The bundle with the decision's digest, and what the registry knows of it."""
     registry = Registry(home)
     version = registry.by_digest(decision.digest)

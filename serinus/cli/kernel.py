@@ -12,11 +12,14 @@ from serinus.cli.audit import audit_app
 from serinus.cli.bundle import bundle_app
 from serinus.cli.decisions import decisions_app
 from serinus.cli.explain import explain
+from serinus.cli.inventory import inventory
 from serinus.cli.keys import keys_app
 from serinus.cli.lineage import lineage_app
+from serinus.cli.notice import notice
 from serinus.cli.options import command, group
 from serinus.cli.privacy import privacy_app
 from serinus.cli.registry import registry_app
+from serinus.cli.report import report
 from serinus.contract import load_contract
 
 
@@ -29,6 +32,9 @@ def kernel_apps() -> dict[str, typer.Typer]:
         "audit": audit_app(),
         "decisions": decisions_app(),
         "explain": command(explain),
+        "report": command(report),
+        "notice": command(notice),
+        "inventory": command(inventory),
         "bundle": bundle_app(),
         "keys": keys_app(),
         "lineage": lineage_app(),

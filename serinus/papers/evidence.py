@@ -25,6 +25,10 @@ class Demand:
     blocks: bool
     note: str
     section: int
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Standing:
     approvals: tuple[tuple[str, str, str, str], ...] = ()
     """by, role, time, reason."""
     history: tuple[tuple[str, str, str, str], ...] = ()
-    """time, action, by, reason: of this version, from the audit log."""
+    """time, stage, by, reason: every stage that the version entered."""
     reviews: tuple[tuple[str, str, str, str], ...] = ()
     """time, outcome, by, text."""
     open: tuple[str, ...] = ()
@@ -47,6 +51,9 @@ class Standing:
     review_due: str = ""
     parity: tuple[int, float, str] | None = None
     """Golden rows, largest difference of their scores here from what the training library gave, what computed."""
+    outside: dict[str, Reports] = field(default_factory=dict)
+    """Reports of the run that are not in the bundle, since they depend on where and when it ran: ``judgement`` (the
+    gate's whole table), ``champion``, ``latency``; a name is absent where the run left none."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +103,22 @@ class Evidence:
         """The fairness report."""
         return self.card.get("fairness", {})
 
+    def outside(self, name: str) -> Reports:
+        """A report of the run that is not in the bundle; empty where there is none."""
+        return self.standing.outside.get(name, {}) if self.standing else {}
+
     @property
     def demands(self) -> list[Demand]:
         """Every demand of the gate, each in the section of the report that it belongs to."""
         groups = {item["name"]: item.get("group", "") for item in self.challenge.get("items", [])}
+        table = self.outside("judgement").get("demands") or self.validation.get("demands", [])
         return [
             Demand(
                 item["metric"], item["value"], item["threshold"], item["verdict"], item["blocks"],
                 item.get("note", ""), section_of(item["metric"], item.get("group") or groups.get(item["metric"], "")),
+                item.get("low"), item.get("high"), item.get("n"), item.get("what", ""),
             )
-            for item in self.validation.get("demands", [])
+            for item in table
         ]  # fmt: skip
 
 

@@ -72,7 +72,11 @@ def _section(section: Section) -> str:
         parts.append(f"<h2{anchor}>{mark}{number}{escape(section.title)}</h2>")
     if section.why:
         parts.append(f"<p>{escape(section.why)}</p>")
-    parts += _blocks(section.blocks)
+    inner = _blocks(section.blocks)
+    # No level is skipped.
+    parts += (
+        inner if section.title else [part.replace("<h3>", "<h2>").replace("</h3>", "</h2>") for part in inner]
+    )
     if section.missing:
         items = "".join(f"<li>{escape(item)}</li>" for item in section.missing)
         parts.append(f'<div class="missing"><p>Not available</p><ul>{items}</ul></div>')

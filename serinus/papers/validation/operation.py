@@ -6,7 +6,7 @@ from typing import Any
 
 from serinus.papers.document import Column, Facts, Section, Table
 from serinus.papers.evidence import Demand, Evidence
-from serinus.papers.validation.parts import REPORTED, section, table_of
+from serinus.papers.validation.parts import REPORTED, everything, extras, section, table_of
 
 MANIFEST = "The bundle's digest is that of this list, its manifest."
 PARITY = 1e-6
@@ -15,7 +15,7 @@ PARITY = 1e-6
 
 def implementation(e: Evidence) -> Section:
     """Whether what answers is what was validated."""
-    standing = e.standing
+    standing, latency = e.standing, e.outside("latency")
     parity = standing.parity if standing else None
     facts = [("Signed by", standing.key or "not recorded")] if standing else []
     if parity is not None:
@@ -30,14 +30,16 @@ def implementation(e: Evidence) -> Section:
     columns = (Column("File", "name"), Column("Bytes", "count"), Column("SHA-256", "code"))
     blocks: list[Any] = [
         Facts(tuple(facts)) if facts else None,
-        *_measured(e, "latency"),
-        *_measured(e, "parity"),
+        *everything(latency),
+        *extras(e, 12),
         Table("Files of the bundle", columns, files, MANIFEST) if files else None,
     ]  # fmt: skip
-    latency = any("latency" in name for name in (*e.metrics, *e.challenge, *e.validation))
     apart = parity is not None and parity[1] >= PARITY
     missing = [
-        None if latency else "Latency of the built model: not measured in this run.",
+        None
+        if latency
+        else "Latency of the built model: depends on the machine, so it stands beside the run, not in "
+        "the bundle; `serinus report` shows it where the run's files are still there.",
         None
         if parity
         else "Trained against served: every scorer compares the golden rows before it answers; not repeated here.",
@@ -56,18 +58,6 @@ def implementation(e: Evidence) -> Section:
 
 def _failed(e: Evidence) -> bool:
     return any(d.section == 12 and d.verdict == "fail" for d in e.demands)
-
-
-def _measured(e: Evidence, word: str) -> list[Any]:
-    found: list[Any] = []
-    for source in (e.metrics, e.challenge, e.validation):
-        for name, value in sorted(source.items()):
-            if word in name and isinstance(value, dict):
-                plain = {k: v for k, v in value.items() if v is None or isinstance(v, str | int | float)}
-                found.append(table_of(name.replace("_", " ").capitalize(), [plain]))
-            elif word in name and isinstance(value, list):
-                found.append(table_of(name.replace("_", " ").capitalize(), value))
-    return found
 
 
 def monitoring(e: Evidence) -> Section:

@@ -6,7 +6,7 @@ from typing import Any
 
 from serinus.papers.document import Bullets, Column, Facts, Section, Table, Text
 from serinus.papers.evidence import Evidence
-from serinus.papers.validation.parts import section
+from serinus.papers.validation.parts import extras, section
 
 
 def identity(e: Evidence) -> Section:
@@ -85,7 +85,7 @@ def data(e: Evidence) -> Section:
     ]  # fmt: skip
     if found.get("dropped"):
         facts.append(("Columns not in the contract, never read", ", ".join(found["dropped"])))
-    blocks: list[Any] = [Facts(tuple(facts)), _parts(split), _columns(e)]
+    blocks: list[Any] = [Facts(tuple(facts)), _parts(split), _columns(e), *extras(e, 2)]
     if e.card.get("notes"):
         blocks.append(Bullets(tuple(e.card["notes"])))
     missing = [
@@ -186,7 +186,10 @@ def reproduce(e: Evidence) -> Section:
         ("Contract", e.provenance.get("contract", "not recorded")),
         ("Code", code.get("digest") or code.get("image") or "not recorded"),
         ("Locked libraries", code.get("lock") or "not recorded"),
-        ("Libraries", ", ".join(f"{k} {v}" for k, v in code.get("libraries", {}).items()) or "not recorded"),
+        (
+            "Libraries",
+            ", ".join(f"{k} {v}" for k, v in sorted(code.get("libraries", {}).items())) or "not recorded",
+        ),
         ("All of it, one digest", e.provenance.get("inputs", "not recorded")),
         (
             "Seeds",
@@ -236,4 +239,4 @@ def _parameters(config: dict[str, Any]) -> dict[str, Any]:
     part = {"lightgbm": "parameters", "logistic_regression": "logistic"}.get(
         name, "boosting" if "boosting" in name else "forest"
     )
-    return {**config.get(part, {})}
+    return dict(sorted(config.get(part, {}).items()))

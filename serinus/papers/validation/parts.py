@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from serinus.papers.document import Block, Column, Kind, Section, Table, Text, Verdict
+from serinus.papers.document import Block, Cell, Column, Facts, Kind, Section, Table, Text, Verdict, printed
 from serinus.papers.evidence import Demand, Evidence
 
 REPORTED = "reported"
@@ -17,21 +17,23 @@ def demands_of(evidence: Evidence, section: int) -> list[Demand]:
 
 
 def demands_table(demands: Sequence[Demand]) -> list[Block]:
-    """The demands with value, limit and verdict; nothing where there are none."""
+    """The demands with value, interval, limit and verdict; nothing where there are none."""
     if not demands:
         return []
-    columns = (
-        Column("Demand", "name"),
-        Column("Value", "number"),
-        Column("Limit"),
-        Column("Verdict", "verdict"),
-        Column("Note"),
-    )
-    rows = tuple(
-        (d.metric, d.value, "none" if d.threshold == REPORTED else d.threshold, _verdict(d), d.note)
-        for d in demands
-    )
-    return [Table("What was demanded", columns, rows)]
+    ranged = any(d.low is not None for d in demands)
+    counted = any(d.n is not None for d in demands)
+    columns = [Column("Demand", "name"), Column("Value", "number")]
+    columns += [Column("95 % interval", "interval")] if ranged else []
+    columns += [Column("n", "count")] if counted else []
+    columns += [Column("Limit"), Column("Verdict", "verdict"), Column("Note")]
+    rows: list[tuple[Cell, ...]] = []
+    for d in demands:
+        cells: list[Cell] = [d.metric, d.value]
+        cells += [(d.low, d.high) if d.low is not None and d.high is not None else ""] if ranged else []
+        cells += [d.n if d.n is not None else ""] if counted else []
+        cells += ["none" if d.threshold == REPORTED else d.threshold, _verdict(d), d.note or d.what]
+        rows.append(tuple(cells))
+    return [Table("What was demanded", tuple(columns), tuple(rows))]
 
 
 def _verdict(demand: Demand) -> str:
@@ -48,7 +50,7 @@ def judged(demands: Sequence[Demand]) -> Verdict:
     for verdict in ("fail", "attention", "pass"):
         if verdict in found:
             return verdict
-    return "no_data" if "no_data" in found else "recorded"
+    return "recorded" if found <= {"recorded"} else "no_data"
 
 
 def said(demands: Sequence[Demand]) -> str:
@@ -58,7 +60,7 @@ def said(demands: Sequence[Demand]) -> str:
         return "Measured and shown; the policy sets no limit here." if demands else ""
     passed = sum(demand.verdict == "pass" for demand in limited)
     failed = [demand.metric for demand in limited if demand.verdict == "fail"]
-    unknown = [demand.metric for demand in limited if demand.verdict == "no_data"]
+    unknown = [demand.metric for demand in limited if demand.verdict not in ("pass", "fail")]
     parts = [f"{passed} of {len(limited)} demands are met"]
     parts += [f"not met: {', '.join(failed)}"] if failed else []
     parts += [f"not measurable: {', '.join(unknown)}"] if unknown else []
@@ -129,6 +131,45 @@ def _plain(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float)
 
 
-def not_there(name: str) -> Text:
-    """A sentence in place of a table that could not be made."""
-    return Text(name, "small")
+KNOWN = {"items", "grades", "psi", "psi_over_time", "periods", "scenarios", "inputs"}
+"""Tables of the challenge that have a form of their own here."""
+_PLACES = (
+    ("leak", 2), ("segment", 4), ("migrat", 6), ("retrain", 6), ("split", 7), ("missing", 7), ("champion", 8),
+    ("swap", 8), ("latency", 12),
+)  # fmt: skip
+
+
+def extras(e: Evidence, number: int) -> list[Block]:
+    """Tables that the challenge holds beyond those known here, each under its own name, in the section that the name
+    tells; what no section claims stands with stability. So a new test is in the report before the report knows it."""
+    found: list[Block] = []
+    for name, rows in sorted(e.challenge.items()):
+        if name in KNOWN or not isinstance(rows, list):
+            continue
+        place = next((section for word, section in _PLACES if word in name), 6)
+        if place == number and (table := table_of(_title(name), rows)):
+            found.append(table)
+    return found
+
+
+def everything(report: dict[str, Any]) -> list[Block]:
+    """A whole report as facts and tables, its items apart: those are demands, and stand in front."""
+    scalars = {k: v for k, v in report.items() if v is not None and _plain(v) and not isinstance(v, bool)}
+    found: list[Block] = [Facts(tuple((_title(k), _said(v)) for k, v in scalars.items()))] if scalars else []
+    for name, value in sorted(report.items()):
+        if name == "items":
+            continue
+        if isinstance(value, dict):
+            inner = tuple((_title(k), _said(v)) for k, v in value.items() if _plain(v) and v is not None)
+            found += [Text(_title(name), "heading"), Facts(inner)] if inner else []
+        elif isinstance(value, list) and (table := table_of(_title(name), value)):
+            found.append(table)
+    return found
+
+
+def _said(value: Any) -> str:
+    return printed(value, "number") if isinstance(value, int | float) else str(value)
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()

@@ -7,7 +7,7 @@ from typing import Any
 from serinus.papers import plots
 from serinus.papers.document import Column, Facts, Figure, Section, Table, Text
 from serinus.papers.evidence import Evidence
-from serinus.papers.validation.parts import section, table_of
+from serinus.papers.validation.parts import everything, extras, section, table_of
 
 CALIBRATION = ("brier", "brier_skill", "log_loss", "calibration_error")
 
@@ -137,7 +137,7 @@ def stability(e: Evidence) -> Section:
         Table(f"PSI of the score by {unit}", span_columns, spans) if spans else None,
         Text(f"Above 0.25 and above chance: {', '.join(high)}.", "strong") if high else None,
         Table("PSI of score and features, training to test rows", columns, rows, PSI) if rows else None,
-        *_others(found),
+        *extras(e, 6),
     ]  # fmt: skip
     missing = [
         None
@@ -154,41 +154,20 @@ PSI = (
     "0.1 and 0.25 are marks of the credit industry for samples of thousands; what 99 % of samples of this size give "
     "without any change stands beside it."
 )
-KNOWN = {"items", "grades", "psi", "psi_over_time", "periods", "scenarios", "inputs"}
-ELSEWHERE = {"champion": 8, "challenger": 8, "benchmark": 8, "swap": 8, "latency": 12, "parity": 12}
-
-
-def _others(found: dict[str, Any]) -> list[Any]:
-    """Tables that the challenge holds beyond those known here, each under its own name."""
-    return [
-        table_of(name.replace("_", " ").capitalize(), rows)
-        for name, rows in sorted(found.items())
-        if name not in KNOWN and isinstance(rows, list) and not any(word in name for word in ELSEWHERE)
-    ]
 
 
 def compared(e: Evidence) -> Section:
     """Champion and challenger, on the same rows."""
-    sources = {**e.challenge, **{k: v for k, v in e.metrics.items() if k not in ("curves", "metrics")}}
-    blocks: list[Any] = []
-    for name, value in sorted(sources.items()):
-        if not any(word in name for word, number in ELSEWHERE.items() if number == 8):
-            continue
-        if isinstance(value, list):
-            blocks.append(table_of(name.replace("_", " ").capitalize(), value))
-        elif isinstance(value, dict):
-            plain = {k: v for k, v in value.items() if v is None or isinstance(v, str | int | float)}
-            blocks.append(table_of(name.replace("_", " ").capitalize(), [plain]) if plain else None)
-            blocks += [table_of(f"{name}: {k}", v) for k, v in value.items() if isinstance(v, list)]
+    blocks = [*extras(e, 8), *everything(e.outside("champion"))]
     found = section(8, "Benchmark and challenger", e, blocks)
     if found.blocks:
         return found
     return section(
         8, "Benchmark and challenger", e, [], verdict="no_data",
-        why="No other model was measured on these rows in this run.",
+        why="No other model was measured on these rows, as far as this report knows.",
         missing=[
-            "Champion against challenger, paired, on the same rows: not measured. A rollout compares the two on live "
-            "traffic, by evidence that may be looked at any time.",
+            "Champion against challenger, paired, on the same rows: it depends on who is champion and so stands beside "
+            "the run, not in the bundle; `serinus report` shows it where the run's files are still there.",
             "A simple benchmark (logistic scorecard): not measured.",
         ],
     )  # fmt: skip

@@ -8,14 +8,14 @@ from serinus.papers import plots
 from serinus.papers.document import Block, Column, Figure, Section, Table
 from serinus.papers.evidence import Evidence
 from serinus.papers.fairness import fairness_blocks, fairness_missing, fairness_verdict
-from serinus.papers.validation.parts import section
+from serinus.papers.validation.parts import extras, section
 
 
 def stress(e: Evidence) -> Section:
     """Worlds that are not as they were, inputs lost, values far out."""
     found = e.challenge
     return section(
-        7, "Sensitivity and stress", e, [*scenarios(found), *lost(found)],
+        7, "Sensitivity and stress", e, [*scenarios(found), *lost(found), *extras(e, 7)],
         missing=[
             None if found.get("scenarios") else "Scenarios: the training config names none (challenge.scenarios).",
             "Shocks of one standard deviation for each feature: not measured; the inputs lost above are harder.",

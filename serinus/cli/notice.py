@@ -1,0 +1,252 @@
+"""``serinus notice``: the letter that a declined applicant is owed, from the logged decision."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from serinus.access import Access
+from serinus.audit import AuditLog
+from serinus.chain import read_bodies
+from serinus.cli.explain import bundle_of
+from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, print_json
+from serinus.errors import SerinusError
+from serinus.events import DecisionEvent, WithheldEvent, find_decisions, withheld
+from serinus.home import Home, atomic_write, find_home
+from serinus.identity import current_identity
+from serinus.notice import Notice, letter, load_notice_policy, principal_reasons
+from serinus.notice.letter import rules_of
+from serinus.notice.principal import check_adverse
+from serinus.papers.make import print_document
+from serinus.privacy import find_keys
+
+
+class Form(StrEnum):
+    """As what."""
+
+    text = "text"
+    html = "html"
+    pdf = "pdf"
+
+
+def notice(
+    request_id: Annotated[
+        str, typer.Argument(help="The id that came with the answer; of a batch, id.row: the row's own.")
+    ],
+    form: Annotated[Form, typer.Option("--format", help="What the letter is printed as.")] = Form.text,
+    applied: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DAY", help="When the application was received (default: the day of the decision)."
+        ),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The applicant's name and address, line by line; - for stdin. Without it the policy's placeholder "
+            "stands there, for a mail merge. Neither logged nor kept.",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write (default: stdout; needed for pdf).")] = None,
+    jurisdiction: Annotated[
+        str | None,
+        typer.Option(help="Of the notice policy (default: that of the contract's fairness policy)."),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Of the letter, as in the policy (default: its first).")
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="The notice policy (default: $SERINUS_NOTICES, else <home>/notices.yaml)."),
+    ] = None,
+    draft: Annotated[
+        bool, typer.Option("--draft", help="Show it, marked as a draft; nothing is recorded.")
+    ] = False,
+    model: Annotated[str | None, typer.Option(help="Only this model's decision on the request.")] = None,
+    predictor: Annotated[str | None, typer.Option(help="Only this predictor's (a shadow's is none).")] = None,
+    log: Annotated[Path | None, typer.Option(help="One decision log, or a directory of logs.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="The bundle that decided, if it is not where it was.")
+    ] = None,
+    acting: AsOption = None,
+    home: HomeOption = None,
+    output: OutputOption = Output.text,
+) -> None:
+    """Write the notice of adverse action on a declined application, and enter it in the audit log.
+
+    The decision is found in the verified log and made again from the bundle that made it: its reasons are told only if
+    they come out as logged. Only a decline has a notice; an approved request is refused. Creditor, texts, number of
+    reasons and time allowed are the policy's, by jurisdiction.
+
+    Example: serinus notice 7c1e… --applied 2026-11-02 --to applicant.txt --format pdf --out notice.pdf --as kim
+    """
+    installation = find_home(home)
+    if form is Form.pdf and out is None:
+        raise SerinusError(
+            "SRN-NOTICE-004",
+            "a PDF cannot be shown on a terminal",
+            where="--format pdf",
+            hint="Name a file with --out.",
+        )
+    words = load_notice_policy(installation, policy)
+    path, event = _decision(installation, log or installation.decisions, request_id, model, predictor)
+    check_adverse(event)
+    opened, _ = bundle_of(installation, event.data, bundle)
+    fairness = opened.contract.fairness
+    where = jurisdiction or (fairness.jurisdiction if fairness else "")
+    reasons, source = principal_reasons(event, opened, rules_of(words, where))
+    made = letter(
+        words,
+        where,
+        event,
+        reasons,
+        today=datetime.fromtimestamp(time.time(), UTC).date(),
+        applied=_day(applied) if applied else date.fromisoformat(event.time[:10]),
+        applicant=_lines(to),
+        language=language,
+        draft=draft,
+    )
+    data = print_document(made.document, form.value)
+    if not draft:
+        _record(installation, made, event, source, current_identity(acting), path)
+    _deliver(data, out, installation, event, draft)
+    _tell(made, event, out, draft, output)
+
+
+def _decision(
+    home: Home, place: Path, request_id: str, model: str | None, predictor: str | None
+) -> tuple[Path, DecisionEvent]:
+    found = [
+        (path, event)
+        for path, event in find_decisions([place], request_id, model=model, keys=find_keys(home))
+        if predictor is None or event.data.predictor == predictor
+    ]
+    if len(found) == 1:
+        path, event = found[0]
+        if isinstance(event, WithheldEvent):
+            raise withheld(event)
+        return path, event
+    told = ", ".join(f"{event.id} ({event.data.model}, {event.data.predictor})" for _, event in found[:5])
+    raise SerinusError(
+        "SRN-NOTICE-004",
+        f"{request_id} names {len(found)} decisions: {told or 'none'}",
+        where=str(place),
+        hint="A notice is of one decision: name the row (id.row), or choose with --model and --predictor.",
+    )
+
+
+def _entry_sha256(path: Path, event: DecisionEvent) -> str:
+    """Of the log's entry as it stands there, sealed or not: it names the decision and reveals nothing of it."""
+    start = b'{"id":' + msgspec.json.encode(event.id) + b","
+    moment = msgspec.json.encode(event.time)
+    for body in read_bodies(path):
+        if body.startswith(start) and moment in body:
+            return hashlib.sha256(body).hexdigest()
+    return ""
+
+
+def _record(home: Home, made: Notice, event: DecisionEvent, source: str, by: str, path: Path) -> None:
+    """Who sent what, in the audit log, which keeps nothing of the applicant when the person's key is destroyed: the
+    letter's digest is that of the blank one, and the reasons are in the decision, not here."""
+    subject = f"{event.data.model}/{event.data.version}"
+    Access(home).require(by, "notice.issue", subject)
+    AuditLog(home.audit).append(
+        actor=by,
+        action="adverse-action-notice",
+        subject=subject,
+        reason=made.basis,
+        details={
+            "request": event.id,
+            "log": path.name,
+            "entry_sha256": _entry_sha256(path, event),
+            "bundle": event.data.digest,
+            "reasons": len(made.reasons),
+            "reasons_from": source,
+            "jurisdiction": made.jurisdiction,
+            "language": made.language,
+            "applied": made.applied.isoformat(),
+            "due": made.due.isoformat(),
+            "late": made.late,
+            "letter_sha256": hashlib.sha256(msgspec.json.encode(made.blank)).hexdigest(),
+        },
+    )
+
+
+def _deliver(data: bytes, out: Path | None, home: Home, event: DecisionEvent, draft: bool) -> None:
+    if out is None:
+        sys.stdout.write(data.decode())
+        return
+    try:
+        atomic_write(out, data)
+    except SerinusError:
+        if not draft:  # the record must not say that a letter exists
+            AuditLog(home.audit).append(
+                actor="serinus",
+                action="adverse-action-notice-unwritten",
+                subject=f"{event.data.model}/{event.data.version}",
+                reason="the file could not be written",
+                details={"request": event.id},
+            )
+        raise
+
+
+def _tell(made: Notice, event: DecisionEvent, out: Path | None, draft: bool, output: Output) -> None:
+    if output is Output.json and out is not None:
+        print_json(
+            {
+                "request": event.id,
+                "path": str(out),
+                "issued": not draft,
+                "applied": made.applied.isoformat(),
+                "due": made.due.isoformat(),
+                "late": made.late,
+                "jurisdiction": made.jurisdiction,
+                "language": made.language,
+                "reasons": made.reasons,
+            }
+        )
+    elif out is not None:
+        typer.echo(f"{out}: {len(made.reasons)} reasons, to be sent by {made.due}")
+    if made.late:
+        typer.echo(f"serinus: this notice was due on {made.due}; it is late", err=True)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise SerinusError(
+            "SRN-NOTICE-008", f"{text!r} is no day", where="--applied", hint="Write it as 2026-11-02."
+        ) from error
+
+
+def _lines(to: Path | None) -> list[str]:
+    if to is None:
+        return []
+    try:
+        text = sys.stdin.read(10_000) if str(to) == "-" else to.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SerinusError(
+            "SRN-NOTICE-008",
+            f"the applicant's lines cannot be read ({getattr(error, 'strerror', None) or 'not text'})",
+            where=str(to),
+            hint="Give a text file in UTF-8, the name on the first line.",
+        ) from error
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise SerinusError(
+            "SRN-NOTICE-008",
+            "nobody is named",
+            where=str(to),
+            hint="Give name and address, or leave --to out.",
+        )
+    return lines

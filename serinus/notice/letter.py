@@ -1,0 +1,161 @@
+"""The letter: pure, from a decision, its reasons and the policy's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import msgspec
+
+from serinus.durations import parse_duration
+from serinus.errors import SerinusError
+from serinus.events import DecisionEvent
+from serinus.model import ReasonCode
+from serinus.notice.policy import Jurisdiction, NoticePolicy
+from serinus.papers.document import Block, Bullets, Document, Section, Text
+
+LINES, LONG = 8, 100
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """A notice, ready to be printed.
+
+    Attributes:
+        document: the letter; ``blank``: the same with nobody named, which is what the record commits to, so that it
+            says nothing of a person and holds when the person's data are erased.
+        due: until when it must be sent; ``late``: whether that is over.
+    """
+
+    document: Document
+    blank: Document
+    jurisdiction: str
+    language: str
+    basis: str
+    reasons: tuple[ReasonCode, ...]
+    applied: date
+    due: date
+    late: bool
+
+
+def letter(
+    policy: NoticePolicy,
+    jurisdiction: str,
+    event: DecisionEvent,
+    reasons: Sequence[ReasonCode],
+    *,
+    today: date,
+    applied: date,
+    applicant: Sequence[str] = (),
+    language: str | None = None,
+    draft: bool = False,
+) -> Notice:
+    """The notice of a declined application.
+
+    Args:
+        jurisdiction: one of the policy's; language: one of its letters, by default the first.
+        reasons: as ``principal_reasons`` gives them.
+        today: the letter's date; applied: when the application was received, from which the time runs.
+        applicant: name and address, line by line; the policy's placeholder where empty.
+        draft: marked as one that was not issued.
+
+    Raises:
+        SerinusError: ``SRN-NOTICE-007`` the policy has no such jurisdiction or language; ``-008`` the applicant's
+            lines are not a name and an address, or the application is younger than the letter.
+    """
+    rules = rules_of(policy, jurisdiction)
+    chosen = language or next(iter(rules.letters))
+    if chosen not in rules.letters:
+        raise SerinusError(
+            "SRN-NOTICE-007",
+            f"the policy has no letter in {chosen} for {jurisdiction}",
+            where="--language",
+            hint=f"It has: {', '.join(rules.letters)}. Nothing was written.",
+        )
+    if applied > today:
+        raise SerinusError(
+            "SRN-NOTICE-008",
+            f"the application of {applied} is younger than the letter of {today}",
+            where="--applied",
+            hint="Give the day on which the application was received: --applied 2026-11-02.",
+        )
+    check_lines(applicant)
+    texts = rules.letters[chosen]
+    due = applied + timedelta(seconds=parse_duration(rules.within))
+    words = {
+        "creditor": policy.creditor.name,
+        "address": ", ".join(policy.creditor.address),
+        "contact": policy.creditor.contact,
+        "date": today.strftime(texts.dates),
+        "applied": applied.strftime(texts.dates),
+        "due": due.strftime(texts.dates),
+        "model": f"{event.data.model} v{event.data.version}",
+        "request": event.id,
+    }
+    sentences = tuple(dict.fromkeys(texts.reasons.get(reason.feature, reason.text) for reason in reasons))
+
+    def written(to: Sequence[str]) -> Document:
+        blocks: tuple[Block, ...] = (
+            *((Text("Draft. It was not issued.", "strong"),) if draft else ()),
+            Text(
+                "\n".join(
+                    (policy.creditor.name, *policy.creditor.address, *filter(None, [policy.creditor.contact]))
+                )
+            ),
+            Text(words["date"]),
+            Text("\n".join(to)),
+            *(Text(text.format_map(words)) for text in texts.opening),
+            Text(texts.heading.format_map(words), "heading"),
+            Bullets(sentences, numbered=True),
+            *(Text(text.format_map(words)) for text in texts.closing),
+        )
+        return Document(
+            kind="notice",
+            title=texts.title.format_map(words),
+            subject=event.id,
+            foot=event.id,
+            date=today.isoformat(),
+            language=chosen,
+            sections=(Section(title="", blocks=blocks),),
+        )
+
+    return Notice(
+        document=written(applicant or texts.placeholder),
+        blank=written(texts.placeholder),
+        jurisdiction=jurisdiction,
+        language=chosen,
+        basis=rules.basis,
+        reasons=tuple(reasons),
+        applied=applied,
+        due=due,
+        late=today > due,
+    )
+
+
+def rules_of(policy: NoticePolicy, jurisdiction: str) -> Jurisdiction:
+    """The rules of a jurisdiction. Raises ``SRN-NOTICE-007``, naming those that there are."""
+    if jurisdiction in policy.jurisdictions:
+        return policy.jurisdictions[jurisdiction]
+    raise SerinusError(
+        "SRN-NOTICE-007",
+        f"the policy has no rules for {jurisdiction or 'a decision whose contract names no jurisdiction'}",
+        where="--jurisdiction",
+        hint=f"It has: {', '.join(policy.jurisdictions)}. Nothing was written.",
+    )
+
+
+def check_lines(lines: Sequence[str]) -> None:
+    """Whether lines can be a name and an address. The lines are never quoted: they are a person's. Raises ``-008``."""
+    wrong = None
+    if len(lines) > LINES:
+        wrong = f"{len(lines)} lines, {LINES} at most"
+    elif any(len(line) > LONG for line in lines):
+        wrong = f"a line of more than {LONG} characters"
+    elif any(not line.isprintable() for line in lines):
+        wrong = "a line with characters that cannot be printed"
+    if wrong:
+        raise SerinusError(
+            "SRN-NOTICE-008",
+            f"the applicant's lines are no name and address: {wrong}",
+            where="--to",
+            hint="Give a text file with the name on the first line and the address on the following ones.",
+        )

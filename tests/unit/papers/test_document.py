@@ -1,0 +1,96 @@
+"""A document is plain values; every printer shows all of it, and escapes what people wrote."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serinus.papers.document import Bullets, Column, Document, Facts, Kind, Section, Table, Text, printed
+from serinus.papers.html import to_html
+from serinus.papers.text import to_text
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=30)
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "expected"),
+    [
+        (None, "number", "no data"),
+        (0.12345, "number", "0.1235"),
+        (0, "number", "0"),
+        (1234567, "count", "1,234,567"),
+        (0.000012, "number", "1.2e-05"),
+        (0.5, "share", "50.0 %"),
+        (-0.0001, "share", "0.0 %"),
+        (-0.001, "share", "-0.1 %"),
+        ((0.1, 0.2), "interval", "0.1 to 0.2"),
+        ((0.1, 0.2), "share", "10.0 to 20.0 %"),
+        ((None, None), "interval", "no data"),
+        ("no_data", "verdict", "not measured"),
+        ("no_champion", "verdict", "no champion"),
+        ("pass", "verdict", "pass"),
+    ],
+)
+def test_a_cell_is_printed(cell: object, kind: Kind, expected: str) -> None:
+    assert printed(cell, kind) == expected  # type: ignore[arg-type]
+
+
+def test_an_empty_table_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="has no rows"):
+        Table("Nothing", (Column("A"),), ())
+
+
+def test_a_row_of_another_width_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="cells"):
+        Table("Crooked", (Column("A"), Column("B")), (("a",),))
+
+
+def document(*texts: str) -> Document:
+    blocks = (
+        Text(texts[0]),
+        Bullets((texts[1],)),
+        Facts((("word", texts[2]),)),
+        Table("Table", (Column("A"),), ((texts[3],),)),
+    )
+    return Document(
+        kind="card", title="Title", subject="s", sections=(Section(title="One", why=texts[4], blocks=blocks),)
+    )
+
+
+@given(st.tuples(WORDS, WORDS, WORDS, WORDS, WORDS))
+def test_html_shows_every_text_and_takes_none_for_markup(texts: tuple[str, ...]) -> None:
+    from html import unescape
+    from html.parser import HTMLParser
+
+    seen: list[str] = []
+    tags: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_data(self, data: str) -> None:
+            seen.append(data)
+
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            tags.append(tag)
+
+    page = to_html(document(*texts))
+    reader = Reader(convert_charrefs=True)
+    reader.feed(page)
+    whole = "".join(seen)
+    assert all(text in whole or text in unescape(page) for text in texts)
+    plain = Reader()
+    mark = len(tags)
+    plain.feed(to_html(document("a", "b", "c", "d", "e")))
+    assert tags[:mark] == tags[mark:], "a text has become a tag"
+
+
+@given(st.tuples(WORDS, WORDS, WORDS, WORDS, WORDS))
+def test_plain_text_shows_every_text(texts: tuple[str, ...]) -> None:
+    shown = to_text(document(*texts)).replace("\n", "")
+    assert all(text in shown for text in texts)
+
+
+def test_a_document_is_json_and_comes_back_equal() -> None:
+    before = document("a", "b", "c", "d", "e")
+    assert msgspec.json.decode(msgspec.json.encode(before), type=Document) == before

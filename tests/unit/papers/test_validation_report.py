@@ -1,0 +1,232 @@
+"""The validation report: fifteen sections, none empty, no demand lost, the same bytes again."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serinus.papers.document import Document, Figure, Section, Table
+from serinus.papers.evidence import Evidence, section_of
+from serinus.papers.html import to_html
+from serinus.papers.validation import validation_report
+from serinus.papers.validation.report import SECTIONS
+from tests.unit.papers.conftest import Made
+
+TITLES = [
+    "Identity and tier",
+    "Data",
+    "Conceptual soundness",
+    "Discrimination",
+    "Calibration",
+    "Stability",
+    "Sensitivity and stress",
+    "Benchmark and challenger",
+    "Explainability",
+    "Fairness",
+    "Back-test and outcomes",
+    "Implementation",
+    "Monitoring plan",
+    "Findings",
+    "Reproduce",
+]
+
+
+def numbered(document: Document) -> list[Section]:
+    return [section for section in document.sections if section.number is not None]
+
+
+def section(evidence: Evidence, number: int) -> Section:
+    return SECTIONS[number - 1](evidence)
+
+
+def table(found: Section, title: str) -> Table:
+    return next(block for block in found.blocks if isinstance(block, Table) and block.title == title)
+
+
+def changed(evidence: Evidence, **demand: Any) -> Evidence:
+    """The evidence with the gate's first demand of that name altered, or with one more."""
+    demands = [dict(item) for item in evidence.validation["demands"]]
+    for item in demands:
+        if item["metric"] == demand["metric"]:
+            item.update(demand)
+            break
+    else:
+        demands.append(
+            {"value": 1.0, "threshold": ">= 0", "verdict": "pass", "blocks": True, "note": ""} | demand
+        )
+    return dataclasses.replace(evidence, validation=evidence.validation | {"demands": demands})
+
+
+@pytest.mark.parametrize("which", ["inside", "outside", "undated"])
+def test_fifteen_sections_in_the_validators_order_and_none_is_empty(
+    made: Made, undated: Evidence, which: str
+) -> None:
+    evidence = undated if which == "undated" else getattr(made, which)
+    report = validation_report(evidence)
+    sections = numbered(report)
+    assert [s.title for s in sections] == TITLES
+    assert [s.number for s in sections] == list(range(1, 16))
+    for found in sections:
+        assert found.verdict is not None, found.title
+        assert found.why or found.blocks, f"{found.title} says nothing"
+        assert found.blocks or found.missing, f"{found.title} has neither evidence nor says what is missing"
+
+
+@pytest.mark.parametrize("which", ["inside", "outside"])
+def test_every_demand_of_the_gate_stands_in_exactly_one_section(made: Made, which: str) -> None:
+    evidence: Evidence = getattr(made, which)
+    shown = [
+        row[0]
+        for found in numbered(validation_report(evidence))
+        for block in found.blocks
+        if isinstance(block, Table) and block.title == "What was demanded"
+        for row in block.rows
+    ]
+    assert sorted(map(str, shown)) == sorted(demand["metric"] for demand in evidence.validation["demands"])
+
+
+@given(st.text(max_size=40), st.text(max_size=20))
+def test_a_demand_that_nobody_foresaw_has_a_section_too(metric: str, group: str) -> None:
+    assert 1 <= section_of(metric, group) <= 15
+
+
+@pytest.mark.parametrize(
+    ("metric", "group", "number"),
+    [
+        ("auc", "", 4),
+        ("brier_skill", "", 5),
+        ("score_psi", "stability", 6),
+        ("migration_moved_far", "migration", 6),
+        ("downturn AUC", "stress", 7),
+        ("direction_violations", "sensitivity", 3),
+        ("first_reason_kept", "sensitivity", 9),
+        ("champion_auc", "champion", 8),
+        ("one_row_us", "latency", 12),
+        ("test_rows_in_training", "leakage", 2),
+        ("single_feature_auc", "", 2),
+        ("adverse_impact_ratio group=a", "", 10),
+        ("worst_period_auc", "backtest", 11),
+        ("something new", "", 14),
+    ],
+)
+def test_each_demand_stands_where_a_validator_looks_for_it(metric: str, group: str, number: int) -> None:
+    assert section_of(metric, group) == number
+
+
+@pytest.mark.parametrize(
+    ("demand", "verdict"),
+    [
+        ({"verdict": "fail", "blocks": True}, "fail"),
+        ({"verdict": "fail", "blocks": False}, "attention"),
+        ({"verdict": "no_data", "blocks": False, "value": None}, "pass"),
+    ],
+)
+def test_a_section_says_what_its_demands_come_to(made: Made, demand: dict[str, Any], verdict: str) -> None:
+    before = section(made.outside, 4)
+    assert before.verdict == "pass"
+    found = section(changed(made.outside, metric="auc_drop", **demand), 4)
+    assert found.verdict == verdict
+    if verdict != "pass":
+        assert "auc_drop" in found.why
+
+
+def test_a_demand_that_stops_is_a_critical_finding(made: Made) -> None:
+    assert section(made.outside, 14).verdict != "fail"
+    found = section(changed(made.outside, metric="auc", verdict="fail", value=0.4), 14)
+    assert found.verdict == "fail"
+    assert table(found, "Findings of this report").rows[0][:2] == ("critical", "auc")
+
+
+def test_unmeasured_is_neither_pass_nor_fail(undated: Evidence) -> None:
+    fair, past = section(undated, 10), section(undated, 11)
+    assert fair.verdict == "no_data"
+    assert "no fairness policy" in fair.why
+    assert any("Protected attributes" in item for item in fair.missing)
+    assert past.verdict == "no_data"
+    assert any("no event time" in item for item in past.missing)
+
+
+def test_the_plots_that_a_validator_asks_for_are_there(made: Made) -> None:
+    drawn = [
+        block.title for found in numbered(validation_report(made.outside)) for block in found.blocks
+        if isinstance(block, Figure)
+    ]  # fmt: skip
+    for wanted in (
+        "ROC",
+        "Precision and recall",
+        "Calibration",
+        "PSI of the score by",
+        "AUC lost in each scenario",
+        "AUC lost without each input",
+        "SHAP summary",
+        "Adverse impact ratio",
+        "AUC by period",
+    ):
+        assert any(title.startswith(wanted) for title in drawn), wanted
+
+
+def test_a_table_that_the_report_does_not_know_is_shown_all_the_same(made: Made) -> None:
+    evidence = made.outside
+    card = evidence.card | {
+        "challenge": evidence.challenge
+        | {"attempts_split": [{"pieces": 3, "detected": 0.75}, {"pieces": 9, "detected": 0.5}]}
+    }
+    found = section(dataclasses.replace(evidence, card=card), 7)
+    assert table(found, "Attempts split").rows == ((3, 0.75), (9, 0.5))
+
+
+def test_what_stands_beside_the_run_is_shown_where_it_is(made: Made) -> None:
+    evidence = made.outside
+    assert section(evidence, 8).verdict == "no_data"
+    assert evidence.standing is not None
+    item = {"metric": "champion_auc", "value": 0.02, "threshold": ">= -0.01", "verdict": "pass", "blocks": True,
+            "group": "champion", "low": 0.01, "high": 0.03, "n": 300, "what": "candidate less champion"}  # fmt: skip
+    outside = {
+        "judgement": {"verdict": "pass", "demands": [*evidence.validation["demands"], item]},
+        "champion": {"champion": {"version": 3}, "swap_set": [{"swap": "in", "rows": 4}], "items": [item]},
+        "latency": {"backend": "native", "distribution": [{"figure": "one_row_us", "least": 4.5}]},
+    }
+    fuller = dataclasses.replace(evidence, standing=dataclasses.replace(evidence.standing, outside=outside))
+    found = section(fuller, 8)
+    assert found.verdict == "pass"
+    assert (0.01, 0.03) in table(found, "What was demanded").rows[0]
+    assert table(found, "Swap set").rows == (("in", 4),)
+    assert table(section(fuller, 12), "Distribution").rows == (("one_row_us", 4.5),)
+
+
+def test_the_served_model_is_held_to_the_trained_one(made: Made) -> None:
+    evidence = made.outside
+    assert section(evidence, 12).verdict == "pass"
+    assert evidence.standing is not None
+    rows, _, backend = evidence.standing.parity or (0, 0.0, "")
+    assert rows == 32
+    apart = dataclasses.replace(evidence.standing, parity=(rows, 1e-3, backend))
+    assert section(dataclasses.replace(evidence, standing=apart), 12).verdict == "fail"
+
+
+def test_the_registry_speaks_in_the_report_that_is_asked_for(made: Made) -> None:
+    inside, outside = section(made.inside, 1), section(made.outside, 1)
+    assert any("registry" in item for item in inside.missing)
+    assert table(outside, "Approvals").rows[0][:2] == ("bob", "validator")
+
+
+def test_the_bundle_carries_the_report_that_its_evidence_gives(made: Made) -> None:
+    bundle = made.registry.bundle(made.registry.get("loans"))
+    carried = (bundle.path / "report.html").read_text()
+    before = dataclasses.replace(made.inside, digest="", files={})
+    assert carried == to_html(validation_report(before))
+    assert "&lt;applications&gt; &amp; declines" in carried
+    assert "<applications>" not in carried
+
+
+def test_a_bundle_without_evidence_is_refused(made: Made, tmp_path) -> None:
+    from serinus.errors import SerinusError
+    from serinus.papers.evidence import of_bundle
+    from tests.support.bundles import small_bundle
+
+    with pytest.raises(SerinusError, match="SRN-PAPER-003"):
+        of_bundle(small_bundle(tmp_path))
