@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from serinus.contract import Label
 from serving.outcomes.follow import Followed, matching
 from serving.outcomes.records import (
+    Decided,
     Outcome,
+    Sealed,
     Unreadable,
     read_decision,
     read_feedback,
@@ -120,7 +122,7 @@ def follow(directory: Path, store: Store) -> int:
     count = 0
     for _, lines, place in followed.read(1000):
         found = [read_decision(line, "loans") for line in lines]
-        store.apply(decided=[d for d in found if d is not None], places=[place])
+        store.apply(decided=[d for d in found if isinstance(d, Decided)], places=[place])
         followed.keep(place)
         count += len(lines)
     return count
@@ -221,4 +223,6 @@ def test_a_time_without_zone_is_utc() -> None:
 
 
 def test_groups_leave_out_what_is_not_known() -> None:
-    assert read_groups(protected("r", race="black", age=None)).attributes == {"race": "black"}
+    groups = read_groups(protected("r", race="black", age=None))
+    assert not isinstance(groups, Sealed)
+    assert groups.attributes == {"race": "black"}
