@@ -10,6 +10,7 @@ import typer
 from serinus.cli.access import access_app
 from serinus.cli.audit import audit_app
 from serinus.cli.bundle import bundle_app
+from serinus.cli.data import data_app
 from serinus.cli.decisions import decisions_app
 from serinus.cli.explain import explain
 from serinus.cli.inventory import inventory
@@ -37,6 +38,7 @@ def kernel_apps() -> dict[str, typer.Typer]:
         "inventory": command(inventory),
         "bundle": bundle_app(),
         "keys": keys_app(),
+        "data": data_app(),
         "lineage": lineage_app(),
         "contract": _contract(),
         "privacy": privacy_app(),
