@@ -21,6 +21,7 @@ from serinus.cli.options import command, group
 from serinus.cli.privacy import privacy_app
 from serinus.cli.registry import registry_app
 from serinus.cli.report import report
+from serinus.cli.review import review_app
 from serinus.contract import load_contract
 
 
@@ -42,6 +43,7 @@ def kernel_apps() -> dict[str, typer.Typer]:
         "lineage": lineage_app(),
         "contract": _contract(),
         "privacy": privacy_app(),
+        "review": review_app(),
     }
 
 

@@ -78,12 +78,15 @@ class Entity(_Strict, frozen=True, kw_only=True):
 class Label(_Strict, frozen=True, kw_only=True):
     """The outcome. ``positive`` is the *bad* outcome (fraud, default, denial),
     so a higher score always means more risk. ``delay`` is how long after the
-    event the outcome is known."""
+    event the outcome is known. ``positive_words`` and ``negative_words`` are what
+    people who review cases call it (fraud, legitimate)."""
 
     column: str
     positive: str | int | float | bool = 1
     delay: str = "0s"
     description: str = ""
+    positive_words: tuple[str, ...] = ()
+    negative_words: tuple[str, ...] = ()
 
 
 class Feature(_Strict, frozen=True, kw_only=True):
@@ -120,12 +123,14 @@ class Feature(_Strict, frozen=True, kw_only=True):
 class Decision(_Strict, frozen=True, kw_only=True):
     """Thresholds on the calibrated probability of the bad outcome: at or above
     ``decline_at`` decline, at or above ``review_at`` refer to a person, else
-    approve. Costs are per decision, in ``currency``."""
+    approve. Costs are per decision, in ``currency``: of a good one declined, of a bad
+    one approved, and of a person's look at one."""
 
     decline_at: Annotated[float, Meta(gt=0, le=1)] = 0.5
     review_at: Annotated[float, Meta(gt=0, le=1)] | None = None
     cost_false_positive: float | None = None
     cost_false_negative: float | None = None
+    cost_review: float | None = None
     currency: str = ""
     max_reasons: Annotated[int, Meta(ge=1, le=10)] = 4
 

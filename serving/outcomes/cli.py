@@ -16,12 +16,12 @@ from serinus.bundle import Keyring, open_bundle
 from serinus.contract import load_contract
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
+from serinus.follow import FEEDBACK, exactly, matching
 from serinus.home import find_home
 from serinus.privacy import find_keys
 from serinus.watching.concept import Concept, ConceptPlan, Validation
 from serving.outcomes.concept import ConceptWatch
 from serving.outcomes.engine import Engine, Settings
-from serving.outcomes.follow import FEEDBACK, exactly, matching
 from serving.outcomes.http import build_app
 from serving.outcomes.measures import MEASURES, Policy
 from serving.outcomes.records import Kind

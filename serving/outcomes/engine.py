@@ -17,10 +17,10 @@ import msgspec
 from serinus.contract import Contract
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
+from serinus.follow import Followed
 from serinus.privacy import FoundKeys
 from serinus.watching.concept import ConceptReport
 from serving.outcomes.concept import ConceptWatch
-from serving.outcomes.follow import Followed
 from serving.outcomes.measures import Measured, Policy, measure
 from serving.outcomes.records import (
     Decided,

@@ -26,8 +26,8 @@ import typer
 
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
+from serinus.follow import FEEDBACK, Followed, matching
 from serinus.home import atomic_write
-from serving.outcomes.follow import FEEDBACK, Followed, matching
 
 log = logging.getLogger("serinus.outcomes")
 app = typer.Typer(add_completion=False)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from serinus import metrics
 from serinus.errors import SerinusError
-from serving.outcomes.follow import Place
+from serinus.follow import Place
 from serving.outcomes.records import Decided, Groups, Outcome
 
 Floats = NDArray[np.float64]

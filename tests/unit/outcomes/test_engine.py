@@ -10,11 +10,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from serinus.contract import Contract, Fairness, FairnessMeasure, Protected
+from serinus.follow import exactly, matching
 from serinus.watching.concept import Concept, ConceptPlan, Validation
 from serving.outcomes.cli import read_floors
 from serving.outcomes.concept import ConceptWatch
 from serving.outcomes.engine import Engine, Settings
-from serving.outcomes.follow import exactly, matching
 from serving.outcomes.http import build_app
 from serving.outcomes.measures import Policy
 from serving.outcomes.store import Store

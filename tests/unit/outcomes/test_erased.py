@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from serinus.contract import Protected
+from serinus.follow import exactly, matching
 from serinus.home import Home
 from serinus.privacy import find_keys, open_store
 from serinus.privacy.protected import seal_protected
 from serving.outcomes.engine import Engine, Settings
-from serving.outcomes.follow import exactly, matching
 from serving.outcomes.store import Store
 from tests.support.bundles import small_contract
 from tests.unit.outcomes.lines import protected

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serinus.contract import Label
-from serving.outcomes.follow import Followed, matching
+from serinus.follow import Followed, matching
 from serving.outcomes.records import (
     Decided,
     Outcome,

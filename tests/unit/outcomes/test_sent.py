@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from serinus.errors import SerinusError
+from serinus.follow import FEEDBACK, matching
 from serving.outcomes.engine import MAX_WAITING, BusyError
-from serving.outcomes.follow import FEEDBACK, matching
 from serving.outcomes.http import MAX_BODY, build_app
 from serving.outcomes.ship import MemoryChannel, Shipper, Untaken, run
 from tests.unit.outcomes.lines import DAY, START, decision, feedback, protected
