@@ -134,6 +134,7 @@ def outcomes(
         "protected": exactly(*([protected] if protected else [])),
         "feedback": matching(directory, feedback or f"{name}.feedback*.jsonl"),
         "labels": exactly(*(labels or [])),
+        "reviews": exactly(directory / f"{name}.review.feedback.jsonl"),
     }
     store = Store(installation.root / "outcomes" / f"{name}.sqlite")
     concept = None

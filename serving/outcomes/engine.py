@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,7 @@ from serinus.errors import SerinusError
 from serinus.follow import Followed
 from serinus.privacy import FoundKeys
 from serinus.watching.concept import ConceptReport
+from serving.outcomes.business import Business, business
 from serving.outcomes.concept import ConceptWatch
 from serving.outcomes.measures import Measured, Policy, measure
 from serving.outcomes.records import (
@@ -27,6 +28,7 @@ from serving.outcomes.records import (
     Groups,
     Kind,
     Outcome,
+    Review,
     Sealed,
     Unreadable,
     read_decision,
@@ -34,6 +36,7 @@ from serving.outcomes.records import (
     read_groups,
     read_label,
     read_label_row,
+    read_review,
 )
 from serving.outcomes.store import Store
 
@@ -69,6 +72,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return parse_duration(self.contract.label.delay)
 
 
+@dataclass
+class Understood:
+    """What some lines say."""
+
+    decided: list[Decided] = field(default_factory=list[Decided])
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
+    groups: list[Groups] = field(default_factory=list[Groups])
+    reviews: list[Review] = field(default_factory=list[Review])
+    unreadable: int = 0
+    sealed: int = 0
+
+
 @dataclass(frozen=True)
 class State:
     """What metrics and /status are made of."""
@@ -81,7 +96,8 @@ class State:
     read_at: float | None
     behind: bool
     problem: str = ""
-    decisions: dict[str, int] = dataclasses.field(default_factory=dict[str, int])
+    decisions: dict[str, int] = field(default_factory=dict[str, int])
+    business: dict[str, Business] = field(default_factory=dict[str, Business])
 
 
 class BusyError(Exception):
@@ -176,15 +192,13 @@ class Engine:
                 if not self._sent:
                     return total
                 kind, lines, future = self._sent.popleft()
-            decided, outcomes, groups, unreadable, sealed = self._understand(kind, _SENT, lines)
+            found = self._understand(kind, _SENT, lines)
             try:
-                self._store.apply(
-                    decided=decided, outcomes=outcomes, groups=groups, unreadable=unreadable, sealed=sealed
-                )
+                self._store.apply(**vars(found))
             except SerinusError as error:
                 future.set_exception(BusyError(str(error)))
                 raise
-            future.set_result(Taken(lines=len(lines), unreadable=unreadable))
+            future.set_result(Taken(lines=len(lines), unreadable=found.unreadable))
             total += len(lines)
 
     def read(self) -> int:
@@ -196,15 +210,7 @@ class Engine:
         total = 0
         for kind, followed in self._followed.items():
             for path, lines, place in followed.read(_LINES):
-                decided, outcomes, groups, unreadable, sealed = self._understand(kind, path, lines)
-                self._store.apply(
-                    decided=decided,
-                    outcomes=outcomes,
-                    groups=groups,
-                    unreadable=unreadable,
-                    sealed=sealed,
-                    places=(place,),
-                )
+                self._store.apply(**vars(self._understand(kind, path, lines)), places=(place,))
                 followed.keep(place)
                 total += len(lines)
         return total
@@ -228,6 +234,16 @@ class Engine:
             )
             for predictor in self._store.predictors()
         }
+        figures = {
+            predictor: business(
+                settings.contract.decision,
+                latest=self._store.latest(predictor, settings.window),
+                referred=self._store.referred(predictor),
+                settled=self._store.settled(predictor, now - settings.delay, settings.window),
+                min_rows=settings.policy.min_rows,
+            )
+            for predictor in measured
+        }
         concept: dict[str, ConceptReport] = {}
         for predictor in measured if self._concept else ():
             assert self._concept is not None
@@ -243,6 +259,7 @@ class Engine:
             now,
             behind=False,
             decisions=self._store.decision_counts(),
+            business=figures,
         )
         with self._lock:
             self._state = state
@@ -282,41 +299,44 @@ class Engine:
         with self._lock:
             self._state = dataclasses.replace(self._state, behind=True, problem=what)
 
-    def _understand(
-        self, kind: Kind, path: Path, lines: list[bytes]
-    ) -> tuple[list[Decided], list[Outcome], list[Groups], int, int]:
-        decided: list[Decided] = []
-        outcomes: list[Outcome] = []
-        groups: list[Groups] = []
-        unreadable = sealed = 0
+    def _understand(self, kind: Kind, path: Path, lines: list[bytes]) -> Understood:
+        found = Understood()
         label = self.settings.contract.label
-        protected = {p.column for p in self.settings.contract.protected}
         for line in lines:
             if not line.strip():
                 continue
             try:
                 match kind:
                     case "decisions":
-                        found = read_decision(line, self.settings.model, self._keys)
-                        if isinstance(found, Sealed):
-                            sealed += 1
-                        elif found is not None:
-                            decided.append(found)
+                        decided = read_decision(line, self.settings.model, self._keys)
+                        if isinstance(decided, Sealed):
+                            found.sealed += 1
+                        elif decided is not None:
+                            found.decided.append(decided)
                     case "feedback":
-                        outcomes += read_feedback(line, label)
+                        found.outcomes += read_feedback(line, label)
                     case "labels":
-                        outcomes += self._label(path, line)
+                        found.outcomes += self._label(path, line)
+                    case "reviews":
+                        review = read_review(line)
+                        found.reviews.append(review)
+                        # The person's word is the label until an outcome that comes later corrects it.
+                        found.outcomes.append(Outcome(review.id, review.bad, review.at, word=True))
                     case "protected":
-                        person = read_groups(line, self._keys)
-                        if isinstance(person, Sealed):
-                            sealed += 1
-                            continue
-                        known = {k: v for k, v in person.attributes.items() if k in protected}
-                        groups.append(Groups(person.id, known))
+                        self._protected(line, found)
             except Unreadable as error:
-                unreadable += 1
+                found.unreadable += 1
                 log.warning("a line of %s cannot be read: %s", path.name, str(error)[:200])
-        return decided, outcomes, groups, unreadable, sealed
+        return found
+
+    def _protected(self, line: bytes, found: Understood) -> None:
+        person = read_groups(line, self._keys)
+        if isinstance(person, Sealed):
+            found.sealed += 1
+            return
+        protected = {p.column for p in self.settings.contract.protected}
+        known = {k: v for k, v in person.attributes.items() if k in protected}
+        found.groups.append(Groups(person.id, known))
 
     def _label(self, path: Path, line: bytes) -> list[Outcome]:
         label = self.settings.contract.label

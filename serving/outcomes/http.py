@@ -42,6 +42,7 @@ class OutcomeCollector:
         yield from self._figures(state)
         yield from self._fairness(state)
         yield from self._concept(state)
+        yield from self._business(state)
         last = GaugeMetricFamily(
             names.OUTCOMES_LAST, "When the logs were last read to their ends.", labels=("model",)
         )
@@ -136,6 +137,51 @@ class OutcomeCollector:
                 worse.add_metric(at, float(bool(report.worse)))
         yield from (evidence, threshold, worse)
 
+    def _business(self, state: State) -> Iterator[Metric]:
+        labels = ("model", "predictor")
+        load = GaugeMetricFamily(names.REVIEW_LOAD, "Referred share of the latest decisions.", labels=labels)
+        waiting = GaugeMetricFamily(names.REVIEW_WAITING, "Referred, without an answer.", labels=labels)
+        oldest = GaugeMetricFamily(names.REVIEW_OLDEST, "When the oldest of them was decided.", labels=labels)
+        answers = GaugeMetricFamily(
+            names.REVIEW_ANSWERS, "People's answers.", labels=(*labels, "answer", "leaning")
+        )
+        override = GaugeMetricFamily(
+            names.REVIEW_OVERRIDE, "Answers against the model's leaning.", labels=labels
+        )
+        saved = GaugeMetricFamily(
+            names.FALSE_POSITIVES_SAVED, "Good ones that a person saved from the model.", labels=labels
+        )
+        rows = GaugeMetricFamily(names.COST_ROWS, "Decisions that the cost rests on.", labels=labels)
+        costs = [
+            GaugeMetricFamily(name, text, labels=(*labels, "currency"))
+            for name, text in (
+                (names.COST, "Mean cost of a settled decision."),
+                (names.COST_LOW, "Lower end of its 95 % interval."),
+                (names.COST_HIGH, "Upper end of its 95 % interval."),
+            )
+        ]
+        currency = self._engine.settings.contract.decision.currency
+        for predictor, found in state.business.items():
+            at = (self._model, predictor)
+            waiting.add_metric(at, found.waiting)
+            rows.add_metric(at, found.cost_rows)
+            for family, value in (
+                (load, found.load),
+                (oldest, found.oldest),
+                (override, found.override),
+                (saved, found.saved),
+            ):
+                if value is not None:
+                    family.add_metric(at, value)
+            for key, n in found.answers.items():
+                answers.add_metric((*at, *key.split("/")), n)
+            if found.cost is not None:
+                for family, value in zip(
+                    costs, (found.cost.value, found.cost.low, found.cost.high), strict=True
+                ):
+                    family.add_metric((*at, currency), value)
+        yield from (load, waiting, oldest, answers, override, saved, *costs, rows)
+
     def _fairness(self, state: State) -> Iterator[Metric]:
         labels = ("model", "predictor", "attribute")
         selection = GaugeMetricFamily(names.FAIRNESS_SELECTION, "Share approved.", labels=(*labels, "group"))
@@ -189,6 +235,7 @@ def build_app(engine: Engine) -> Starlette:
                 "labels": state.results,
                 "predictors": state.measured,
                 "concept": state.concept,
+                "business": state.business,
                 "read_at": state.read_at,
                 "behind": state.behind,
                 "problem": state.problem,

@@ -15,8 +15,9 @@ from serinus.events import DECISION_TYPE
 from serinus.features.values import label_value
 from serinus.privacy import Keys, NoKeys, Withheld
 from serinus.privacy.seal import key_of, unsealed
+from serinus.review.rules import Answered
 
-Kind = Literal["decisions", "feedback", "labels", "protected"]
+Kind = Literal["decisions", "feedback", "labels", "protected", "reviews"]
 
 
 class Unreadable(ValueError):  # noqa: N818  what a line is, not a fault of ours
@@ -42,10 +43,21 @@ class Sealed(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of one decision, and when that was known (Unix seconds)."""
+    """What became of one decision, and when that was known (Unix seconds). ``word``: it is a reviewer's word,
+    which gives way to an outcome that is known later, in whatever order the two are read."""
 
     id: str
     bad: bool
+    at: float
+    word: bool = False
+
+
+class Review(msgspec.Struct, frozen=True):
+    """A person's answer to a decision that was referred to them, and which way the model leaned (True is bad)."""
+
+    id: str
+    bad: bool
+    leaning: bool
     at: float
 
 
@@ -91,6 +103,7 @@ class _Protected(msgspec.Struct, frozen=True):
     attributes: dict[str, Any]
 
 
+_answered = msgspec.json.Decoder(Answered)
 _body = msgspec.json.Decoder(_Body)
 _entry = msgspec.json.Decoder(_Entry)
 _feedback = msgspec.json.Decoder(_Feedback)
@@ -151,6 +164,16 @@ def read_feedback(line: bytes, label: Label) -> list[Outcome]:
             name = feedback.request_id if len(rows) == 1 else f"{feedback.request_id}.{i}"
             found.append(Outcome(name, bool(value), at))
     return found
+
+
+def read_review(line: bytes) -> Review:
+    """A line of the file of answers. Raises ``Unreadable``."""
+    try:
+        found = _answered.decode(line)
+        bad = bool(found.truth[0][0])
+    except (msgspec.DecodeError, IndexError) as error:
+        raise Unreadable(str(error)) from error
+    return Review(found.request_id, bad, bool(found.leaning), seconds(found.time))
 
 
 def read_label(line: bytes, label: Label) -> list[Outcome]:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from serinus import metrics
 from serinus.errors import SerinusError
 from serinus.follow import Place
-from serving.outcomes.records import Decided, Groups, Outcome
+from serving.outcomes.business import Cell
+from serving.outcomes.records import Decided, Groups, Outcome, Review
 
 Floats = NDArray[np.float64]
 _SCHEMA = """
@@ -30,10 +31,14 @@ CREATE TABLE IF NOT EXISTS decisions (
     key TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_time ON decisions (predictor, at);
+CREATE INDEX IF NOT EXISTS referred ON decisions (predictor, at) WHERE decision = 'review';
 CREATE INDEX IF NOT EXISTS uncounted ON decisions (at) WHERE bad IS NOT NULL AND counted = 0;
 CREATE TABLE IF NOT EXISTS early (id TEXT PRIMARY KEY, bad INTEGER NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS groups (
     id TEXT NOT NULL, attribute TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (id, attribute)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS reviews (
+    id TEXT PRIMARY KEY, bad INTEGER NOT NULL, leaning INTEGER NOT NULL, at REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS places (key TEXT PRIMARY KEY, path TEXT NOT NULL, offset INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS outcomes (
@@ -87,6 +92,7 @@ class Store:
         decided: Sequence[Decided] = (),
         outcomes: Sequence[Outcome] = (),
         groups: Sequence[Groups] = (),
+        reviews: Sequence[Review] = (),
         unreadable: int = 0,
         sealed: int = 0,
         places: Iterable[Place] = (),
@@ -108,6 +114,10 @@ class Store:
                 self._db.executemany(
                     "INSERT OR REPLACE INTO groups VALUES (?, ?, ?)",
                     [(g.id, attribute, value) for g in groups for attribute, value in g.attributes.items()],
+                )
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO reviews VALUES (?, ?, ?, ?)",
+                    [(r.id, r.bad, r.leaning, r.at) for r in reviews],
                 )
                 self._add_results(results)
                 self._db.executemany(
@@ -142,14 +152,18 @@ class Store:
         )
 
     def _outcome(self, outcome: Outcome) -> str:
-        found = self._db.execute("SELECT at, bad FROM decisions WHERE id = ?", (outcome.id,)).fetchone()
+        found = self._db.execute(
+            "SELECT at, bad, labelled_at FROM decisions WHERE id = ?", (outcome.id,)
+        ).fetchone()
         if found is None:
             self._db.execute(
                 "INSERT OR REPLACE INTO early VALUES (?, ?, ?)", (outcome.id, outcome.bad, outcome.at)
             )
             return "early"
-        at, before = found
-        if before is not None and bool(before) == outcome.bad:
+        at, before, labelled_at = found
+        if before is not None and (
+            bool(before) == outcome.bad or (outcome.word and outcome.at < labelled_at)
+        ):
             return "repeated"
         self._db.execute(
             "UPDATE decisions SET bad = ?, labelled_at = ? WHERE id = ?",
@@ -213,6 +227,9 @@ class Store:
                 self._db.execute(
                     "DELETE FROM groups WHERE id IN (SELECT id FROM decisions WHERE at < ?)", (before,)
                 )
+                self._db.execute(
+                    "DELETE FROM reviews WHERE id IN (SELECT id FROM decisions WHERE at < ?)", (before,)
+                )
                 gone = self._db.execute("DELETE FROM decisions WHERE at < ?", (before,)).rowcount
                 # A label whose decision never came has no time of decision; its own must do.
                 lost = self._db.execute("DELETE FROM early WHERE at < ?", (before,)).rowcount
@@ -242,7 +259,8 @@ class Store:
             try:
                 for key in keys:
                     mine = "(SELECT id FROM decisions WHERE key = ?)"
-                    self._db.execute(f"DELETE FROM groups WHERE id IN {mine}", (key,))
+                    for table in ("groups", "reviews"):
+                        self._db.execute(f"DELETE FROM {table} WHERE id IN {mine}", (key,))
                     gone += self._db.execute("DELETE FROM decisions WHERE key = ?", (key,)).rowcount
                 self._add_results(Counter({"erased": gone}))
                 self._db.execute("INSERT OR REPLACE INTO memory VALUES ('erasures', ?)", (b"%d" % heard,))
@@ -324,6 +342,45 @@ class Store:
             "SELECT min(at) FROM decisions WHERE predictor = ? AND version = ?", (predictor, version)
         ).fetchone()
         return found[0]
+
+    def latest(self, predictor: str, limit: int) -> tuple[int, int]:
+        """(all, referred to a person) of the latest decisions."""
+        total, referred = self._db.execute(
+            "SELECT count(*), coalesce(sum(decision = 'review'), 0) FROM "
+            "(SELECT decision FROM decisions WHERE predictor = ? ORDER BY at DESC LIMIT ?)",
+            (predictor, limit),
+        ).fetchone()
+        return int(total), int(referred)
+
+    def referred(self, predictor: str) -> list[Cell]:
+        """Kept decisions that were referred to a person, by answer, leaning and outcome."""
+        return self._cells("d.predictor = ? AND d.decision = 'review'", (predictor,))
+
+    def settled(self, predictor: str, mature: float, limit: int) -> list[Cell]:
+        """The latest labelled decisions taken before ``mature``, by decision, answer and outcome."""
+        return self._cells(
+            "d.id IN (SELECT id FROM decisions WHERE predictor = ? AND at < ? AND bad IS NOT NULL "
+            "ORDER BY at DESC LIMIT ?)",
+            (predictor, mature, limit),
+        )
+
+    def _cells(self, where: str, values: Sequence[object]) -> list[Cell]:
+        rows = self._db.execute(
+            "SELECT d.decision, r.bad, r.leaning, d.bad, count(*), min(d.at) FROM decisions d "
+            f"LEFT JOIN reviews r ON r.id = d.id WHERE {where} GROUP BY 1, 2, 3, 4",
+            values,  # type: ignore[arg-type]
+        ).fetchall()
+        return [
+            Cell(
+                decision=decision,
+                answer=None if answer is None else bool(answer),
+                leaning=None if leaning is None else bool(leaning),
+                bad=None if bad is None else bool(bad),
+                n=n,
+                oldest=oldest,
+            )
+            for decision, answer, leaning, bad, n, oldest in rows
+        ]
 
     def recall(self, name: str) -> bytes | None:
         """What was remembered under a name."""

@@ -56,3 +56,8 @@ def feedback(request_id: str, *truth: Any, at: float = START + DAY, **more: Any)
 
 def protected(request_id: str, **attributes: Any) -> bytes:
     return json.dumps({"request_id": request_id, "attributes": attributes}).encode() + b"\n"
+
+
+def review(request_id: str, bad: bool, leaning: bool, at: float = START + 3600.0) -> bytes:
+    value = {"request_id": request_id, "time": stamp(at), "leaning": int(leaning), "truth": [[int(bad)]]}
+    return json.dumps(value | {"predictor": "review"}).encode() + b"\n"
