@@ -70,7 +70,8 @@ def test_the_policy_in_words_and_as_json(home: Home, capsys: pytest.CaptureFixtu
     assert "group:modelling" in out
     assert main(["access", "show", "-o", "json", *at]) == 0
     shown = msgspec.json.decode(capsys.readouterr().out)
-    assert shown["roles"]["reviewer"] == {"members": ["rita", "rob"], "may": ["review.answer"]}
+    assert shown["roles"]["reviewer"]["members"] == ["rita", "rob"]
+    assert "review.answer" in shown["roles"]["reviewer"]["may"]
     assert main(["access", "explain", "rollout.approve", *at]) == 0
     assert "group:risk (vera, vic)" in capsys.readouterr().out
     assert main(["access", "check", "ann", "rollout.promote", *at]) == 1
