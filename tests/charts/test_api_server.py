@@ -31,6 +31,7 @@ def everything() -> dict[str, list[Obj]]:
         "watched, without sidecars": model(
             *("monitor.enabled=true", "drift.enabled=false", "outcomes.enabled=true"),
             *("decisions.existingClaim=decisions", "outcomes.persistence.existingClaim=mine"),
+            *("privacy.existingClaim=subjects", "privacy.masterKeySecret=master"),
         ),
         "a volume": model(
             "bundle.uri=file:///mnt/models/a", "storage.volume.persistentVolumeClaim.claimName=models"

@@ -24,6 +24,7 @@ WATCHED = [
     (
         *("monitor.enabled=true", "outcomes.enabled=true", "drift.enabled=false"),
         *("decisions.existingClaim=decisions", "monitor.persistence.enabled=false"),
+        *("privacy.existingClaim=subjects", "privacy.masterKeySecret=master"),
         *("bundle.uri=file:///mnt/models/a", "storage.volume.persistentVolumeClaim.claimName=models"),
     ),
 ]

@@ -22,6 +22,9 @@
 {{- if and .Values.outcomes.enabled .Values.decisions.kafka }}
 {{- fail "outcomes.enabled and decisions.kafka: the outcomes program reads decisions from files, not from Kafka. Set decisions.existingClaim, or leave both empty: pods then send their logs." }}
 {{- end }}
+{{- if ne (empty .Values.privacy.existingClaim) (empty .Values.privacy.masterKeySecret) }}
+{{- fail "privacy.existingClaim and privacy.masterKeySecret: set both, or neither. The claim holds the keys of persons, and the Secret the key that opens them." }}
+{{- end }}
 {{- if and .Values.decisions.kafka .Values.decisions.existingClaim }}
 {{- fail "decisions.kafka and decisions.existingClaim: the decision log has one place; set one of them." }}
 {{- end }}

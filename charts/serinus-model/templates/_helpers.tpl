@@ -103,3 +103,28 @@ http://127.0.0.1:8090/
   configMap: {name: {{ default (printf "%s-keys" (include "model.name" .)) .Values.keys.configMap }}}
   {{- end }}
 {{- end }}
+
+{{/* The keys of persons by which decisions are sealed: one store for all pods, opened by a master key. */}}
+{{- define "model.privacyEnv" -}}
+{{- if .Values.privacy.existingClaim }}
+- {name: SERINUS_SUBJECT_KEYS, value: /var/lib/subjects/keys.db}
+- {name: SERINUS_MASTER_KEY, value: /etc/serinus/master/master.key}
+{{- end }}
+{{- end }}
+
+{{- define "model.privacyMounts" -}}
+{{- if .Values.privacy.existingClaim }}
+- {name: subjects, mountPath: /var/lib/subjects}
+- {name: master, mountPath: /etc/serinus/master, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "model.privacyVolumes" -}}
+{{- if .Values.privacy.existingClaim }}
+- name: subjects
+  persistentVolumeClaim: {claimName: {{ .Values.privacy.existingClaim }}}
+- name: master
+  # The group's, since the pods' user is not root.
+  secret: {secretName: {{ .Values.privacy.masterKeySecret }}, defaultMode: 0440}
+{{- end }}
+{{- end }}

@@ -52,6 +52,7 @@ containers:
     env:
       - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
       - {name: POD_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
+      {{- include "model.privacyEnv" . | nindent 6 }}
       {{- with .Values.scorer.extraEnv }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
@@ -85,6 +86,7 @@ containers:
       - {name: home, mountPath: /var/lib/serinus}
       - {name: keys, mountPath: /etc/serinus/keys, readOnly: true}
       - {name: tmp, mountPath: /tmp}
+      {{- include "model.privacyMounts" . | nindent 6 }}
       {{- with .Values.extraVolumeMounts }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
@@ -173,6 +175,7 @@ volumes:
     emptyDir: {sizeLimit: 16Mi}
   {{- end }}
   {{- include "model.keysVolume" . | nindent 2 }}
+  {{- include "model.privacyVolumes" . | nindent 2 }}
   {{- if .Values.storage.volume }}
   - name: models
     {{- toYaml .Values.storage.volume | nindent 4 }}
