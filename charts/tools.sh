@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 TOOLS=$PWD/.tools/charts
-HELM=v3.19.5 KUBECONFORM=v0.7.0 UNITTEST=v1.0.3 OPERATOR=v0.85.0
+HELM=v3.19.5 KUBECONFORM=v0.7.0 UNITTEST=v1.0.3 OPERATOR=v0.85.0 ISTIO=v1.27.0
 CLUSTER=${SERINUS_CLUSTER:-../shared/cluster/cluster}
 # The test cluster has helm and kubectl already.
 path=$TOOLS:$PATH
@@ -33,6 +33,12 @@ if [ ! -d "$TOOLS/prometheus-operator" ]; then
     cp "$from/example/prometheus-operator-crd/monitoring.coreos.com_$kind.yaml" "$TOOLS/prometheus-operator.new/"
   done
   chmod -R u+w "$TOOLS/prometheus-operator.new"; mv "$TOOLS/prometheus-operator.new" "$TOOLS/prometheus-operator"
+fi
+# And Istio's, of its API alone.
+if [ ! -f "$TOOLS/istio.yaml" ]; then
+  from=$(cd / && go mod download -json "istio.io/api@$ISTIO" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+  cp "$from/kubernetes/customresourcedefinitions.gen.yaml" "$TOOLS/istio.yaml.new"
+  chmod u+w "$TOOLS/istio.yaml.new"; mv "$TOOLS/istio.yaml.new" "$TOOLS/istio.yaml"
 fi
 absent kubectl && { echo "charts: kubectl is needed and not on the PATH" >&2; exit 1; }
 exit 0

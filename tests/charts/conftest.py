@@ -11,7 +11,7 @@ import pytest
 from tests.support.apiserver import ApiServer
 from tests.support.apiserver import tools as server_tools
 
-from .server import DEFINITIONS, OPERATOR, Cluster
+from .server import DEFINITIONS, ISTIO, OPERATOR, Cluster
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def tools(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     path = server_tools()
-    if path is None or not OPERATOR.exists():
+    if path is None or not OPERATOR.exists() or not ISTIO.exists():
         why = "no test cluster's binaries (SERINUS_CLUSTER), or no .tools/charts (`make lint-charts`)"
         if os.environ.get("CI") == "true":
             pytest.fail(why)
@@ -38,7 +38,7 @@ def cluster() -> Iterator[Cluster]:
     server.start()
     try:
         found = Cluster(server)
-        for file in [*DEFINITIONS, *sorted(OPERATOR.glob("*.yaml"))]:
+        for file in [*DEFINITIONS, ISTIO, *sorted(OPERATOR.glob("*.yaml"))]:
             done = found.run("apply", "--server-side", "-f", str(file))
             assert done.returncode == 0, done.stderr
         waited = found.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")

@@ -1,4 +1,4 @@
-"""A real API server without nodes, which knows our kinds, Seldon's and the Prometheus operator's."""
+"""A real API server without nodes, which knows our kinds, Seldon's, Istio's and the Prometheus operator's."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tests.support.apiserver import ApiServer
 from .support import ROOT
 
 OPERATOR = ROOT / ".tools/charts/prometheus-operator"
+ISTIO = ROOT / ".tools/charts/istio.yaml"
 DEFINITIONS = [
     *sorted((ROOT / "manifests/base/crds").glob("*.yaml")),
     ROOT / "tests/cluster/seldon/crd.yaml",

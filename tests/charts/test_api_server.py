@@ -26,7 +26,13 @@ def everything() -> dict[str, list[Obj]]:
     made = {
         "defaults": [*platform(operator=True), *model()],
         "one namespace": platform("watchNamespaces={fraud}", "retrain.kfp.tokenAudience=kfp"),
-        "executor and HPA": model("executor=true", "autoscaling.enabled=true", "istio.gateway=mesh"),
+        "executor and HPA": model(
+            *("executor=true", "autoscaling.enabled=true", "istio.gateway=mesh", "istio.mutualTLS=true")
+        ),
+        "mesh": model(
+            *("istio.mutualTLS=true", "monitor.enabled=true", "outcomes.enabled=true"),
+            "istio.labelSenders={cluster.local/ns/disputes/sa/labels}",
+        ),
         "watched": model("monitor.enabled=true", "outcomes.enabled=true", "outcomes.floors.precision=0.6"),
         "watched, without sidecars": model(
             *("monitor.enabled=true", "drift.enabled=false", "outcomes.enabled=true"),
@@ -110,11 +116,13 @@ def test_kubeconform_finds_no_fault(strict: Path) -> None:
     [
         ("Deployment", {"spec": {"replica": 2}}, "replica"),
         ("PodMonitor", {"spec": {"selectors": {}}}, "selectors"),
+        ("AuthorizationPolicy", {"spec": {"rule": []}}, "rule"),
         ("NetworkPolicy", {"spec": {"podSelector": []}}, "podSelector"),
     ],
 )
 def test_kubeconform_finds_a_fault(strict: Path, kind: str, change: Obj, told: str) -> None:
-    object_ = next(found for found in platform(operator=True) if found["kind"] == kind)
+    objects = [*platform(operator=True), *model("istio.mutualTLS=true")]
+    object_ = next(found for found in objects if found["kind"] == kind)
     object_["spec"].update(change["spec"])
     done = kubeconform(strict, [object_])
     assert done.returncode != 0
