@@ -14,13 +14,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from serinus import metrics as names
+from serinus.access import Access
 from serinus.audit import AuditLog
 from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.registry import Registry
 from serinus.registry.review_book import ReviewBook
 from serinus.registry.reviews import load_policy, moment
-from serving.rollout.exposition import RESULTS, RolloutCollector
+from serving.rollout.exposition import RESULTS, RolloutCollector, overrides
 from serving.rollout.status import RolloutStatus, decode
 
 log = logging.getLogger("serinus.platform")
@@ -89,6 +90,26 @@ class ReviewCollector:
         yield due
 
 
+class OverrideCollector:
+    """Approvals that stood for all that were missing, as the installation's book has them."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing ahead of time."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """A counter and the time of the last, for each model that had one."""
+        try:
+            found = Access(self._home).book.overrides()
+        except SerinusError as error:
+            log.error("%s", error)
+            return
+        yield from overrides((given.model, given.at) for given in found)
+
+
 class Page:
     """Serves ``GET /metrics``. ``start`` it in the platform's loop.
 
@@ -103,6 +124,7 @@ class Page:
         self._verify_every = verify_every
         self._registry = CollectorRegistry()
         self._registry.register(RolloutCollector(self._latest, self._ended))  # pyright: ignore[reportArgumentType]
+        self._registry.register(OverrideCollector(home))  # pyright: ignore[reportArgumentType]
         self._registry.register(self._audit)  # pyright: ignore[reportArgumentType]
         self._registry.register(ReviewCollector(home))  # pyright: ignore[reportArgumentType]
         self._read: dict[Path, tuple[int, RolloutStatus]] = {}

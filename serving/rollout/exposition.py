@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -16,6 +16,30 @@ RESULTS = {
     Phase.ABORTED: "aborted",
     Phase.FAILED: "failed",
 }
+
+
+def overrides(
+    given: Iterable[tuple[str | tuple[str, ...], float]], where: tuple[str, ...] = ()
+) -> Iterator[Metric]:
+    """Overrides of approvals as metrics.
+
+    Args:
+        given: model, or namespace and model, and when (Unix seconds).
+        where: labels before the model's.
+    """
+    times: dict[tuple[str, ...], list[float]] = {}
+    for place, at in given:
+        times.setdefault((place,) if isinstance(place, str) else place, []).append(at)
+    total = CounterMetricFamily(
+        names.OVERRIDES, "Approvals that stood for all that were missing.", labels=(*where, "model")
+    )
+    last = GaugeMetricFamily(
+        names.OVERRIDE_LAST, "When the last of them was given.", labels=(*where, "model")
+    )
+    for at, moments in times.items():
+        total.add_metric(at, len(moments))
+        last.add_metric(at, max(moments))
+    yield from (total, last)
 
 
 class RolloutCollector:
@@ -89,6 +113,17 @@ class RolloutCollector:
                 place = tuple(model.split("/", 1)) if self._namespaced else (model,)
                 total.add_metric((*place, result), ended.get((model, result), 0))
         yield from (phase, since, weight, evidence, threshold, requests, look, data, total)
+        if self._namespaced:
+            # On one machine the access policy's own book tells of them.
+            yield from overrides(
+                (
+                    (self._place(status), entry.at)
+                    for status in self._statuses()
+                    for entry in status.history
+                    if entry.reason == "ApprovalOverridden"
+                ),
+                where,
+            )
 
     def _place(self, status: RolloutStatus) -> tuple[str, ...]:
         """Namespace, where there are any, and model."""

@@ -510,6 +510,51 @@ RISK = Board(
             ),
         ),
         (
+            "Reviews and cost",
+            (
+                Panel(
+                    "Referred to a person",
+                    (
+                        (f"serinus_review_load_ratio{{{ANY}}}", "{{model}} {{predictor}} referred"),
+                        (f"serinus_review_override_ratio{{{ANY}}}", "{{model}} {{predictor}} overridden"),
+                    ),
+                    says="Referred share of the latest decisions; share of answers against the model's leaning.",
+                    unit="percentunit",
+                ),
+                Panel(
+                    "The queue, and how long its oldest case waits",
+                    (
+                        (f"sum by (model) (serinus_review_waiting{{{ANY}}})", "{{model}} cases"),
+                        (
+                            f"(time() - min by (model) (serinus_review_oldest_timestamp_seconds{{{ANY}}})) / 3600",
+                            "{{model}} hours",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "False positives saved",
+                    ((f"serinus_false_positives_saved{{{ANY}}}", "{{model}} {{predictor}}"),),
+                    says="Good ones that the model leaned to take for bad, and a person did not.",
+                ),
+                Panel(
+                    "Cost per decision with its interval",
+                    tuple(
+                        (
+                            f"serinus_cost_per_decision{part}{{{ANY}}}",
+                            f"{{{{model}}}} {{{{predictor}}}} {word} {{{{currency}}}}",
+                        )
+                        for part, word in (("", "mean"), ("_low", "low"), ("_high", "high"))
+                    ),
+                    says="Wrong declines, wrong approvals and looks, by the contract's costs; settled decisions only.",
+                    width=16,
+                ),
+                Panel(
+                    "Approvals overridden",
+                    ((f"sum by (model) (serinus_approval_overrides_total{{{ANY}}})", "{{model}}"),),
+                ),
+            ),
+        ),
+        (
             "Accountability",
             (
                 Panel(
