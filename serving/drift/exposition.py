@@ -42,7 +42,7 @@ class DriftCollector:
     def collect(self) -> Iterator[Metric]:
         """All metrics of one moment."""
         state, model = self._monitor.snapshot(), self._monitor.settings.model
-        yield from _traffic(model, state)
+        yield from _traffic(model, state, judges=not isinstance(self._monitor, Replica))
         if isinstance(self._monitor, Replica):
             forwarded = CounterMetricFamily(
                 names.DRIFT_FORWARDED, "Messages to the monitor that judges.", labels=("model", "outcome")
@@ -64,7 +64,7 @@ class DriftCollector:
         yield from _estimates(model, state.estimated)
 
 
-def _traffic(model: str, state: State) -> Iterator[Metric]:
+def _traffic(model: str, state: State, *, judges: bool) -> Iterator[Metric]:
     payloads = CounterMetricFamily(
         names.DRIFT_PAYLOADS, "Payload events by what became of them.", labels=(*_BY_PREDICTOR, "outcome")
     )
@@ -83,7 +83,9 @@ def _traffic(model: str, state: State) -> Iterator[Metric]:
         for kind in KINDS:
             events.add_metric((model, predictor, kind), state.events[predictor, kind])
         filling.add_metric((model, predictor), state.filling.get(predictor, 0))
-        judged.add_metric((model, predictor), state.rows[predictor])
+        # What a replica counted the monitor judges, and a sum over both would count twice.
+        if judges:
+            judged.add_metric((model, predictor), state.rows[predictor])
     unsaved = CounterMetricFamily(
         names.DRIFT_UNSAVED, "Times that the state could not be kept.", labels=("model",)
     )

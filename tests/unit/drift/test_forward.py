@@ -275,9 +275,13 @@ def test_over_http_counts_are_taken_and_what_does_not_fit_is_refused(fleet: Flee
     with TestClient(build_app(fleet.replicas[1])) as client:
         assert client.post("/counts", content=msgspec.json.encode(good)).status_code == 409
         assert client.get("/measure").status_code == 409
-        assert (
-            'serinus_drift_forwarded_total{model="small",outcome="taken"} 0.0' in client.get("/metrics").text
-        )
+        fleet.replicas[1].process(request(small_records(10, seed=1)))
+        page = client.get("/metrics").text
+        assert 'serinus_drift_forwarded_total{model="small",outcome="taken"} 0.0' in page
+        assert 'serinus_drift_window_rows{model="small",predictor="champion"} 10.0' in page
+        # The monitor counts them when it judges them: a sum over both must not count them twice.
+        assert "serinus_drift_rows_total{" not in page
+        assert "serinus_drift_info{" not in page
     assert fleet.judge.snapshot().payloads == {("champion", "merged"): 1}
 
 
