@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from components.step import Summary, read_contract, read_json, write_json
 from components.table import TEST, VALIDATION, encode, read_features
 from components.train.train import MODEL, load_calibrator, load_levels
 from serinus.bundle import Bundle, BundleParts, SigningKey, build_reference, push_bundle, write_bundle
+from serinus.bundle.key_facts import check_may_sign
 from serinus.contract import Contract
 from serinus.errors import SerinusError
 from serinus.home import Home
@@ -83,8 +85,8 @@ def register(
     costs no registration: ``serinus registry sync``, or the next run, tells it.
 
     Raises:
-        SerinusError: ``SRN-PIPELINE-035`` the validation has not passed; ``SRN-KEY-001`` or ``-003`` the
-            signing key; those of ``write_bundle`` and ``Registry.register``, after which nothing half-done
+        SerinusError: ``SRN-PIPELINE-035`` the validation has not passed; ``SRN-KEY-001``, ``-003`` or ``-004``
+            the signing key; those of ``write_bundle`` and ``Registry.register``, after which nothing half-done
             is left; those of ``push_bundle``, after which the version is registered, and the next
             run finds it and puts it there.
     """
@@ -259,7 +261,11 @@ def _tell_mlflow(registry: Registry, name: str) -> Summary:
 
 def _signing_key(place: Home) -> SigningKey:
     mounted = os.environ.get("SERINUS_SIGNING_KEYS")
-    return SigningKey.load(Path(mounted)) if mounted else SigningKey.load_or_create(place.keys)
+    if not mounted:
+        return SigningKey.load_or_create(place.keys)
+    key = SigningKey.load(Path(mounted))
+    check_may_sign(place.keys, key.id, time.time())  # retired here, and the Secret not yet replaced
+    return key
 
 
 def _same_inputs(registry: Registry, name: str, inputs: str) -> int | None:

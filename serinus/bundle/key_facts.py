@@ -72,9 +72,12 @@ def read_facts(directory: Path, key_id: str) -> KeyFacts:
 
 
 def write_facts(directory: Path, key_id: str, facts: KeyFacts) -> None:
-    """Keep the facts of a key; nothing is written where there are none."""
-    if facts != KeyFacts():
-        atomic_write(facts_path(directory, key_id), msgspec.json.format(msgspec.json.encode(facts)))
+    """Keep the facts of a key; where there are none, there is no file."""
+    path = facts_path(directory, key_id)
+    if facts == KeyFacts():
+        path.unlink(missing_ok=True)
+    else:
+        atomic_write(path, msgspec.json.format(msgspec.json.encode(facts)))
 
 
 def read_retirements(directory: Path) -> dict[str, Retirement]:

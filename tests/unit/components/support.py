@@ -214,6 +214,7 @@ class Run:
         run: str = "run-1",
         code: str = '{"digest": "x"}',
         bundles: str = "",
+        source: str = "",
     ) -> Summary:
         p = self.path
         return register(
@@ -234,6 +235,7 @@ class Run:
             run,
             p("version"),
             bundles,
+            source,
         )
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:

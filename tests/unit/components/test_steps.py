@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from components.config import (
     Training,
 )
 from components.evaluate.names import METRICS
+from components.register.register import commit_of
 from components.step import StepError, read_json
 from components.table import TEST, TRAIN
 from components.train.train import MODEL, OUT_OF_FOLD
@@ -29,6 +31,7 @@ from serinus.contract import dump_contract
 from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.registry import Registry
+from serinus.registry.rotation import retire_key, trust_key
 from serinus.scoring import Scorer
 from serinus.watching.online import calibrate
 from tests.unit.components.support import Run, contract, loans
@@ -251,6 +254,58 @@ def test_a_mounted_key_signs_and_none_is_made_in_its_place(
     bundle = read_json(sound.path("version"))["bundle"]
     open_bundle(bundle, trusted=Keyring.load(tmp_path / "mounted"))
     assert not (tmp_path / "home" / "keys" / "signing.pem").exists()
+
+
+def test_a_mounted_key_that_this_installation_retired_signs_nothing(
+    sound: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / "home")
+    key = SigningKey.load_or_create(tmp_path / "mounted")
+    monkeypatch.setenv("SERINUS_SIGNING_KEYS", str(tmp_path / "mounted"))
+    registry = Registry(home)
+    trust_key(registry, home, tmp_path / "mounted" / f"trusted-{key.id}.pem", by="ann")
+    retire_key(registry, home, key.id, by="ann", reason="a laptop was stolen")
+    with pytest.raises(SerinusError, match="SRN-KEY-004.*retired"):
+        sound.register(home.root)
+    assert registry.models() == []
+
+
+def test_the_registry_knows_what_the_bundle_cannot(
+    sound: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERINUS_COMMIT", "4f2a1c")
+    content, link = tmp_path / "loans.csv", tmp_path / "by-content.csv"
+    content.write_text("x")
+    link.symlink_to(content)
+    sound.register(tmp_path / "home", source=str(link))
+    version = Registry(Home(tmp_path / "home")).get("loans")
+    assert (version.lineage.commit, version.lineage.data.source) == ("4f2a1c", str(content))
+    assert version.lineage.data.digest == read_json(sound.path("ingested"))["digest"]
+    assert version.key == SigningKey.load(tmp_path / "home" / "keys").id
+    assert b"4f2a1c" not in (Path(version.path) / "provenance.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("told", "changed", "expected"),
+    [("abc", False, "abc"), ("unknown", False, ""), ("", False, "HEAD"), ("", True, "HEAD-dirty")],
+)
+def test_the_commit_is_the_images_or_the_checkouts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, changed: bool, expected: str
+) -> None:
+    monkeypatch.setenv("SERINUS_COMMIT", told)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.com"]
+    (tmp_path / "file").write_text("1")
+    for command in (["init", "-q"], ["add", "file"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *command], check=True, capture_output=True, timeout=30)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True, timeout=30)
+    if changed:
+        (tmp_path / "file").write_text("2")
+    assert commit_of(tmp_path) == expected.replace("HEAD", head.stdout.strip())
+
+
+def test_what_is_no_checkout_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SERINUS_COMMIT", raising=False)
+    assert commit_of(tmp_path) == ""
 
 
 def stopped(run: Run) -> StepError:

@@ -239,6 +239,16 @@ def test_a_mounted_key_that_is_retired_signs_no_more(bank: Bank, tmp_path: Path)
         SigningKey.load(secret)
 
 
+def test_trusting_a_key_again_without_an_end_takes_its_end_away(bank: Bank, tmp_path: Path) -> None:
+    pem = SigningKey(Ed25519PrivateKey.generate()).trust_in(tmp_path)
+    first = trust_key(bank.registry, bank.home, pem, by="ann", owner="lending", ends=bank.at - DAY)
+    assert (first.valid, first.owner) == (False, "lending")
+    again = trust_key(bank.registry, bank.home, pem, by="ann", owner="lending")
+    assert (again.valid, again.ends) == (True, None)
+    bare = trust_key(bank.registry, bank.home, pem, by="ann")
+    assert (bare.valid, bare.owner) == (True, "")
+
+
 # --- damage ---------------------------------------------------------------------
 @pytest.mark.parametrize("harm", ["{", '{"key_id": 1}', None])
 def test_a_damaged_retirement_trusts_nobody_by_mistake(bank: Bank, harm: str | None) -> None:
