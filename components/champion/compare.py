@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -99,10 +100,10 @@ def compare(
         "swap_set": _swapped(cells, costs),
         "points": {
             name: {
-                "precision": _number(_precision(part)),
-                "recall": _number(_recall(part)),
+                "precision": _number(float(_precision(part))),
+                "recall": _number(float(_recall(part))),
                 "declined": int(part[2].sum()),
-                "cost_per_1000": _number(cost(part)) if (cost := _cost(costs)) else None,
+                "cost_per_1000": _number(float(cost(part))) if (cost := _cost(costs)) else None,
             }
             for name, part in (("candidate", cells.sum(axis=1)), ("champion", cells.sum(axis=0)))
         },
@@ -161,7 +162,7 @@ def _difference(
     name: str,
     cells: NDArray[np.int64],
     drawn: NDArray[np.int64],
-    measure: Any,
+    measure: Measure | None,
     *,
     favoured: bool,
     minimum: float | None = None,
@@ -171,8 +172,8 @@ def _difference(
     """The candidate's measure less the champion's, with the paired bootstrap's percentile interval."""
     value, interval = math.nan, (math.nan, math.nan)
     if measure is not None:
-        value = measure(cells.sum(axis=1)) - measure(cells.sum(axis=0))
-        values = np.array([measure(part.sum(axis=1)) - measure(part.sum(axis=0)) for part in drawn])
+        value = float(measure(cells.sum(axis=1)) - measure(cells.sum(axis=0)))
+        values = measure(drawn.sum(axis=2)) - measure(drawn.sum(axis=1))
         values = values[np.isfinite(values)]
         if values.size:
             interval = float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
@@ -182,24 +183,33 @@ def _difference(
     )  # fmt: skip
 
 
-def _precision(part: NDArray[np.int64]) -> float:
-    """Of one model's rows by decision and outcome, (3, 2)."""
-    return float(part[2, 1] / part[2].sum()) if part[2].sum() else math.nan
+Measure = Callable[[NDArray[np.int64]], Floats]
+"""Of one model's rows by decision and outcome, (…, 3, 2), to a number for each table; NaN where there is none."""
 
 
-def _recall(part: NDArray[np.int64]) -> float:
-    return float(part[2, 1] / part[:, 1].sum()) if part[:, 1].sum() else math.nan
+def _precision(part: NDArray[np.int64]) -> Floats:
+    return _share(part[..., 2, 1], part[..., 2, :].sum(axis=-1))
 
 
-def _cost(costs: Costs) -> Any:
+def _recall(part: NDArray[np.int64]) -> Floats:
+    return _share(part[..., 2, 1], part[..., 1].sum(axis=-1))
+
+
+def _cost(costs: Costs) -> Measure | None:
     if costs.false_positive is None or costs.false_negative is None:
         return None
     positive, negative = costs.false_positive, costs.false_negative
 
-    def measure(part: NDArray[np.int64]) -> float:
-        return float(1000 * (part[2, 0] * positive + part[:2, 1].sum() * negative) / part.sum())
+    def measure(part: NDArray[np.int64]) -> Floats:
+        cost = part[..., 2, 0] * positive + part[..., :2, 1].sum(axis=-1) * negative
+        return 1000 * _share(cost, part.sum(axis=(-1, -2)))
 
     return measure
+
+
+def _share(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
+    empty = np.full(np.shape(whole), np.nan)
+    return np.divide(part, whole, out=empty, where=np.asarray(whole) > 0)
 
 
 def _errors(cells: NDArray[np.int64]) -> Item:
