@@ -6,7 +6,7 @@ from serinus.papers.document import Block, Bullets, Column, Document, Facts, Sec
 from serinus.papers.evidence import Evidence
 from serinus.papers.fairness import fairness_blocks, fairness_verdict
 from serinus.papers.validation.origin import algorithm, decides, predicts
-from serinus.papers.validation.parts import judged, said
+from serinus.papers.validation.parts import demands_table, judged, said
 from serinus.papers.validation.performance import curves, metrics_table, reliability
 from serinus.papers.validation.trial import explained_blocks, lost, scenarios
 
@@ -62,16 +62,11 @@ def _limits(e: Evidence) -> Section:
 
 def _gate(e: Evidence) -> Section:
     demands = e.demands
-    columns = (
-        Column("Demand", "name"), Column("Value", "number"), Column("Limit"), Column("Verdict", "verdict"),
-        Column("Note"),
-    )  # fmt: skip
-    rows = tuple((d.metric, d.value, d.threshold, d.verdict, d.note) for d in demands)
     return Section(
         title="Validation gate",
         verdict=judged(demands),
         why=said(demands),
-        blocks=(Table("", columns, rows),) if rows else (Text("No demand was recorded."),),
+        blocks=tuple(demands_table(demands)) or (Text("No demand was recorded."),),
     )
 
 

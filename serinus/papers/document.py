@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
@@ -117,6 +118,17 @@ class Document(_Strict, frozen=True, kw_only=True):
     date: str = ""
     language: str = "en"
     sections: tuple[Section, ...] = ()
+
+
+def moment(text: str) -> str:
+    """A time in ISO 8601 as one reads it: to the minute, in UTC; anything else as it is."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    if len(text) <= 10:
+        return text
+    return f"{(at if at.tzinfo is None else at.astimezone(UTC)):%Y-%m-%d %H:%M}{' UTC' if at.tzinfo else ''}"
 
 
 def printed(cell: Cell, kind: Kind) -> str:

@@ -191,6 +191,7 @@ _BY_NAME = (
     ("gini", 4),
     ("ks", 4),
     ("precision", 4),
+    ("average_precision", 4),
     ("recall", 4),
     ("accuracy", 4),
     ("false_positive", 4),

@@ -31,11 +31,14 @@ from serinus.papers.document import (
 TEMPLATE = Path(__file__).with_name("paper.typ")
 _ZERO_WIDTH = "\u200b"
 _RIGHT = {"number", "count", "share", "interval"}
-_PAGE = 92
-"""Characters of table text that a line of the page holds, all columns together, gutters taken off."""
-_GUTTER = 2.5
-_NAME = 32
+_PAGE = 152.0
+"""Width of the page for a table's text, in small letters of the template's face and size, margins taken off."""
+_GUTTER = 3.2
+"""What the space at both sides of a cell takes."""
+_NAME = 36
 """A name of so many characters stays whole in its column."""
+_TEXT = 26.0
+"""A column of text is no narrower than this, where the page allows it."""
 
 
 def to_pdf(document: Document) -> bytes:
@@ -156,15 +159,23 @@ def widths(table: Table, rows: list[list[str]]) -> list[float]:
     count = len(table.columns)
     wanted: list[float] = []
     least: list[float] = []
+    hardly: list[float] = []
     for i, column in enumerate(table.columns):
         cells = [row[i] for row in rows]
-        word = max((len(word) for text in (*cells, column.title) for word in _words(text)), default=1)
-        line = max((len(text) for text in cells), default=1)
+        word = max(
+            (_width(word, column.kind) for text in (*cells, column.title) for word in _words(text)),
+            default=1.0,
+        )
+        line = max((_width(text, column.kind) for text in cells), default=1.0)
         # A heading may break over two lines before it widens a column of figures.
-        line = max(line, word, (len(column.title) + 1) // 2)
+        line = max(line, word, _width(column.title, "text") / 2)
+        longest = max((len(text) for text in cells), default=0)
+        whole = column.kind in _RIGHT or (column.kind in ("name", "verdict") and longest <= _NAME)
         wanted.append(line + _GUTTER)
-        whole = column.kind in _RIGHT or (column.kind in ("name", "verdict") and line <= _NAME)
-        least.append((line if whole else min(word, line)) + _GUTTER)
+        least.append((line if whole else min(line, max(word, _TEXT))) + _GUTTER)
+        hardly.append((line if whole else min(line, word)) + _GUTTER)
+    if sum(least) > _PAGE:
+        least = hardly
     room = _PAGE - sum(least)
     if room < 0:
         return [value / sum(least) for value in least]
@@ -172,6 +183,17 @@ def widths(table: Table, rows: list[list[str]]) -> list[float]:
     given = min(1.0, room / sum(spare)) if sum(spare) else 0.0
     found = [m + given * s for m, s in zip(least, spare, strict=True)]
     return [value / sum(found) for value in found] if count else []
+
+
+def _width(text: str, kind: Kind) -> float:
+    """In small letters: figures and capitals are wider, and so is the face of code."""
+    if kind == "code":
+        return 1.4 * len(text)
+    # Names are kept whole, so theirs is rather too much than too little.
+    return (1.1 if kind == "name" else 1.0) * sum(
+        1.85 if c.isupper() else 1.6 if c in "mw_" else 1.35 if c.isdigit() or c in "=<>+" else 1.1
+        for c in text
+    )
 
 
 def _words(text: str) -> list[str]:

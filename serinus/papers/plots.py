@@ -69,11 +69,11 @@ def _curve(points: Sequence[Sequence[float]], x: str, y: str, chance: tuple[floa
 
 
 def importance(shares: dict[str, float]) -> str:
-    """Mean absolute contribution of the 15 strongest features."""
+    """Mean absolute contribution of the 12 strongest features."""
     shown = [
-        item for item in sorted(shares.items(), key=lambda item: (-item[1], item[0]))[:15] if item[1] > 0
+        item for item in sorted(shares.items(), key=lambda item: (-item[1], item[0]))[:12] if item[1] > 0
     ][::-1]
-    figure, axes = _figure(6.4, 0.6 + 0.19 * max(len(shown), 3))
+    figure, axes = _figure(6.4, 0.5 + 0.16 * max(len(shown), 3))
     axes.barh([name for name, _ in shown], [value for _, value in shown], color=ORANGE, height=0.6)
     axes.set_xlabel("mean absolute contribution to the log-odds")
     return _svg(figure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from serinus.papers.document import Column, Facts, Section, Table
+from serinus.papers.document import Column, Facts, Section, Table, moment
 from serinus.papers.evidence import Demand, Evidence
 from serinus.papers.validation.parts import REPORTED, everything, extras, section, table_of
 
@@ -110,11 +110,10 @@ def findings(e: Evidence) -> Section:
     blocks: list[Any] = [Table("Findings of this report", columns, tuple(rows), SEVERITY) if rows else None]
     if standing is not None and standing.reviews:
         columns = (Column("When"), Column("Outcome"), Column("By"), Column("Text"))
-        blocks.append(Table("Reviews", columns, standing.reviews))
+        blocks.append(Table("Reviews", columns, tuple((moment(t), *rest) for t, *rest in standing.reviews)))
+    noun = "finding" if len(rows) == 1 else "findings"
     why = (
-        f"{len(rows)} findings, the worst {worst}."
-        if rows
-        else "Nothing was found that anybody must look at."
+        f"{len(rows)} {noun}, the worst {worst}." if rows else "Nothing was found that anybody must look at."
     )
     return section(
         14, "Findings", e, blocks, why=why, verdict=verdict,  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from serinus.papers.document import Bullets, Column, Facts, Section, Table, Text
+from serinus.papers.document import Bullets, Column, Facts, Section, Table, Text, moment
 from serinus.papers.evidence import Evidence
 from serinus.papers.validation.parts import extras, section
 
@@ -36,17 +36,24 @@ def identity(e: Evidence) -> Section:
     if standing is not None:
         rows += [
             ("Stage", standing.stage),
-            ("Built", f"by {standing.built_by} in run {standing.run}, {standing.created}"),
+            ("Built", f"by {standing.built_by} in run {standing.run}, {moment(standing.created)}"),
         ]
     absent = [name for name in ("owner", "purpose") if who.get(name, "not stated") == "not stated"]
     blocks: list[Any] = [Facts(tuple(rows))]
     if standing is not None and standing.approvals:
         columns = (Column("Approved by"), Column("As"), Column("When"), Column("Reason"))
-        blocks.append(Table("Approvals", columns, standing.approvals))
+        blocks.append(
+            Table("Approvals", columns, tuple((b, r, moment(t), why) for b, r, t, why in standing.approvals))
+        )
     if standing is not None and standing.history:
         columns = (Column("When"), Column("What"), Column("Who"), Column("Why"))
         blocks.append(
-            Table("What was done with this version", columns, standing.history, "From the audit log.")
+            Table(
+                "What was done with this version",
+                columns,
+                tuple((moment(t), *rest) for t, *rest in standing.history),
+                FROM,
+            )
         )
     missing = [
         "Exposure (volume times amount at risk): no figure is in the run's records.",
@@ -63,12 +70,15 @@ def identity(e: Evidence) -> Section:
     )
 
 
+FROM = "From the registry; each is an entry of the audit log too."
+
+
 def data(e: Evidence) -> Section:
     """What it learned from, and whether the answer leaked into it."""
     found, split = e.card.get("data", {}), e.card.get("split", {})
     label = e.contract.label
     period = (
-        f"{found['first']} to {found['last']}"
+        f"{moment(found['first'])} to {moment(found['last'])}"
         if found.get("first")
         else "not dated: the records have no event time"
     )

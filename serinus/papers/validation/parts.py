@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from serinus.papers.document import Block, Cell, Column, Facts, Kind, Section, T
 from serinus.papers.evidence import Demand, Evidence
 
 REPORTED = "reported"
+_INTERVAL = re.compile(r"^95 %: \S+ to [^\s;,]+[;,]?\s*")
 
 
 def demands_of(evidence: Evidence, section: int) -> list[Demand]:
@@ -25,15 +27,20 @@ def demands_table(demands: Sequence[Demand]) -> list[Block]:
     columns = [Column("Demand", "name"), Column("Value", "number")]
     columns += [Column("95 % interval", "interval")] if ranged else []
     columns += [Column("n", "count")] if counted else []
-    columns += [Column("Limit"), Column("Verdict", "verdict"), Column("Note")]
+    columns += [Column("Limit", "name"), Column("Verdict", "verdict"), Column("Note")]
     rows: list[tuple[Cell, ...]] = []
     for d in demands:
         cells: list[Cell] = [d.metric, d.value]
         cells += [(d.low, d.high) if d.low is not None and d.high is not None else ""] if ranged else []
         cells += [d.n if d.n is not None else ""] if counted else []
-        cells += ["none" if d.threshold == REPORTED else d.threshold, _verdict(d), d.note or d.what]
+        cells += ["none" if d.threshold == REPORTED else d.threshold, _verdict(d), _note(d, ranged) or d.what]
         rows.append(tuple(cells))
     return [Table("What was demanded", tuple(columns), tuple(rows))]
+
+
+def _note(demand: Demand, ranged: bool) -> str:
+    """The note without the interval, where that has a column of its own."""
+    return _INTERVAL.sub("", demand.note) if ranged else demand.note
 
 
 def _verdict(demand: Demand) -> str:
@@ -46,7 +53,7 @@ def _verdict(demand: Demand) -> str:
 
 def judged(demands: Sequence[Demand]) -> Verdict:
     """Fail before attention before pass; not measured where nothing was; recorded where nothing has a limit."""
-    found = {_verdict(demand) for demand in demands}
+    found = {_verdict(demand) for demand in demands if demand.threshold != REPORTED}
     for verdict in ("fail", "attention", "pass"):
         if verdict in found:
             return verdict
@@ -94,28 +101,48 @@ def section(
 
 
 def table_of(title: str, rows: Sequence[dict[str, Any]], note: str = "") -> Table | None:
-    """Any list of like objects as a table, columns by their keys: what a report holds beside what we know of it."""
+    """Any list of like objects as a table, columns by their keys: what a report holds beside what we know of it.
+
+    Text comes first, then what is counted, then the rest; ``low`` and ``high``, or ``x_low`` and ``x_high``, become
+    one column, behind ``x``.
+    """
     plain = [row for row in rows if isinstance(row, dict)]
     if not plain:
         return None
     names = [name for name in plain[0] if all(_plain(row.get(name)) for row in plain)]
-    names.sort(
-        key=lambda name: (
-            not any(isinstance(row.get(name), str) for row in plain),
-            list(plain[0]).index(name),
-        )
+    ends = {name for name in names if name.endswith(("low", "high"))}
+    stems = sorted({n.removesuffix("low") for n in ends} & {n.removesuffix("high") for n in ends})
+    paired = {stem + end for stem in stems for end in ("low", "high")}
+    single = sorted(
+        (n for n in names if n not in paired), key=lambda n: _order(n, [row.get(n) for row in plain])
     )
-    kinds: list[Kind] = [
-        ("verdict" if name == "verdict" else _kind([row.get(name) for row in plain])) for name in names
-    ]
-    columns = tuple(
-        Column(name.replace("_", " ").capitalize(), kind) for name, kind in zip(names, kinds, strict=True)
-    )
-    shown = tuple(
-        tuple(str(v) if isinstance(v, bool) else v for v in (row.get(name) for name in names))
-        for row in plain
-    )
-    return Table(title, columns, shown, note) if columns else None
+    columns: list[Column] = []
+    cells: list[list[Cell]] = [[] for _ in plain]
+
+    def interval(stem: str) -> None:
+        columns.append(Column("95 % interval", "interval"))
+        for row, cell in zip(plain, cells, strict=True):
+            cell.append((row.get(stem + "low"), row.get(stem + "high")))
+
+    for name in single:
+        values = [row.get(name) for row in plain]
+        columns.append(Column(_title(name), "verdict" if name == "verdict" else _kind(values)))
+        for value, cell in zip(values, cells, strict=True):
+            cell.append(str(value).lower() if isinstance(value, bool) else value)
+        if name + "_" in stems:
+            interval(name + "_")
+    for stem in stems:
+        if stem.removesuffix("_") not in single:
+            interval(stem)
+    return Table(title, tuple(columns), tuple(tuple(cell) for cell in cells), note) if columns else None
+
+
+_COUNTS = ("fit", "n", "rows", "entities", "bad")
+
+
+def _order(name: str, values: Sequence[Any]) -> tuple[int, int, str]:
+    text = any(isinstance(value, str) for value in values)
+    return (0 if text else 1, _COUNTS.index(name) if name in _COUNTS else len(_COUNTS), name)
 
 
 def _kind(values: Sequence[Any]) -> Kind:

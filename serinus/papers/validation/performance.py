@@ -158,7 +158,9 @@ PSI = (
 
 def compared(e: Evidence) -> Section:
     """Champion and challenger, on the same rows."""
-    blocks = [*extras(e, 8), *everything(e.outside("champion"))]
+    champion = e.outside("champion")
+    # Without a champion the report holds the one demand that says so.
+    blocks = [*extras(e, 8), *(everything(champion) if champion.get("rows") else ())]
     found = section(8, "Benchmark and challenger", e, blocks)
     if found.blocks:
         return found

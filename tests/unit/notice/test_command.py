@@ -15,7 +15,7 @@ import yaml
 from serinus.audit import AuditLog
 from serinus.bundle import Bundle
 from serinus.cli import main
-from serinus.events import DecisionLog, find_decisions
+from serinus.events import DecisionEvent, DecisionLog, find_decisions
 from serinus.home import Home
 from serinus.notice import Jurisdiction
 from serinus.notice.principal import principal_reasons
@@ -45,6 +45,7 @@ def test_a_declined_applicant_gets_the_logged_reasons(
     code, out, _ = run(capsys, place, "decline", "--jurisdiction", "US")
     assert code == 0
     ((_, event),) = find_decisions([place[0].decisions], "decline")
+    assert isinstance(event, DecisionEvent)
     for number, reason in enumerate(event.data.reasons, start=1):
         assert f"{number}. {reason.text}" in out
     (entry,) = issued(place)

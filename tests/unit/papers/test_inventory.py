@@ -17,6 +17,7 @@ from serinus.registry import Registry, Version
 from serinus.registry.review_book import ReviewBook
 from serinus.registry.reviews import load_policy
 from tests.support.bundles import small_bundle, small_home
+from tests.unit.papers.conftest import Made
 
 POLICY = """
 apiVersion: serinus.io/v1
@@ -126,7 +127,7 @@ def test_a_bundle_that_cannot_be_read_is_a_line_of_its_own_and_no_error(world: W
     assert "its bundle cannot be read" in entry.due
 
 
-def test_findings_are_counted_where_there_is_evidence(made) -> None:
+def test_findings_are_counted_where_there_is_evidence(made: Made) -> None:
     (entry,) = inventory(made.home, made.registry)
     assert entry.problem == ""
     assert (entry.critical, entry.gate) == (0, "pass")
@@ -147,7 +148,7 @@ def test_a_spreadsheet_takes_no_cell_for_a_formula(world: World) -> None:
 
 @pytest.mark.parametrize("form", ["table", "json", "csv", "html"])
 def test_the_command_prints_every_form(
-    made, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
 ) -> None:
     home = ["--home", str(made.home.root)]
     assert main(["inventory", "-o", form, *home]) == 0
@@ -164,7 +165,7 @@ def test_the_command_prints_every_form(
 
 
 def test_due_ends_with_1_where_something_is_and_0_where_nothing_is(
-    world: World, made, capsys: pytest.CaptureFixture[str]
+    world: World, made: Made, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["inventory", "--due", "--home", str(world.home.root)]) == 1
     assert "bundle cannot be read" in capsys.readouterr().out

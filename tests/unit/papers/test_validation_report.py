@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -187,7 +188,12 @@ def test_what_stands_beside_the_run_is_shown_where_it_is(made: Made) -> None:
             "group": "champion", "low": 0.01, "high": 0.03, "n": 300, "what": "candidate less champion"}  # fmt: skip
     outside = {
         "judgement": {"verdict": "pass", "demands": [*evidence.validation["demands"], item]},
-        "champion": {"champion": {"version": 3}, "swap_set": [{"swap": "in", "rows": 4}], "items": [item]},
+        "champion": {
+            "rows": 9,
+            "champion": {"version": 3},
+            "swap_set": [{"swap": "in", "rows": 4}],
+            "items": [item],
+        },
         "latency": {"backend": "native", "distribution": [{"figure": "one_row_us", "least": 4.5}]},
     }
     fuller = dataclasses.replace(evidence, standing=dataclasses.replace(evidence.standing, outside=outside))
@@ -223,7 +229,7 @@ def test_the_bundle_carries_the_report_that_its_evidence_gives(made: Made) -> No
     assert "<applications>" not in carried
 
 
-def test_a_bundle_without_evidence_is_refused(made: Made, tmp_path) -> None:
+def test_a_bundle_without_evidence_is_refused(made: Made, tmp_path: Path) -> None:
     from serinus.errors import SerinusError
     from serinus.papers.evidence import of_bundle
     from tests.support.bundles import small_bundle
