@@ -177,7 +177,7 @@ def test_a_table_that_the_report_does_not_know_is_shown_all_the_same(made: Made)
         | {"attempts_split": [{"pieces": 3, "detected": 0.75}, {"pieces": 9, "detected": 0.5}]}
     }
     found = section(dataclasses.replace(evidence, card=card), 7)
-    assert table(found, "Attempts split").rows == ((3, 0.75), (9, 0.5))
+    assert table(found, "Attempts split").rows == ((0.75, 3), (0.5, 9))
 
 
 def test_what_stands_beside_the_run_is_shown_where_it_is(made: Made) -> None:
@@ -236,3 +236,19 @@ def test_a_bundle_without_evidence_is_refused(made: Made, tmp_path: Path) -> Non
 
     with pytest.raises(SerinusError, match="SRN-PAPER-003"):
         of_bundle(small_bundle(tmp_path))
+
+
+def test_ends_of_an_interval_are_one_column_behind_what_they_are_of() -> None:
+    from serinus.papers.validation.parts import table_of
+
+    row = {"high": 2.0, "low": 1.0, "rows": 9, "slope": 1.1, "slope_high": 1.3, "slope_low": 0.9, "who": "a"}
+    found = table_of("T", [row])
+    assert found is not None
+    assert [c.title for c in found.columns] == ["Who", "Rows", "Slope", "95 % interval", "95 % interval"]
+    assert found.rows == (("a", 9, 1.1, (0.9, 1.3), (1.0, 2.0)),)
+
+
+def test_an_interval_is_told_once(made: Made) -> None:
+    found = table(section(made.outside, 4), "What was demanded")
+    assert "95 % interval" in [column.title for column in found.columns]
+    assert not any("95 %" in str(row[-1]) for row in found.rows)
