@@ -212,6 +212,17 @@ def _train(step: Step, found: Described) -> None:
 SCORE = ("score", "DOUBLE", "Calibrated probability of the bad outcome")
 
 
+def _champion(step: Step, found: Described) -> None:
+    """The champion's bundle is no artefact of the run, but its answers went into this report."""
+    report = step.json("report")
+    if report and (about := report.get("champion")):
+        version = facets.facet("version", datasetVersion=about["digest"])
+        kind = facets.facet("datasetType", datasetType="MODEL", subType="BUNDLE")
+        found.inputs["champion"] = Dataset(
+            step.where, bundle_name(about["name"]), {"version": version, "datasetType": kind}
+        )
+
+
 def _gate(step: Step, found: Described) -> None:
     if report := step.json("judgement") or step.json("validation"):
         found.run["test"] = tests(report["demands"])
@@ -240,6 +251,7 @@ KNOWN: Mapping[str, Callable[[Step, Described], None]] = {
     "validate": _validate,
     "features": _features,
     "train": _train,
+    "champion": _champion,
     "gate": _gate,
     "register": _register,
 }

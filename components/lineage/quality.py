@@ -63,15 +63,20 @@ _STATUS = {"pass": "pass", "fail": "fail", "no_data": "skip"}
 
 def tests(demands: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The gate's demands: threshold, figure, verdict. What could not be measured was skipped, not passed."""
-    listed = [
-        {
-            "name": demand["metric"],
-            "status": _STATUS.get(demand["verdict"], "skip"),
-            "severity": "error" if demand["blocks"] else "warn",
-            "type": "gate",
-            "expected": demand["threshold"],
-        }
-        | ({} if demand["value"] is None else {"actual": f"{demand['value']:.6g}"})
-        for demand in demands
-    ]
-    return facets.facet("test", tests=listed)
+    return facets.facet("test", tests=[_test(demand) for demand in demands])
+
+
+def _test(demand: Mapping[str, Any]) -> dict[str, Any]:
+    found = {
+        "name": demand["metric"],
+        "status": _STATUS.get(demand["verdict"], "skip"),
+        "severity": "error" if demand["blocks"] else "warn",
+        "type": demand.get("group") or "gate",
+        "expected": demand["threshold"],
+    }
+    if demand["value"] is not None:
+        found["actual"] = f"{demand['value']:.6g}"
+    if demand.get("what"):
+        found["description"] = demand["what"]
+    interval = {key: demand[key] for key in ("low", "high", "n") if demand.get(key) is not None}
+    return found | ({"params": interval} if interval else {})

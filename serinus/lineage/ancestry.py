@@ -75,7 +75,7 @@ def _of_events(
             source = made.get(dataset.key)
             if source is None:
                 source = dataset.name
-                nodes.setdefault(source, _data(dataset, version, ours))
+                nodes.setdefault(source, _from_outside(dataset, version, ours))
             sources.setdefault(source, []).append(_artefact(dataset))
         nodes[step] = Node(id=step, kind="step", label=step, facts=_step_facts(end, started))
         edges += [Edge(source=each, target=step, carries=tuple(carried)) for each, carried in sources.items()]
@@ -89,10 +89,11 @@ def _of_events(
                         "this version was registered by another run, or the events were changed"
                     )
     signed = version.lineage.data.digest
-    for node in nodes.values():
-        if node.kind == "data" and signed and node.digest and node.digest != signed:
+    raw = [each for end in ends for each in end.inputs if each.namespace != ours]
+    for digest in sorted({each.version for each in raw}):
+        if signed and digest and digest != signed:
             notes.append(
-                f"the run's events name other records ({node.digest[:23]}…) than the signed bundle ({signed[:23]}…)"
+                f"the run's events name other records ({digest[:23]}…) than the signed bundle ({signed[:23]}…)"
             )
     return list(nodes.values()), edges, notes
 
@@ -123,11 +124,18 @@ def _of_bundle(version: Version) -> tuple[list[Node], list[Edge], list[str]]:
     return nodes, edges, [note]
 
 
-def _data(dataset: Dataset, version: Version, ours: str) -> Node:
+def _from_outside(dataset: Dataset, version: Version, ours: str) -> Node:
+    """Records, or content of ours that no step of this run made: the champion that it was compared with."""
+    own = dataset.namespace == ours
+    kind = "bundle" if own and dataset.name.endswith(bundle_name("")) else "data"
     rows = version.lineage.data.rows
-    facts = {"rows": f"{rows:,}"} if rows is not None and dataset.namespace != ours else {}
-    place = dataset.name if dataset.namespace in ("file", ours) else f"{dataset.namespace}/{dataset.name}"
-    return Node(id=dataset.name, kind="data", label=place, digest=dataset.version, facts=facts)
+    return Node(
+        id=dataset.name,
+        kind=kind,
+        label=dataset.name if own or dataset.namespace == "file" else f"{dataset.namespace}/{dataset.name}",
+        digest=dataset.version,
+        facts={"rows": f"{rows:,}"} if rows is not None and not own else {},
+    )
 
 
 def _artefact(dataset: Dataset) -> Artefact:

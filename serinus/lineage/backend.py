@@ -88,7 +88,9 @@ def open_backend() -> Backend:
             hint="Install the extra that brings it: uv sync --extra pipeline, or pip install 'serinus[pipeline]'.",
         ) from error
     try:
-        return ClientBackend(OpenLineageClient())
+        # It would take the repository around the working directory for the code that ran.
+        own = {"facets": {"source_code_location": {"disabled": True}}}
+        return ClientBackend(OpenLineageClient(config=own))
     except Exception as error:  # the client raises whatever its transports raise
         raise SerinusError(
             "SRN-LINEAGE-003",
@@ -117,6 +119,7 @@ class ClientBackend:
 
 def _theirs(event: RunEvent) -> Any:
     from openlineage.client import event_v2 as theirs
+    from openlineage.client.facet_v2 import tags_run
 
     def plain(dataset: Dataset, side: str, own: Facets) -> dict[str, Any]:
         return {
@@ -127,10 +130,15 @@ def _theirs(event: RunEvent) -> Any:
         }
 
     run, job = event.run, event.job
+    facets = dict[str, Any](run.facets)
+    if "tags" in facets:
+        # The one facet that the client reads itself, to add those of its configuration.
+        fields = [tags_run.TagsRunFacetFields(**each) for each in facets["tags"]["tags"]]
+        facets["tags"] = tags_run.TagsRunFacet(tags=fields, producer=event.producer)
     return theirs.RunEvent(
         eventType=theirs.RunState[event.event_type],
         eventTime=event.event_time,
-        run=theirs.Run(runId=run.run_id, facets=dict[str, Any](run.facets)),
+        run=theirs.Run(runId=run.run_id, facets=facets),
         job=theirs.Job(namespace=job.namespace, name=job.name, facets=dict[str, Any](job.facets)),
         inputs=[
             theirs.InputDataset(**plain(each, "inputFacets", each.input_facets)) for each in event.inputs

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from serinus.lineage.ancestry import ancestry, graph_of
 from serinus.lineage.graph import Edge, Graph, Node, layers, parents, reduced
 from serinus.registry.records import Data, Version
-from tests.unit.lineage.home import RAW, installation, whole_run
+from tests.unit.lineage.home import AT, RAW, content, installation, step, whole_run
 
 
 def test_from_the_records_to_the_champion(tmp_path: Path) -> None:
@@ -27,6 +27,19 @@ def test_from_the_records_to_the_champion(tmp_path: Path) -> None:
     assert graph.node("gate").facts["gate"] == "2 of 3 demands pass, 1 not measured"
     assert graph.node("ingest").facts == {"took": "1.5 s", "writes": "records, contract_out"}
     assert graph.node("stage2").facts["by"] == "bob"
+    assert graph.notes == ()
+
+
+def test_the_champion_that_it_was_compared_with_stands_beside_the_records(tmp_path: Path) -> None:
+    _, version = installation(tmp_path)
+    other = content("small.bundle", "sha256:" + "ef" * 32)
+    compared = step("champion", (other, content("small.train.model", "sha256:4")), (), at=AT + 9)
+    graph = graph_of(
+        version, [*whole_run(version.digest)[:-2], *compared, *whole_run(version.digest)[-2:]], []
+    )
+    node = graph.node("small.bundle")
+    assert (node.kind, node.digest) == ("bundle", other.version)
+    assert {edge.target for edge in graph.edges if edge.source == node.id} == {"champion"}
     assert graph.notes == ()
 
 

@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from components.features.features import features
-from components.gate.gate import gate
 from components.ingest.task import ingest_records
 from components.lineage.artefacts import Artefact, digest
 from components.lineage.recorder import METADATA, message_of
-from components.step import run_step, write_json
+from components.step import StepError, run_step, write_json
 from components.validate.validate import validate
 from serinus.contract import dump_contract
 from serinus.errors import SerinusError
@@ -202,24 +201,50 @@ def test_no_value_of_the_data_is_ever_told(bench: Bench, tmp_path: Path, where: 
 
 
 def test_the_gate_tells_each_demand_with_its_figure(bench: Bench) -> None:
-    reports = {"metrics": {"metrics": {"auc": 0.6}}, "fairness": {"findings": [], "verdict": "pass"},
-               "explain": {"checks": []}, "challenge": {"items": []}}  # fmt: skip
-    paths = {name: bench.path(name, "report") for name in reports}
-    for name, report in reports.items():
-        write_json(paths[name], report)
-    config = json.dumps({"metrics": [{"metric": "auc", "min": 0.7}, {"metric": "brier_skill", "min": 0.1}]})
+    demands = [
+        {"metric": "auc", "value": 0.6, "threshold": ">= 0.7", "verdict": "fail", "blocks": True,
+         "group": "performance", "what": "Rank correlation", "low": 0.55, "high": 0.65, "n": 300},
+        {"metric": "brier", "value": None, "threshold": "<= 0.1", "verdict": "no_data", "blocks": False},
+        {"metric": "psi", "value": 0.0123456789, "threshold": "reported", "verdict": "pass", "blocks": False},
+    ]  # fmt: skip
+
+    def function(validation: Path, judgement: Path) -> dict[str, Any]:
+        write_json(validation, {"verdict": "fail", "demands": demands[:1]})
+        write_json(judgement, {"verdict": "fail", "demands": demands})
+        raise StepError("SRN-GATE-001", "the model does not reach auc 0.6 (>= 0.7)", hint="Train better.")
+
+    outputs = {name: bench.path("gate", name) for name in ("validation", "judgement")}
     with pytest.raises(SystemExit):
         bench.run(
-            "gate", gate, inputs={name: (name, "report") for name in reports}, outputs=("validation",),
-            parameters={"config": config}, config=config, validation=bench.path("gate", "validation"), **paths,
+            "gate", function, inputs={}, outputs=tuple(outputs),
+            validation=outputs["validation"], judgement=outputs["judgement"],
         )  # fmt: skip
     end = bench.events[-1]
-    assert end.run.facets["errorMessage"]["message"].startswith("SRN-GATE-001: the model does not reach")
-    tests = {
-        each["name"]: (each["status"], each["expected"], each.get("actual"))
-        for each in end.run.facets["test"]["tests"]
-    }
-    assert tests == {"auc": ("fail", ">= 0.7", "0.6"), "brier_skill": ("skip", ">= 0.1", None)}
+    assert (end.event_type, end.run.facets["errorMessage"]["message"]) == (
+        "FAIL", "SRN-GATE-001: the model does not reach auc 0.6 (>= 0.7)",
+    )  # fmt: skip
+    told = {each["name"]: each for each in end.run.facets["test"]["tests"]}
+    assert {name: (each["status"], each["severity"], each.get("actual")) for name, each in told.items()} == {
+        "auc": ("fail", "error", "0.6"), "brier": ("skip", "warn", None), "psi": ("pass", "warn", "0.0123457"),
+    }  # fmt: skip
+    assert told["auc"]["params"] == {"low": 0.55, "high": 0.65, "n": 300}
+    assert problems(end) == []
+
+
+@pytest.mark.parametrize("about", [{"name": "loans", "version": 2, "digest": "sha256:ab"}, None])
+def test_the_champion_is_an_input_of_the_step_that_compares_with_it(
+    bench: Bench, about: dict[str, Any] | None
+) -> None:
+    def function(report: Path) -> dict[str, Any]:
+        write_json(report, {"champion": about})
+        return {}
+
+    report = bench.path("champion", "report")
+    bench.run("champion", function, inputs={}, outputs=("report",), report=report)
+    end = bench.events[-1]
+    assert [(each.name, each.version) for each in end.inputs] == (
+        [("loans.bundle", "sha256:ab")] if about else []
+    )
     assert problems(end) == []
 
 
