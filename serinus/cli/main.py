@@ -24,6 +24,7 @@ Your own data?     serinus demo --data FILE --contract CONTRACT.yaml
 A model pipeline?  serinus pipeline run --help
 What is live?      serinus status, serinus watch, serinus registry list
 What was decided?  serinus audit verify
+Made of what?      serinus lineage MODEL
 
 Exit codes: 0 done, 1 failed or refused (the reason is printed), 2 wrong usage, 130 interrupted.
 """
