@@ -9,10 +9,12 @@ from typing import Annotated
 import click
 import msgspec
 import typer
+import yaml
 from rich.table import Table
 
 from serinus.access import Access, Ruling
 from serinus.access.actions import ACTIONS, APPROVING
+from serinus.access.kubernetes import bindings, cluster_roles
 from serinus.access.roles import Delegation, known_roles, members, permitted
 from serinus.access.types import AccessPolicy
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json, print_table
@@ -41,6 +43,7 @@ def access_app() -> typer.Typer:
     app.command()(delegate)
     app.command()(delegations)
     app.command()(revoke)
+    app.command()(rbac)
     return app
 
 
@@ -214,6 +217,26 @@ def revoke(
     """End a delegation now. Whoever lent the role may, and whoever has it lent."""
     found = Access(find_home(home)).take_back(delegation, by=current_identity(acting), reason=reason)
     typer.echo(f"{found.to} no longer has {found.role} from {found.by}.")
+
+
+def rbac(
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", help="Where people act: of the RoleBindings.")
+    ],
+    prefix: Annotated[
+        str, typer.Option(help="The chart's release; its ClusterRoles begin with it.")
+    ] = "serinus",
+    policy: PolicyOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Print the policy as RBAC: a ClusterRole for each role, and RoleBindings for who has it. YAML for kubectl apply.
+
+    Names and groups must be those that the cluster's authenticator gives. Lent roles are left out, since
+    RBAC knows no end.
+    """
+    found = Access(find_home(home), policy).policy()
+    documents = [*cluster_roles(found, prefix), *bindings(found, prefix, namespace)]
+    typer.echo(yaml.safe_dump_all(documents, sort_keys=False), nl=False)
 
 
 def _own_work(home: Home, access: Access, ruling: Ruling, who: str, subject: str | None) -> str | None:

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from serinus.access import built_in, load_policy
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 
@@ -53,6 +54,12 @@ def controller(
     channels: Annotated[
         Path | None,
         typer.Option(help="Directory with one file per notification channel, holding its URL."),
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            help="Access policy: approvals by the model's tier, overrides (default: the built-in one)."
+        ),
     ] = None,
     lease_namespace: Annotated[
         str, typer.Option(help="Where the lease lies that says which replica acts.", envvar="POD_NAMESPACE")
@@ -99,6 +106,7 @@ def controller(
         pace=Pace(settle=_duration("--settle", settle)),
         prometheus=prometheus,
         channels=channels,
+        policy=load_policy(policy) if policy is not None else built_in(),
     )
     flags = Flags(
         namespaces=tuple(namespace or ()),

@@ -15,7 +15,7 @@ from .keeping import StatusStore, event, invalid, publish
 from .names import ROLLOUT, SELDON
 from .resource import ModelRolloutSpec, read_rollout
 from .seldon import candidate_predictor, champion_of
-from .subject import Subject
+from .subject import Subject, tier_of
 from .view import outlook
 
 
@@ -94,7 +94,9 @@ class Beginning:
                         if found is not None:
                             champion = champion_of(found, spec.candidate.name)
                             candidate_predictor(spec.target, champion, spec.candidate)
-                            return await take(spec, Subject(uid=found["metadata"]["uid"], champion=champion))
+                            uid = found["metadata"]["uid"]
+                            subject = Subject(uid=uid, champion=champion, tier=tier_of(found))
+                            return await take(spec, subject)
                         waits = "TargetAbsent", f"there is no SeldonDeployment {spec.target} yet"
             except SerinusError as problem:
                 await self.say(Phase.FAILED, *invalid(problem))

@@ -11,7 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
+
+from serinus.access import built_in
+from serinus.access.kubernetes import user_roles
 
 from .crd import definitions
 from .policy import policies
@@ -31,6 +35,8 @@ def files() -> dict[str, str]:
         found[f"manifests/base/crds/{name}"] = text
     found["charts/serinus/files/rollout-policies.yaml"] = _text(*policies())
     found["charts/serinus/files/rollout-rules.yaml"] = _text(rules(RULES))
+    roles = msgspec.to_builtins(user_roles(built_in()))
+    found["charts/serinus/files/user-roles.yaml"] = _text({"roles": roles})
     found["charts/serinus/files/rollout-lease-rules.yaml"] = _text(rules(LEASE_RULES))
     found["manifests/base/policies/rollout-identity.yaml"] = _text(*policies())
     return found

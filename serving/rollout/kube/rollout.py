@@ -11,12 +11,13 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from serinus.access import AccessPolicy, built_in, requirement
 from serinus.errors import SerinusError
 
 from ..adapters.webhook import Webhooks
 from ..engine import Engine, Ports, new_status
 from ..ports import SupersededError
-from ..spec import RolloutSpec
+from ..spec import RolloutSpec, strengthened
 from ..status import Phase, RolloutStatus
 from .api import Api, ApiError, Object, UnreachableError
 from .beginning import Beginning, Turns, begun, ended
@@ -47,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pace: Pace = Pace()
     prometheus: str | None = None
     channels: Path | None = None
+    policy: AccessPolicy = msgspec.field(default_factory=built_in)
 
 
 class WakingClock:
@@ -219,9 +221,22 @@ class RolloutTask:
         self._last = scene.spec
         return store
 
-    @staticmethod
-    def _rollout(scene: Scene) -> RolloutSpec:
-        return scene.spec.rollout(scene.champion)
+    def _rollout(self, scene: Scene, spec: ModelRolloutSpec | None = None) -> RolloutSpec:
+        """What the engine is asked to do: the spec, and what the access policy asks for at the model's tier.
+
+        Raises:
+            SerinusError: SRN-ROLLOUT-001 if approvals are asked for and nobody says who started it.
+        """
+        given = scene.spec if spec is None else spec
+        asked = requirement(self._settings.policy, scene.subject.tier)
+        if asked.asks and not given.started_by:
+            raise SerinusError(
+                "SRN-ROLLOUT-001",
+                f"spec.startedBy is missing, and the model's tier ({scene.subject.tier}) asks for approvals",
+                where=f"modelrollout/{scene.name}, startedBy",
+                hint="Write your user name there (kubectl auth whoami): nobody approves their own rollout.",
+            )
+        return strengthened(given.rollout(scene.champion), asked)
 
     def _vanished(self) -> None:
         """The ModelRollout is not there any more, and nobody told: as if it had been deleted before our eyes."""
@@ -244,7 +259,14 @@ class RolloutTask:
             traffic=SeldonTraffic(cluster, lambda: store.current, settings.pace, clock.now),
             predictors=SeldonPredictors(cluster),
             metrics=metrics,
-            approvals=ResourceApprovals(self._world, scene, self._refused, ahead=lambda: api.ahead),
+            approvals=ResourceApprovals(
+                self._world,
+                scene,
+                self._refused,
+                settings.policy.override,
+                clock.now,
+                ahead=lambda: api.ahead,
+            ),
             inbox=ResourceInbox(
                 self._world,
                 scene,
@@ -259,7 +281,7 @@ class RolloutTask:
             clock=clock,
         )
         engine = Engine(store.spec, ports, settings.interval, settings.quick)
-        engine.on_look = lambda status: self._looked(engine, store, status)
+        engine.on_look = lambda status: self._looked(engine, store, scene, status)
         try:
             await engine.run()
             await webhooks.drain()
@@ -273,10 +295,9 @@ class RolloutTask:
             await webhooks.close()
             await metrics.close()
 
-    def _looked(self, engine: Engine, store: StatusStore, status: RolloutStatus) -> None:
+    def _looked(self, engine: Engine, store: StatusStore, scene: Scene, status: RolloutStatus) -> None:
         self.status = status
-        desired = self._desired()
-        changed = desired.rollout(status.champion)
+        changed = self._rollout(scene, self._desired())
         if self.leaving:
             # Nobody waits for the end of a window of what is being deleted.
             changed = replace(changed, rollback_window="0s")

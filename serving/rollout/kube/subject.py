@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from serinus.errors import SerinusError
+
 from ..status import RolloutStatus
 from .names import service_of
 from .resource import ModelRolloutSpec
@@ -13,7 +15,7 @@ from .seldon import Predictor, candidate_predictor
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """The champion's predictor as it was, and which SeldonDeployment it was in.
+    """The champion's predictor as it was, which SeldonDeployment it was in, and the model's tier.
 
     A champion that someone takes out in mid-rollout is put back from this; one
     SeldonDeployment deleted and made anew under the same name is another one.
@@ -21,15 +23,41 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
     uid: str
     champion: Predictor
+    tier: int | None = None
 
     def to_wire(self) -> dict[str, Any]:
         """As the status holds it."""
-        return {"uid": self.uid, "predictor": self.champion}
+        tier = {} if self.tier is None else {"tier": self.tier}
+        return {"uid": self.uid, "predictor": self.champion, **tier}
 
 
 def from_wire(raw: dict[str, Any]) -> Subject:
     """Read ``status.target``."""
-    return Subject(uid=str(raw["uid"]), champion=raw["predictor"])
+    return Subject(uid=str(raw["uid"]), champion=raw["predictor"], tier=raw.get("tier"))
+
+
+TIER = "serinus.io/tier"
+"""Label of a SeldonDeployment: how material its model is, 1 to 4. Who may set it decides what is asked for."""
+
+
+def tier_of(deployment: dict[str, Any]) -> int | None:
+    """The model's tier, None if its SeldonDeployment does not say one.
+
+    Raises:
+        SerinusError: SRN-ROLLOUT-003 if the label is none of 1, 2, 3, 4.
+    """
+    metadata = deployment["metadata"]
+    text = (metadata.get("labels") or {}).get(TIER)
+    if text is None:
+        return None
+    if text not in ("1", "2", "3", "4"):
+        raise SerinusError(
+            "SRN-ROLLOUT-003",
+            f"the label {TIER} is {text!r}, which is no tier",
+            where=f"seldondeployment/{metadata['name']}",
+            hint="Set it to 1, 2, 3 or 4; 1 is the most material.",
+        )
+    return int(text)
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True):
