@@ -215,7 +215,8 @@ class Retrained(_Strict, frozen=True):
     """The model fitted again ``fits`` times (0: not), by other seeds on rows drawn with replacement, at most ``rows``
     of them: what of it is the data's, and what is chance.
 
-    ``auc_sd``: the largest standard deviation of the test AUCs of these fits. ``decisions_changed``: most rows on
+    ``auc_sd``: the largest standard deviation of the test AUCs of these fits; above it the model fails if all of the
+    deviation's 95 % interval is above, and is undecided otherwise. ``decisions_changed``: most rows on
     which two of them may decide differently, on the mean over the pairs.
     """
 

@@ -11,6 +11,7 @@ from scipy import stats
 from components.challenge.calibration import hosmer_lemeshow, jeffreys, of_calibration
 from components.challenge.delong import auc_interval, delong, midranks, paired_difference
 from components.challenge.item import judged
+from components.challenge.retrained import deviation_interval, unless_chance
 from components.challenge.stability import of_periods, psi
 from components.config import Challenge
 from components.evaluate.metrics import auc
@@ -151,3 +152,16 @@ def test_a_verdict_is_the_value_against_its_limit(
 ) -> None:
     item = judged("stress", "x", value, minimum=minimum, maximum=maximum)
     assert (item.verdict, item.blocks) == (verdict, blocks)
+
+
+@pytest.mark.parametrize(
+    ("value", "fits", "verdict"),
+    [(0.04, 4, "pass"), (0.06, 4, "no_data"), (0.2, 4, "fail"), (0.06, 50, "fail")],
+    ids=["within", "above, by few fits", "far above", "above, by many fits"],
+)
+def test_a_deviation_fails_only_where_its_whole_interval_does(value: float, fits: int, verdict: str) -> None:
+    found = unless_chance(
+        judged("stability", "retrained_auc_sd", value, interval=deviation_interval(value, fits), maximum=0.05)
+    )
+    assert (found.verdict, found.blocks) == (verdict, verdict != "no_data")
+    assert ("may be chance" in found.why) == (verdict == "no_data")
