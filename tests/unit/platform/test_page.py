@@ -13,10 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from serinus.audit import AuditLog
 from serinus.home import Home
 from serinus.registry import Registry
-from serving.local.page import Page
+from serving.local.page import OverrideCollector, Page
 from serving.local.rollouts import rollout_directory
 from serving.rollout.exposition import RolloutCollector
-from serving.rollout.status import Phase, RolloutStatus, Routes, encode
+from serving.rollout.status import Entry, Phase, RolloutStatus, Routes, encode
 from tests.support.bundles import small_bundle, small_home
 from tests.unit.rollout.cases import NOW, SPLIT, status_in
 
@@ -156,3 +156,30 @@ async def test_the_page_shows_until_when_each_version_in_use_is_to_be_reviewed(t
     assert Shown(text)("serinus_review_due_timestamp_seconds", model="small", version="2") == every
     assert Shown(text)("serinus_review_due_timestamp_seconds", model="small", version="1") is None
     assert "serinus_review_due" not in without
+
+
+def test_an_override_is_counted_with_its_time_and_none_has_no_series(tmp_path: Path) -> None:
+    home = small_home(tmp_path)
+    registry = CollectorRegistry()
+    registry.register(OverrideCollector(home))  # type: ignore[arg-type]
+    assert not [row for row in Shown(generate_latest(registry).decode()).rows if "override" in row.name]
+    why = "The approver is in hospital and fraud runs at 40 k an hour; reviewed by phone."
+    made = Registry(home, clock=lambda: 1_000_000.0)
+    made.register(small_bundle(tmp_path), by="ann", owner="cards", run="r1")
+    made.approve("small", 1, by="bob", role="breakglass", reason=why)
+    page = Shown(generate_latest(registry).decode())
+    assert page("serinus_approval_overrides_total", model="small") == 1
+    assert page("serinus_approval_override_last_timestamp_seconds", model="small") == 1_000_000.0
+
+
+def test_on_a_cluster_overrides_are_told_by_the_rollouts_history() -> None:
+    told = Entry(
+        seq=1, at=NOW - 5, phase="AwaitingApproval", reason="ApprovalOverridden", message="pat", actor="pat"
+    )
+    status = replace(status_in(Phase.PROGRESSING), id="models/r", history=(told,))
+    registry = CollectorRegistry()
+    registry.register(RolloutCollector(lambda: [status], dict, namespaced=True))  # type: ignore[arg-type]
+    page = Shown(generate_latest(registry).decode())
+    at = {"namespace": "models", "model": status.model}
+    assert page("serinus_approval_overrides_total", **at) == 1
+    assert page("serinus_approval_override_last_timestamp_seconds", **at) == NOW - 5
