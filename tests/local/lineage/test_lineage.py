@@ -211,30 +211,41 @@ def begun(place: Path, before: set[Path], step: str) -> list[RunEvent]:
     ]
 
 
-def test_a_stopped_run_and_its_step_are_told_as_aborted(place: Path, first: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("ends", "kind", "code"), [("the run is interrupted", "ABORT", 130), ("the step is killed", "FAIL", 1)]
+)
+def test_a_step_that_cannot_say_its_end_is_told_of_by_the_runner(
+    place: Path, first: dict[str, Any], ends: str, kind: str, code: int
+) -> None:
     before = files(place)
     slow = CONFIG | {
         "training": {"rounds": 10_000, "early_stopping": 0}
     }  # it does not end by itself meanwhile
     (place / "slow.yaml").write_text(yaml.safe_dump(slow))
     process = subprocess.Popen(
-        command(config="slow.yaml"),
+        command("slow.yaml"),
         cwd=place,
         env=environment(place),
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     until(lambda: bool(begun(place, before, "train")), "the step train")
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert process.returncode == 130
     [path] = files(place) - before
+    if kind == "ABORT":
+        process.send_signal(signal.SIGINT)
+    else:
+        began = place / "home" / "runs" / path.stem / "steps" / "train.began.json"
+        os.kill(json.loads(began.read_text())["pid"], signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == code
     told = journal.read(path)
     assert [(event.event_type, event.job.name) for event in told[-2:]] == [
-        ("ABORT", "loans.training.train"), ("ABORT", "loans.training"),
+        (kind, "loans.training.train"), (kind, "loans.training"),
     ]  # fmt: skip
     assert list(journal.unfinished(told)) == []
     assert [problem for event in told for problem in problems(event)] == []
+    failed = [event.run.facets.get("errorMessage", {}).get("message", "") for event in told[-2:]]
+    assert all(("SRN-PIPELINE-002" in message) is (kind == "FAIL") for message in failed)
 
 
 def test_switched_off_nothing_is_kept_and_lineage_says_what_it_lacks(
