@@ -61,7 +61,7 @@ def evaluate(
     measured = measure(checked, outcome, raw, probability)
     measured["auc_drop"] = train_auc - measured["auc"]
     measured["single_feature_auc"] = max(single.values(), default=math.nan)
-    intervals = _intervals(outcome, raw, probability, checked)
+    intervals = intervals_of(outcome, raw, probability, checked)
     measured["auc_low"] = intervals["auc"][0]
     intervals["auc_drop"] = _drop(learned, auc_interval(outcome, raw))
     best = max(single, key=lambda name: (math.isfinite(single[name]), single[name]), default="")
@@ -212,7 +212,7 @@ def _yardstick(contract: Contract, probability: Floats, outcome: Floats) -> dict
     return msgspec.to_builtins(found)
 
 
-def _intervals(outcome: Floats, raw: Floats, probability: Floats, contract: Contract) -> dict[str, Any]:
+def intervals_of(outcome: Floats, raw: Floats, probability: Floats, contract: Contract) -> dict[str, Any]:
     """The 95 % interval of each metric: bootstrap for areas, Wilson for shares, the normal law for means."""
     rule = contract.decision
     declined, bad = probability >= rule.decline_at, outcome == 1
@@ -238,7 +238,7 @@ def _intervals(outcome: Floats, raw: Floats, probability: Floats, contract: Cont
         "accuracy": wilson(n - missed - wrong, n),
         "approved_share": wilson(int((probability < rule.adverse_at).sum()), n),
         "brier": error,
-        "brier_skill": _skill(squares, outcome),
+        "brier_skill": skill_interval(squares, outcome),
         "log_loss": m.mean_interval(-np.log(np.where(bad, clipped, 1 - clipped))),
         "calibration_error": m.calibration_error_interval(outcome, probability),
     }
@@ -249,7 +249,7 @@ def _intervals(outcome: Floats, raw: Floats, probability: Floats, contract: Cont
     return found
 
 
-def _skill(squares: Floats, outcome: Floats) -> tuple[float, float]:
+def skill_interval(squares: Floats, outcome: Floats) -> tuple[float, float]:
     """The 95 % interval of Brier's skill: a ratio of two means, by the delta method."""
     base = float(outcome.mean())
     reference = base * (1 - base)

@@ -38,7 +38,7 @@ def pushed(bundle: Bundle) -> MemoryStore:
     return store
 
 
-def fetch(store: MemoryStore, target: Path, trusted: Keyring, digest: str | None) -> Fetched:
+def fetch(store: MemoryStore, target: Path, trusted: Keyring | None, digest: str | None) -> Fetched:
     clock = Clock()
     return fetch_bundle(
         store, target, trusted=trusted, digest=digest, budget=Budget(600, 1 << 24, clock, clock.sleep)
@@ -51,6 +51,22 @@ def test_what_was_pushed_is_what_is_fetched(made: tuple[Bundle, Keyring], tmp_pa
     assert found.bundle.digest == bundle.digest
     assert open_bundle(tmp_path / "b", trusted=trusted).model_text == bundle.model_text
     assert sorted(p.name for p in (tmp_path / "b").iterdir()) == sorted(p.name for p in bundle.path.iterdir())
+
+
+def test_a_digest_alone_is_enough_to_believe_a_bundle_and_neither_is_not(
+    made: tuple[Bundle, Keyring], tmp_path: Path
+) -> None:
+    bundle, _ = made
+    assert (
+        fetch(Below(pushed(bundle), bundle), tmp_path / "b", None, bundle.digest).bundle.digest
+        == bundle.digest
+    )
+    damaged = Below(pushed(bundle), bundle)
+    _alter(damaged, bundle)
+    with pytest.raises(SerinusError):
+        fetch(damaged, tmp_path / "c", None, bundle.digest)
+    with pytest.raises(ValueError, match="neither was given"):
+        fetch(Below(pushed(bundle), bundle), tmp_path / "d", None, None)
 
 
 def test_pushing_again_changes_nothing_and_the_manifest_goes_last(made: tuple[Bundle, Keyring]) -> None:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import fairlearn.metrics as oracle
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.fairness.fairness import ON_TEST, OUT_OF_SAMPLE, choose, count, reference_of
+from components.fairness.fairness import (
+    ON_TEST,
+    OUT_OF_SAMPLE,
+    against,
+    choose,
+    combinations,
+    count,
+    reference_of,
+    together,
+)
 from components.table import Rows
 from components.train.mitigation import reweigh
-from serinus.contract import FairnessMeasure
+from serinus.contract import Contract, FairnessMeasure, dump_contract
+from serinus.errors import SerinusError
 from serinus.fairness import Group, difference, judge, overall, ratio
 from tests.unit.components.support import contract
 
@@ -101,6 +112,127 @@ def test_counts_and_measures_equal_fairlearns() -> None:
     gap = oracle.demographic_parity_difference(outcome, approved, sensitive_features=values)
     a, b = groups["a"], groups["b"]
     assert difference(a.approved, a.rows, b.approved, b.rows)[0] == pytest.approx(gap)
+
+
+ODDS = FairnessMeasure(measure="equalized_odds_difference", max=0.1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0, 1.5))
+def test_equalized_odds_is_fairlearns_and_its_interval_holds_it(seed: int, worse: float) -> None:
+    random = np.random.default_rng(seed)
+    values = random.choice(["a", "b"], 500)
+    outcome = (random.random(500) < 0.4).astype(float)
+    probability = (random.random(500) * 0.7 + 0.3 * outcome + 0.2 * worse * (values == "a")).clip(0, 1)
+    table = rows(values.tolist(), outcome.tolist())
+    groups = count(contract(), table.protected["group"], table, probability)
+    found = judge("group", ODDS, groups["a"], groups["b"], 30)
+    # Theirs is of declining; approving is the other side of it, with the same differences.
+    expected = oracle.equalized_odds_difference(outcome, probability >= 0.5, sensitive_features=values)
+    assert found.value == pytest.approx(expected)
+    assert found.value is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= found.value <= found.high
+
+
+def test_equalized_odds_needs_enough_of_either_outcome() -> None:
+    few_bad = group("a", 500, 400, good=490, good_approved=395)
+    found = judge("race", ODDS, few_bad, group("b", 500, 400, good=400, good_approved=350), 30)
+    assert (found.verdict, found.why) == ("no_data", "a has 10 bad outcomes, fewer than 30")
+
+
+@pytest.mark.parametrize(
+    ("rows", "approved", "base", "verdicts", "sure"),
+    [
+        # a ratio of 0.75 on few rows: the interval (0.50 to 1.12) holds the limit and equality
+        (40, 15, 0.5, {"value": "fail", "significant": "no_data", "interval": "no_data"}, False),
+        # 0.78 on more: it holds the limit, but not equality
+        (200, 140, 0.9, {"value": "fail", "significant": "fail", "interval": "no_data"}, False),
+        # 0.78 on many: all of it is below the limit
+        (4000, 2800, 0.9, {"value": "fail", "significant": "fail", "interval": "fail"}, True),
+        # 0.9, which few rows cannot tell from less than 0.8, and many can
+        (40, 18, 0.5, {"value": "pass", "significant": "pass", "interval": "no_data"}, False),
+        (4000, 3240, 0.9, {"value": "pass", "significant": "pass", "interval": "pass"}, True),
+    ],
+)
+def test_what_a_failure_needs_is_the_policys(
+    rows: int, approved: int, base: float, verdicts: dict[str, str], sure: bool
+) -> None:
+    reference = group("b", 100_000, round(100_000 * base))
+    for evidence, verdict in verdicts.items():
+        found = judge("race", AIR, group("a", rows, approved), reference, 30, evidence=evidence)  # type: ignore[arg-type]
+        assert (found.verdict, found.sure) == (verdict, sure)
+        assert found.value is not None
+        assert bool(found.why) == (verdict == "no_data")
+
+
+def test_a_small_group_treated_alike_is_seldom_said_to_be_treated_worse() -> None:
+    """Two groups with the same chance of approval, one of 40: by its value alone many samples would fail."""
+    random = np.random.default_rng(4)
+    shares = {"value": 0, "significant": 0}
+    for _ in range(400):
+        small, large = (int(random.binomial(n, 0.5)) for n in (40, 2000))
+        for evidence in ("value", "significant"):
+            found = judge("race", AIR, group("a", 40, small), group("b", 2000, large), 30, evidence=evidence)  # type: ignore[arg-type]
+            shares[evidence] += found.verdict == "fail"
+    assert shares["value"] > 20  # a fortieth and more: noise
+    assert shares["significant"] <= 0.05 * 400
+
+
+def crossed() -> tuple[Contract, Rows, np.ndarray]:
+    """Two attributes, each fair by itself: what one combination loses, another makes up for."""
+    n = 4000
+    random = np.random.default_rng(6)
+    race, sex = random.choice(["a", "b"], n, p=[0.4, 0.6]), random.choice(["f", "m"], n)
+    shares = {("a", "f"): 0.45, ("a", "m"): 0.95, ("b", "f"): 0.86, ("b", "m"): 0.54}
+    approved = np.array([shares[pair] for pair in zip(race.tolist(), sex.tolist(), strict=True)])
+    probability = np.where(random.random(n) < approved, 0.1, 0.9)
+    data = dump_contract(contract())
+    columns = data["columns"] | {"sex": {"type": "category"}}
+    two = contract(
+        columns=columns,
+        protected=[{"column": "group", "reference": "b"}, {"column": "sex", "reference": "f"}],
+    )
+    table = Rows({}, (random.random(n) < 0.3).astype(float), None, {
+        "group": race.astype(object), "sex": sex.astype(object)})  # fmt: skip
+    return two, table, probability
+
+
+def test_a_wrong_that_only_an_intersection_shows_is_found() -> None:
+    two, table, probability = crossed()
+    assert two.fairness is not None
+    for protected in two.protected:
+        members = count(two, table.protected[protected.column], table, probability)
+        alone = against(two.fairness, protected.column, members, protected.reference or "")
+        assert overall(alone) == "pass", "neither attribute shows it by itself"
+    (pair,) = combinations(two)
+    members = count(two, together(table, pair), table, probability)
+    found = {f.group: f.verdict for f in against(two.fairness, "group x sex", members, "b, f", many=True)}
+    assert found == {"a, f": "fail", "a, m": "pass", "b, m": "fail"}
+    assert set(members) == {"a, f", "a, m", "b, f", "b, m"}
+
+
+def test_intersections_are_the_policys_and_their_intervals_are_wider() -> None:
+    two, _, _ = crossed()
+    assert two.fairness is not None
+    none = msgspec.structs.replace(two, fairness=msgspec.structs.replace(two.fairness, intersections=()))
+    assert combinations(none) == []
+    many = {f"g{i}": group(f"g{i}", 200, 150) for i in range(8)} | {"b": group("b", 1000, 800)}
+    one, wide = (against(two.fairness, "x", many, "b", many=flag)[0] for flag in (False, True))
+    assert one.low is not None
+    assert wide.low is not None
+    assert wide.low < one.low < (one.value or 0)
+
+
+def test_an_intersection_that_the_contract_does_not_have_is_refused() -> None:
+    fairness = dump_contract(contract())["fairness"]
+    for wrong, said in (
+        (["group", "sex"], '"sex", which is not under protected'),
+        (["group", "group"], "two or more"),
+    ):
+        with pytest.raises(SerinusError, match=said):
+            contract(fairness=fairness | {"intersections": [wrong]})
 
 
 def test_rows_of_unknown_group_are_left_out() -> None:
