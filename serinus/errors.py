@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from serinus.masking import masked
+
 _CODE = re.compile(r"^SRN-[A-Z]+-\d{3}$")
 
 
@@ -32,6 +34,8 @@ class SerinusError(Exception):
             raise ValueError(f"error code {code!r} is not of the form SRN-AREA-NNN")
         if not hint:
             raise ValueError(f"{code} needs a hint: what should the reader do?")
+        # An error ends in logs, reports and answers: whatever it quotes, it quotes without secrets.
+        what, where, hint = masked(what), masked(where), masked(hint)
         self.code = code
         self.what = what
         self.where = where

@@ -13,6 +13,7 @@ import typer
 import serinus
 from serinus.cli.kernel import kernel_apps
 from serinus.errors import SerinusError
+from serinus.masking import mask_logs
 
 GROUP = "serinus.commands"
 
@@ -108,6 +109,7 @@ def run_command(command: click.Command, arguments: list[str], *, name: str) -> i
     ``python -m`` entry points use it too, so that a program's errors read the
     same whichever way it was started.
     """
+    mask_logs()
     try:
         result = command.main(args=arguments, prog_name=name, standalone_mode=False)
         return result if isinstance(result, int) else 0

@@ -20,6 +20,7 @@ import msgspec
 
 from serinus.errors import SerinusError
 from serinus.home import Home
+from serinus.masking import mask_logs
 
 from .control import ControlServer
 from .platform import Platform, Settings
@@ -67,6 +68,7 @@ async def serve(
 
 def log_to_stderr() -> None:
     """Plain lines with a time: the supervisor's log is read by people."""
+    mask_logs()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
 

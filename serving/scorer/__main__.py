@@ -19,9 +19,11 @@ def main() -> int:
     for name in _NOT_FOR_SCORING:
         sys.modules[name] = None  # pyright: ignore[reportArgumentType]  None stops an import
     from serinus.errors import SerinusError
+    from serinus.masking import mask_logs
     from serving.scorer.config import parse
     from serving.scorer.server import serve
 
+    mask_logs()
     settings = parse(sys.argv[1:], os.environ)
     try:
         return serve(settings)

@@ -14,8 +14,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
+
+from serinus.tls import client_context
 
 from ..ports import Journal
 from ..spec import Notification
@@ -70,7 +73,7 @@ class Webhooks:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._channels = channels
-        self._client = client or httpx.AsyncClient(timeout=5.0)
+        self._client = client or httpx.AsyncClient(timeout=5.0, verify=client_context())
         self._done = done
         self._sleep = sleep
         self.first: Callable[[RolloutStatus, Entry], Awaitable[None]] = _nothing
@@ -108,7 +111,7 @@ class Webhooks:
 
     async def _post(self, how: Notification, status: RolloutStatus, entry: Entry) -> None:
         wait = FIRST_WAIT
-        to = how.channel or how.url
+        to = how.channel or _host(how.url or "")
         for attempt in range(1, TRIES + 1):
             try:
                 answer = await self._client.post(
@@ -119,8 +122,10 @@ class Webhooks:
                 answer.raise_for_status()
                 return
             except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as problem:
-                # The URL may be a secret: the channel's name is told, never what it holds.
-                said = type(problem).__name__ if how.channel else str(problem) or type(problem).__name__
+                # The URL may be a secret: the channel or host is told, never the path, nor what quotes it.
+                said = type(problem).__name__
+                if isinstance(problem, httpx.HTTPStatusError):
+                    said = f"HTTP {problem.response.status_code}"
                 log.warning("notification %s of %s, try %d: %s", to, status.id, attempt, said)
             if attempt < TRIES:
                 await self._sleep(wait)
@@ -133,6 +138,15 @@ class Webhooks:
         if self._channels is None or how.channel is None:
             raise FileNotFoundError("no directory of channels is set")
         return (self._channels / how.channel).read_text(encoding="utf-8").strip()
+
+
+def _host(url: str) -> str:
+    """As much of a URL as may be told."""
+    try:
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{parts.hostname or ''}/…"
+    except ValueError:
+        return "…"
 
 
 class NotifyingJournal:

@@ -16,6 +16,7 @@ import typer
 from serinus.access import built_in, load_policy
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
+from serinus.masking import mask_logs
 
 from .api import configuration
 from .operator import Controller, Flags
@@ -86,6 +87,7 @@ def controller(
     Exit code 0 after a signal, 1 after a lost lease (to be started again), 2 with
     the reason if it cannot start.
     """
+    mask_logs()
     logging.basicConfig(
         stream=sys.stderr,
         level=log_level.upper(),

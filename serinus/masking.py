@@ -1,0 +1,95 @@
+"""Secrets taken out of what is written for people: errors, logs, tracebacks.
+
+Two nets, since neither is enough alone: forms in which a secret stands in a text
+(the password of a URL, ``token=…``, a bearer token, a webhook's path, a private key),
+and the very values of the environment's secrets, wherever they turn up.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+HIDDEN = "***"
+_SECRET_NAME = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|PRIVATE_KEY|API_KEY|ACCESS_KEY(?!_ID)")
+_SHORTEST = 6
+_FORMS: tuple[tuple[re.Pattern[str], str], ...] = (
+    # A raw password may hold whatever a URL may not, so everything up to the last @ is taken for it.
+    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/@:'\"]*):[^\s'\"]*@"), rf"\1:{HIDDEN}@"),
+    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/@:'\"]{16,}@"), rf"\1{HIDDEN}@"),
+    (
+        re.compile(
+            r"(?i)\b((?:[\w.-]*(?:token|password|passwd|secret|api[_-]?key|access[_-]?key)|sig|signature|"
+            r"x-amz-(?:signature|credential))\s*[=:]\s*)(?!\s)(?:\"[^\"]*\"|'[^']*'|[^\s&,;'\"\]})]+)"
+        ),
+        rf"\1{HIDDEN}",
+    ),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {HIDDEN}"),
+    (re.compile(r"(https?://hooks\.slack\.com/)[^\s'\"]+"), rf"\1{HIDDEN}"),
+    (re.compile(r"(https?://[^\s/'\"]+/(?:api/)?webhooks?/)[^\s'\"]+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (
+        re.compile(
+            r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
+        ),
+        f"{HIDDEN} (a private key)",
+    ),
+)
+
+
+def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Values of the variables whose names say that they are secret, longest first; paths are none."""
+    found = {
+        value
+        for name, value in environment.items()
+        if _SECRET_NAME.search(name.upper()) and len(value) >= _SHORTEST and not value.startswith("/")
+    }
+    # In a URL it stands percent-encoded.
+    return tuple(sorted(found | {quote(value, safe="") for value in found}, key=len, reverse=True))
+
+
+def masked(text: str, environment: Mapping[str, str] | None = None) -> str:
+    """The text without its secrets; the same text where there are none."""
+    for value in secrets_in(os.environ if environment is None else environment):
+        if value in text:
+            text = text.replace(value, HIDDEN)
+    if "=" in text or ":" in text or " " in text:
+        for form, instead in _FORMS:
+            text = form.sub(instead, text)
+    return text
+
+
+def mask_logs() -> None:
+    """Mask every log record and every uncaught exception of this process from now on.
+
+    httpx tells each request's whole URL at INFO, which a webhook's secret is part of: only its warnings stay.
+    """
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    make = logging.getLogRecordFactory()
+    if getattr(make, "masks", False):
+        return
+
+    def record(*given: Any, **named: Any) -> logging.LogRecord:
+        made = make(*given, **named)
+        try:
+            said = made.getMessage()
+        except (TypeError, ValueError):
+            return made  # a wrong format: logging says so itself
+        made.msg, made.args = masked(said), None
+        if made.exc_info and made.exc_info[0] is not None and not made.exc_text:
+            made.exc_text = masked("".join(traceback.format_exception(*made.exc_info)).rstrip("\n"))
+        return made
+
+    record.masks = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(record)
+    sys.excepthook = _told
+
+
+def _told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(masked("".join(traceback.format_exception(kind, error, trace))))
