@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from serinus.errors import SerinusError
+from serinus.tls import ServerFiles, check_plain, rotating
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -37,10 +38,18 @@ def bind(host: str, port: int, code: str) -> socket.socket:
         ) from error
 
 
-def serve(app: Any, listener: socket.socket, extra: Mapping[str, object] | None = None) -> None:
+def serve(
+    app: Any,
+    listener: socket.socket,
+    extra: Mapping[str, object] | None = None,
+    tls: ServerFiles | None = None,
+) -> None:
     """Serve an ASGI application until SIGTERM or SIGINT, then return or exit with 0.
 
     One JSON line goes to stdout once the port answers: ``ready``, ``port`` and ``extra``.
+
+    Raises:
+        SerinusError: ``SRN-TLS-001`` the TLS files cannot be used; ``-003`` plain HTTP beyond this machine is refused.
     """
     import uvicorn
 
@@ -48,6 +57,12 @@ def serve(app: Any, listener: socket.socket, extra: Mapping[str, object] | None 
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_keep_alive=75, timeout_graceful_shutdown=5
     )
+    if tls is None:
+        check_plain(str(listener.getsockname()[0]), "this server")
+    else:
+        config.ssl_certfile, config.ssl_keyfile = str(tls.cert), str(tls.key)
+        config.load()
+        config.ssl = rotating(tls)  # uvicorn's own would serve its first certificate for ever
     # Connections are queued by the kernel from here on, so the line may be written before the loop runs.
     line = {"ready": True, "port": listener.getsockname()[1], **(extra or {})}
     sys.stdout.write(msgspec.json.encode(line).decode() + "\n")

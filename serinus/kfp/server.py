@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from serinus.errors import SerinusError
+from serinus.tls import client_context
 
 _API = "/apis/v2beta1"
 
@@ -62,6 +63,7 @@ class HttpServer:
         self._base = url.rstrip("/") + _API
         self._token = token
         self._timeout = timeout
+        self._tls = client_context()
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | bytes | None = None) -> Answer:
         """One request; see ``Server``."""
@@ -75,7 +77,7 @@ class HttpServer:
             headers["Authorization"] = f"Bearer {self._token.read_text(encoding='utf-8').strip()}"
         request = urllib.request.Request(self._base + path, data=data, headers=headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout) as answer:
+            with urllib.request.urlopen(request, timeout=self._timeout, context=self._tls) as answer:
                 return Answer(answer.status, _object(answer.read()))
         except urllib.error.HTTPError as error:
             return Answer(error.code, _object(error.read()))

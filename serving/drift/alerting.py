@@ -17,6 +17,7 @@ from typing import Protocol
 
 import msgspec
 
+from serinus.tls import client_context
 from serving.drift.report import Evaluation
 from serving.drift.verdict import Verdict
 
@@ -39,13 +40,14 @@ class HttpOutbox:
     def __init__(self, url: str, timeout: float = 5.0) -> None:
         self._url = url
         self._timeout = timeout
+        self._tls = client_context()
 
     def post(self, payload: bytes) -> None:
         """Deliver one webhook body; see ``Outbox``."""
         request = urllib.request.Request(
             self._url, data=payload, headers={"Content-Type": "application/json"}, method="POST"
         )
-        with urllib.request.urlopen(request, timeout=self._timeout):
+        with urllib.request.urlopen(request, timeout=self._timeout, context=self._tls):
             pass
 
 

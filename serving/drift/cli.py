@@ -17,6 +17,8 @@ from serinus.bundle import Bundle, Keyring, open_bundle
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.home import find_home
+from serinus.masking import mask_logs
+from serinus.tls import server_files
 from serving.drift.alerting import Alerter, HttpOutbox
 from serving.drift.detector import DetectorFactory, Library
 from serving.drift.evaluate import baseline_of, build_yardstick
@@ -74,6 +76,11 @@ def drift(
             show_envvar=False,
             help="Directory of the trusted public keys, trusted-*.pem (default: $SERINUS_KEYS or <home>/keys).",
         ),
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Serve HTTPS: PEM file of the certificate.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its key.")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="Let in only clients with a certificate of these authorities.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 lets the kernel choose.")] = 0,
@@ -166,9 +173,11 @@ def drift(
     apart and never call for retraining.
     Metrics: GET /metrics, /prometheus. Verdicts with their numbers: GET /status.
     """
+    mask_logs()
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    tls = server_files(tls_cert, tls_key, tls_client_ca)
     listener = http.bind(host, port, "SRN-DRIFT-001")
     installation = find_home(home)
     trusted = None if untrusted else Keyring.load(keys or installation.keys)
@@ -227,7 +236,7 @@ def drift(
         "nobody here" if relay else detector.value,
     )  # fmt: skip
     try:
-        http.serve(build_app(monitor), listener, {"model": settings.model, "digest": settings.digest})
+        http.serve(build_app(monitor), listener, {"model": settings.model, "digest": settings.digest}, tls)
     finally:
         monitor.stop()
         for beside in (alerter, relay):

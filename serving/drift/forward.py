@@ -21,6 +21,7 @@ from typing import Annotated, Literal, Protocol
 
 import msgspec
 
+from serinus.tls import client_context
 from serinus.watching import Baseline, Sketch
 from serving.drift.measure import Measure, MeasureError, read_measure
 from serving.drift.scores import Scores
@@ -90,6 +91,7 @@ class HttpChannel:
     def __init__(self, url: str, timeout: float = 5.0) -> None:
         self._url = url.rstrip("/")
         self._timeout = timeout
+        self._tls = client_context()
 
     def send(self, body: bytes) -> None:
         """Deliver; see ``Channel``."""
@@ -97,7 +99,7 @@ class HttpChannel:
             f"{self._url}/counts", data=body, headers={"Content-Type": "application/json"}, method="POST"
         )
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout):
+            with urllib.request.urlopen(request, timeout=self._timeout, context=self._tls):
                 pass
         except urllib.error.HTTPError as error:
             if error.code in (400, 409, 413):
@@ -106,7 +108,9 @@ class HttpChannel:
 
     def measure(self) -> bytes:
         """Ask; see ``Channel``."""
-        with urllib.request.urlopen(f"{self._url}/measure", timeout=self._timeout) as answer:
+        with urllib.request.urlopen(
+            f"{self._url}/measure", timeout=self._timeout, context=self._tls
+        ) as answer:
             body = answer.read(MAX_MEASURE + 1)
         if len(body) > MAX_MEASURE:
             raise OSError(f"what {self._url}/measure answers exceeds {MAX_MEASURE} bytes")

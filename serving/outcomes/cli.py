@@ -18,7 +18,9 @@ from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.follow import FEEDBACK, exactly, matching
 from serinus.home import find_home
+from serinus.masking import mask_logs
 from serinus.privacy import find_keys
+from serinus.tls import server_files
 from serinus.watching.concept import Concept, ConceptPlan, Validation
 from serving.outcomes.concept import ConceptWatch
 from serving.outcomes.engine import Engine, Settings
@@ -92,6 +94,11 @@ def outcomes(
     grace: Annotated[str, typer.Option(help="Beyond the label's delay, until it counts as due.")] = "1d",
     read_every: Annotated[str, typer.Option(help="How often the logs are read.")] = "1s",
     look_every: Annotated[str, typer.Option(help="How often the figures are taken.")] = "15s",
+    tls_cert: Annotated[Path | None, typer.Option(help="Serve HTTPS: PEM file of the certificate.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its key.")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="Let in only clients with a certificate of these authorities.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 lets the kernel choose.")] = 0,
 ) -> None:
@@ -103,9 +110,11 @@ def outcomes(
     /protected). The join lives in <home>/outcomes/<model>.sqlite; a restart goes on where it stopped.
     Metrics: GET /metrics, /prometheus. Figures: GET /status.
     """
+    mask_logs()
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    tls = server_files(tls_cert, tls_key, tls_client_ca)
     listener = http.bind(host, port, "SRN-OUTCOMES-002")
     installation = find_home(home)
     trusted = None if untrusted else Keyring.load(keys or installation.keys)
@@ -152,7 +161,7 @@ def outcomes(
     engine.start(_duration("--read-every", read_every), _duration("--look-every", look_every))
     http.end_with_zero()
     try:
-        http.serve(build_app(engine), listener, {"model": name})
+        http.serve(build_app(engine), listener, {"model": name}, tls)
     finally:
         engine.stop()
         store.close()

@@ -28,6 +28,8 @@ from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.follow import FEEDBACK, Followed, matching
 from serinus.home import atomic_write
+from serinus.masking import mask_logs
+from serinus.tls import client_context
 
 log = logging.getLogger("serinus.outcomes")
 app = typer.Typer(add_completion=False)
@@ -54,6 +56,7 @@ class HttpChannel:
     def __init__(self, url: str, timeout: float = 25.0) -> None:
         self._url = url.rstrip("/")
         self._timeout = timeout
+        self._tls = client_context()
 
     def send(self, kind: str, lines: list[bytes]) -> int:
         """Deliver; see ``Channel``."""
@@ -64,7 +67,7 @@ class HttpChannel:
             method="POST",
         )
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout) as answer:
+            with urllib.request.urlopen(request, timeout=self._timeout, context=self._tls) as answer:
                 return int(json.loads(answer.read())["unreadable"])
         except urllib.error.HTTPError as error:
             raise Untaken(f"{error.code} {error.read(300).decode(errors='replace')}") from error
@@ -178,6 +181,7 @@ def ship(
     Lines are sent once they are whole, in order, and again until they were taken. While the program is
     away nothing is lost that the files still hold.
     """
+    mask_logs()
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )

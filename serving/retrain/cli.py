@@ -17,7 +17,9 @@ from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.home import find_home
 from serinus.kfp import HttpServer, read_parameters
+from serinus.masking import mask_logs
 from serinus.registry.alerting import ask_for_review
+from serinus.tls import server_files
 from serving.retrain.http import build_app
 from serving.retrain.kfp import KfpRunner
 from serving.retrain.policy import Limits
@@ -36,6 +38,11 @@ def retrain(
     ] = "",
     home: Annotated[
         Path | None, typer.Option(help="Installation directory: audit log, run logs, ledger.")
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Serve HTTPS: PEM file of the certificate.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its key.")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="Let in only clients with a certificate of these authorities.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 lets the kernel choose.")] = 0,
@@ -75,9 +82,11 @@ def retrain(
     returns after its run calls a person, who lets it go on by
     POST /api/v1/release {"model": …, "by": …}. Every turn is in the audit log.
     """
+    mask_logs()
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    tls = server_files(tls_cert, tls_key, tls_client_ca)
     listener = http.bind(host, port, "SRN-RETRAIN-004")
     installation = find_home(home)
     limits = Limits(
@@ -121,7 +130,7 @@ def retrain(
     )
     http.end_with_zero()
     try:
-        http.serve(build_app(receiver), listener)
+        http.serve(build_app(receiver), listener, tls=tls)
     finally:
         receiver.stop()
 

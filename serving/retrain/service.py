@@ -17,6 +17,7 @@ import msgspec
 from serinus.alerts import Alert, Webhook
 from serinus.audit import AuditLog
 from serinus.errors import SerinusError
+from serinus.tls import client_context
 from serving.retrain.policy import Decision, Ledger, Limits, Run, decide, pruned, settles
 from serving.retrain.runner import RunFailed, Runner, RunStopped
 from serving.retrain.store import Store
@@ -44,6 +45,7 @@ class HttpNotifier:
     def __init__(self, url: str, timeout: float = 30.0) -> None:
         self._url = url
         self._timeout = timeout
+        self._tls = client_context()
 
     def tell(self, notice: dict[str, Any]) -> None:
         """Deliver a notice."""
@@ -53,7 +55,7 @@ class HttpNotifier:
             headers={"Content-Type": "application/json"},
             method="POST",
         )
-        with urllib.request.urlopen(request, timeout=self._timeout):
+        with urllib.request.urlopen(request, timeout=self._timeout, context=self._tls):
             pass
 
 

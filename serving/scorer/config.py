@@ -46,6 +46,9 @@ class Settings(EntitySettings, frozen=True, kw_only=True):
     max_wait: float
     batch_threads: int
     reuse_port: bool
+    tls_cert: Path | None
+    tls_key: Path | None
+    tls_client_ca: Path | None
     drain_delay: float
     drain_timeout: float
     drain_grace: float
@@ -194,6 +197,22 @@ def _add_ports(add: _Add, get: _Get, *, in_pod: bool) -> None:
         help="port to listen on; 0 asks the kernel (default: $PREDICTIVE_UNIT_HTTP_SERVICE_PORT, "
         "$PREDICTIVE_UNIT_SERVICE_PORT or 9000)",
     )
+    for flag, variable, what in (
+        ("--tls-cert", "SERINUS_SERVER_CERT", "serve HTTPS and gRPC over TLS: PEM file of the certificate"),
+        ("--tls-key", "SERINUS_SERVER_KEY", "PEM file of its key"),
+        (
+            "--tls-client-ca",
+            "SERINUS_SERVER_CLIENT_CA",
+            "let in only clients with a certificate of these authorities",
+        ),
+    ):
+        add(
+            flag,
+            type=Path,
+            metavar="FILE",
+            default=get(variable),
+            help=f"{what}; read again when it changes (default: ${variable} or none)",
+        )
     add("--reuse-port", action="store_true", help="let other scorers listen on the same port (SO_REUSEPORT)")
     add(
         "--grpc-port",

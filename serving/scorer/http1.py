@@ -336,7 +336,10 @@ class Connection(asyncio.Protocol):
         if self._eof:
             self._transport.close()
         elif not self._transport.is_closing():
-            self._transport.write_eof()
+            if (
+                self._transport.can_write_eof()
+            ):  # TLS has no half of a close: there the client closes, or the sweep
+                self._transport.write_eof()
             self._transport.resume_reading()
 
     def _give_up(self, status: int, message: str) -> None:

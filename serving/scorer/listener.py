@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import ssl
 import time
 from collections.abc import Awaitable
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -71,13 +73,19 @@ class Listener:
         self._server: asyncio.Server | None = None
         self._socket: socket.socket | None = None
         self._empty = asyncio.Event()
+        self._tls: ssl.SSLContext | None = None
 
-    async def start(self, listener: socket.socket, backlog: int = 2048) -> None:
+    async def start(
+        self, listener: socket.socket, backlog: int = 2048, tls: ssl.SSLContext | None = None
+    ) -> None:
         """Accept on a bound socket. Raises OSError if it cannot listen."""
+        self._tls = tls
         self._socket = listener.dup()
         self._socket.setblocking(False)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self.connect, sock=listener, backlog=backlog)
+        self._server = await loop.create_server(
+            self.connect, sock=listener, backlog=backlog, **self._secure()
+        )
 
     def connect(self) -> Connection:
         """A protocol for a new connection."""
@@ -160,7 +168,14 @@ class Listener:
             self._socket.close()
         for client in left:
             client.setblocking(False)
-            await loop.connect_accepted_socket(self.connect, client)
+            with contextlib.suppress(OSError):  # a handshake that fails has no answer to lose
+                await loop.connect_accepted_socket(self.connect, client, **self._secure())
+
+    def _secure(self) -> dict[str, Any]:
+        """How a connection is set up under TLS: who is silent in the handshake is let go like any other."""
+        if self._tls is None:
+            return {}
+        return {"ssl": self._tls, "ssl_handshake_timeout": self.limits.request, "ssl_shutdown_timeout": 2.0}
 
     async def _emptied(self, seconds: float) -> None:
         self._empty.clear()

@@ -20,6 +20,7 @@ from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from serinus.errors import SerinusError
+from serinus.tls import client_context
 from serving.scorer.identity import Identity
 
 REQUEST = "io.seldon.serving.inference.request"
@@ -69,7 +70,7 @@ class PayloadPoster:
     """Posts events to a URL from a task of its own (``run``).
 
     Args:
-        url: ``http://host[:port]/path`` of the monitor.
+        url: ``http://host[:port]/path`` of the monitor, or ``https://``.
         source: the CloudEvents source: this scorer's own URL.
         dropped: told how many events were lost, each time.
         limit: events that may wait.
@@ -78,7 +79,7 @@ class PayloadPoster:
         retry: seconds before the next attempt at a monitor that does not answer.
 
     Raises:
-        SerinusError: ``SRN-SCORER-004`` if the URL is not plain HTTP.
+        SerinusError: ``SRN-SCORER-004`` if the URL is none; ``SRN-TLS-001`` the client's TLS files cannot be used.
     """
 
     def __init__(
@@ -93,7 +94,8 @@ class PayloadPoster:
         timeout: float = 2.0,
         retry: float = 0.2,
     ) -> None:
-        self.host, self.port, path = _parts(url)
+        self.host, self.port, path, secure = _parts(url)
+        self._tls = client_context() if secure else None
         self._dropped = dropped
         self._limit = limit
         self._limit_bytes = limit_bytes
@@ -201,7 +203,7 @@ class PayloadPoster:
         try:
             async with asyncio.timeout(self._timeout):
                 if self._streams is None or self._streams[1].is_closing():
-                    self._streams = await asyncio.open_connection(self.host, self.port)
+                    self._streams = await asyncio.open_connection(self.host, self.port, ssl=self._tls)
                 self._reached = True
                 await self._exchange(*self._streams, batch)
         except (OSError, TimeoutError, EOFError, ValueError, IndexError, asyncio.LimitOverrunError):
@@ -257,17 +259,18 @@ def _content_length(head: bytes) -> int | None:
     return int(rest.partition(b"\r\n")[0]) if found else None
 
 
-def _parts(url: str) -> tuple[str, int, str]:
+def _parts(url: str) -> tuple[str, int, str, bool]:
     try:
         parts = urlsplit(url)
-        port = parts.port or 80
+        port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
         parts, port = urlsplit(""), 0
-    if parts.scheme != "http" or not parts.hostname or not url.isascii():
+    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isascii():
         raise SerinusError(
             "SRN-SCORER-004",
             f'"{url}" is not a URL to send payloads to',
             where="--payload-url",
-            hint="Give http://host:port/path of the drift monitor; it runs beside the scorer, without TLS.",
+            hint="Give http://host:port/path of the drift monitor beside the scorer, or https:// of one elsewhere.",
         )
-    return parts.hostname, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return parts.hostname, port, path, parts.scheme == "https"

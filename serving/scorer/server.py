@@ -20,6 +20,7 @@ from serinus.errors import SerinusError
 from serinus.features.online import OnlineStore
 from serinus.home import Home, find_home
 from serinus.scoring import Scorer
+from serinus.tls import check_plain, check_url, rotating, server_files
 from serving.scorer.app import App
 from serving.scorer.config import Settings
 from serving.scorer.drain import Drain
@@ -52,6 +53,11 @@ def serve(settings: Settings) -> int:
             cannot be used, ``-004`` a wrong payload URL, or what the bundle, the
             self-test or the logs raise; nothing was answered then.
     """
+    tls = server_files(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    if tls is None:
+        check_plain(settings.host, "the scorer", tell=_report)
+    else:
+        tls.context()  # before a bundle is loaded
     listener = _bind(
         settings.host, settings.port, shared=settings.reuse_port
     )  # first: a bundle takes a second
@@ -128,7 +134,8 @@ async def _run(
         )
     poster = None
     if settings.payload_url is not None:
-        source = f"http://{settings.host}:{port}/"
+        check_url(settings.payload_url, "--payload-url", tell=_report)
+        source = f"{'http' if settings.tls_cert is None else 'https'}://{settings.host}:{port}/"
         poster = PayloadPoster(settings.payload_url, identity, source=source, dropped=metrics.dropped)
     workers = Workers(threads=settings.batch_threads)
     service = Service(
@@ -163,7 +170,8 @@ async def _run(
         following = asyncio.create_task(follow(subjects, store, _report))
     rpc = await _listen_for_grpc(settings, service, app)
     http = Listener(app, Limits(body=settings.max_body, connections=settings.max_connections))
-    await http.start(listener)
+    tls = server_files(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    await http.start(listener, tls=None if tls is None else rotating(tls, _report))
     drain = Drain(
         app,
         http,
@@ -236,6 +244,7 @@ async def _listen_for_grpc(settings: Settings, service: Service, app: App) -> Gr
         host=settings.host,
         port=settings.grpc_port,
         max_message=settings.max_body,
+        tls=server_files(settings.tls_cert, settings.tls_key, settings.tls_client_ca),
     )
 
 

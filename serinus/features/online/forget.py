@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, cast
@@ -12,7 +13,7 @@ from redis.exceptions import RedisError
 from serinus.contract import Contract
 from serinus.errors import SerinusError
 from serinus.features.online.layout import Layout
-from serinus.features.online.link import redacted
+from serinus.features.online.link import redacted, tls_of
 from serinus.features.online.scripts import OF_ENTITY
 from serinus.features.reading import Reader
 
@@ -37,6 +38,7 @@ class RedisHistories:
         self._layouts = list(readers.values())
         try:
             given: dict[str, Any] = {"password": password} if password else {}
+            given |= tls_of(url, os.environ)
             self._redis = Redis.from_url(url, socket_timeout=10.0, **given)
         except (ValueError, TypeError, RedisError):
             raise SerinusError(

@@ -24,6 +24,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from serinus.errors import SerinusError
+from serinus.tls import CA, CERT, KEY
 
 Argument = str | bytes | int | float
 _CONNECT_SECONDS = 1.0
@@ -61,6 +62,7 @@ class Link:
         self.deadline = deadline
         try:
             given: dict[str, Any] = {"password": password} if password else {}
+            given |= tls_of(url, os.environ)
             pool = ConnectionPool.from_url(url)
             # What the URL says stands; a password given apart comes before it.
             pool.connection_kwargs.update(
@@ -249,6 +251,18 @@ class Link:
 def _fail(future: asyncio.Future[Any], error: Exception) -> None:
     future.set_exception(error)
     future.exception()  # whoever gave up waiting need not hear of it
+
+
+def tls_of(url: str, environment: Mapping[str, str]) -> dict[str, Any]:
+    """What ``rediss://`` is verified by and shows of itself, where the URL does not say so itself."""
+    if not url.startswith("rediss://"):
+        return {}
+    names = {"ssl_ca_certs": CA, "ssl_certfile": CERT, "ssl_keyfile": KEY}
+    return {
+        name: value
+        for name, variable in names.items()
+        if f"{name}=" not in url and (value := environment.get(variable))
+    }
 
 
 def redacted(url: str) -> str:

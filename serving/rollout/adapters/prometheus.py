@@ -12,6 +12,7 @@ import httpx
 
 from serinus import metrics
 from serinus.evidence import Sample
+from serinus.tls import client_context
 
 from ..ports import ProviderError
 from .scrape import Arm, Row, counters
@@ -67,7 +68,7 @@ class PrometheusMetrics:
         self._model = f"model={quoted(model)}," if model else ""
         self._source = source
         self._matchers = f",{matchers}" if matchers else ""
-        self._client = client or httpx.AsyncClient(timeout=5.0)
+        self._client = client or httpx.AsyncClient(timeout=5.0, verify=client_context())
         self._now = now
         self._last: Sample | None = None
         self._scraped: Scraped = {}

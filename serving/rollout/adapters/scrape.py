@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serinus import metrics
 from serinus.evidence import Counter, Sample
+from serinus.tls import client_context
 
 from ..ports import ProviderError
 
@@ -113,7 +114,7 @@ class ScrapeMetrics:
     ) -> None:
         self._sources = sources
         self._beside = beside
-        self._client = client or httpx.AsyncClient(timeout=2.0, trust_env=False)
+        self._client = client or httpx.AsyncClient(timeout=2.0, trust_env=False, verify=client_context())
         self._now = now
 
     async def close(self) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import grpc.aio
 
 from serinus.errors import SerinusError
+from serinus.tls import ServerFiles
 from serving.scorer.grpc.calls import Calls
 from serving.scorer.service import Service
 
@@ -30,7 +32,14 @@ class GrpcServer:
 
     @classmethod
     async def start(
-        cls, service: Service, ready: Callable[[], bool], *, host: str, port: int, max_message: int
+        cls,
+        service: Service,
+        ready: Callable[[], bool],
+        *,
+        host: str,
+        port: int,
+        max_message: int,
+        tls: ServerFiles | None = None,
     ) -> GrpcServer:
         """Listen and answer.
 
@@ -38,6 +47,7 @@ class GrpcServer:
             ready: whether new requests should be sent here.
             port: 0 asks the kernel.
             max_message: bytes a message may have (RESOURCE_EXHAUSTED beyond).
+            tls: the server's certificate, read again when it changes; None for plain text.
 
         Raises:
             SerinusError: ``SRN-SCORER-020`` if the address cannot be used.
@@ -54,7 +64,10 @@ class GrpcServer:
         _register(server, calls)
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            bound = server.add_insecure_port(where)
+            secure = None if tls is None else _credentials(tls)
+            bound = (
+                server.add_insecure_port(where) if secure is None else server.add_secure_port(where, secure)
+            )
         except RuntimeError as error:
             raise SerinusError(
                 "SRN-SCORER-020",
@@ -77,6 +90,33 @@ class GrpcServer:
         """
         await asyncio.sleep(grace)
         await self._server.stop(timeout)
+
+
+def _credentials(tls: ServerFiles) -> grpc.ServerCredentials:
+    tls.context()  # grpcio itself says nothing of files that do not fit
+    served = tls.stamp()
+
+    def read() -> Any:
+        cert, key, authorities = tls.read()
+        return grpc.ssl_server_certificate_configuration([(key, cert)], root_certificates=authorities)
+
+    def fetch() -> Any:
+        """Asked at each handshake; None: what was served before."""
+        nonlocal served
+        try:
+            stamp = tls.stamp()
+            if stamp == served:
+                return None
+            tls.context()
+            found = read()
+        except (OSError, SerinusError):
+            return None
+        served = stamp
+        return found
+
+    return grpc.dynamic_ssl_server_credentials(
+        read(), fetch, require_client_authentication=tls.client_ca is not None
+    )
 
 
 def _register(server: grpc.aio.Server, calls: Calls) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from serinus import metrics as names
 from serinus.errors import SerinusError
+from serinus.tls import client_context
 from serving.watch.terminal.samples import Sample, Samples
 from serving.watch.terminal.view import ALERTS, COVERAGE
 
@@ -223,7 +224,7 @@ def _pattern(text: str) -> str:
 
 def _get(url: str, timeout: float, headers: Mapping[str, str]) -> bytes:
     request = urllib.request.Request(url, headers=dict(headers))
-    with urllib.request.urlopen(request, timeout=timeout) as answer:
+    with urllib.request.urlopen(request, timeout=timeout, context=client_context()) as answer:
         return answer.read()
 
 

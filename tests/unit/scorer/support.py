@@ -78,6 +78,9 @@ class Wire(asyncio.Transport):
     def abort(self) -> None:
         self.asked.append("abort")
 
+    def can_write_eof(self) -> bool:
+        return True
+
     def write_eof(self) -> None:
         self.asked.append("eof")
 

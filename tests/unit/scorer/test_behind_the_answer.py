@@ -198,7 +198,7 @@ def test_a_flush_gives_up_in_time_and_counts_what_is_left() -> None:
     posting(story)
 
 
-@pytest.mark.parametrize("url", ["https://x/", "x:9", "http://", "http://h:port/", "http://caf\xe9/"])
+@pytest.mark.parametrize("url", ["ftp://x/", "x:9", "http://", "http://h:port/", "http://caf\xe9/"])
 def test_a_payload_url_that_cannot_be_posted_to_is_refused(url: str) -> None:
     with pytest.raises(SerinusError, match="SRN-SCORER-004"):
         PayloadPoster(url, IDENTITY, source="http://me/", dropped=lambda _: None)
