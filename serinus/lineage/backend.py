@@ -134,7 +134,8 @@ def _theirs(event: RunEvent) -> Any:
     if "tags" in facets:
         # The one facet that the client reads itself, to add those of its configuration.
         fields = [tags_run.TagsRunFacetFields(**each) for each in facets["tags"]["tags"]]
-        facets["tags"] = tags_run.TagsRunFacet(tags=fields, producer=event.producer)
+        tags = facets["tags"] = tags_run.TagsRunFacet(tags=fields)
+        tags._producer = event.producer
     return theirs.RunEvent(
         eventType=theirs.RunState[event.event_type],
         eventTime=event.event_time,
