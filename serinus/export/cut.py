@@ -38,19 +38,22 @@ class _Data(msgspec.Struct, frozen=True):
 class _Event(msgspec.Struct):
     data: _Data = _Data()
     subject: str = ""
+    action: str = ""
 
 
 _read = msgspec.json.Decoder(_Event).decode
 
 
 def of_model(model: str | None) -> _Of:
-    """Whether a body is about a model: a decision of it, or an action on it or one of its versions."""
+    """Whether a body is about a model: a decision of it, an action on it or one of its versions, or one on the
+    keys, by which every model's signatures stand or fall."""
     if model is None:
         return lambda body: True
 
     def about(body: bytes) -> bool:
         event = _read(body)
-        return event.data.model == model or event.subject == model or event.subject.startswith(f"{model}/")
+        named = event.subject == model or event.subject.startswith(f"{model}/")
+        return named or event.data.model == model or event.action.startswith("keys.")
 
     return about
 

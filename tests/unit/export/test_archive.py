@@ -263,6 +263,9 @@ def test_what_a_retired_key_had_signed_verifies_and_what_it_had_not_does_not(
     retired = rotate(home)
     archive = unpacked(home, tmp_path, "rotated")
     assert (archive / "versions" / "small-1" / "signer").read_text() == retired
+    log = [json.loads(line) for line in (archive / "logs" / "audit.audit.jsonl").read_text().splitlines()]
+    actions = [entry["body"]["action"] for entry in log if "body" in entry]
+    assert actions[-2:] == ["keys.use", "keys.retire"], "what happened to the keys is every model's business"
     assert verify(archive)[0] == 0
     edit(archive / "keys" / f"retired-{retired}.json", old, new)
     seal(archive)
