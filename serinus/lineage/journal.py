@@ -7,6 +7,7 @@ two writers never mix.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,12 +22,19 @@ REGISTRY = f"registry{SUFFIX}"
 
 
 def append(path: Path, *events: RunEvent) -> None:
-    """Add events to a file. Raises OSError where that cannot be done."""
+    """Add events to a file. Raises OSError where that cannot be done.
+
+    A disk that filled up may have left a part of a line: what follows begins a line of its own.
+    """
     data = b"".join(msgspec.json.encode(each) + b"\n" for each in events)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(descriptor, data)
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            data = b"\n" + data
+        if os.write(descriptor, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(descriptor)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,22 @@ def test_a_line_that_is_still_being_written_waits(path: Path) -> None:
     path.write_bytes(whole)
     assert deliver(path, backend) == Delivery(sent=1)
     assert jobs(backend) == ["a", "b"]
+
+
+def test_a_line_that_a_full_disk_cut_costs_no_other(path: Path) -> None:
+    journal.append(path, told("a"), told("b"))
+    path.write_bytes(path.read_bytes()[:-10])
+    journal.append(path, told("c"))
+    backend = MemoryBackend()
+    assert deliver(path, backend) == Delivery(sent=2)
+    assert jobs(backend) == ["a", "c"]
+
+
+def test_an_event_that_is_written_in_part_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
+    with pytest.raises(OSError, match="No space left"):
+        journal.append(path, told("a"))
 
 
 def test_lines_that_are_no_events_are_passed_over(path: Path) -> None:
