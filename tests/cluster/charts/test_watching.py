@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -204,7 +205,7 @@ def test_a_canary_is_compared_with_the_champion_and_both_are_joined_with_their_l
         }
         model.post("feedback", feedback)
 
-    seeds = iter(range(5000, 6000))
+    seeds = itertools.count(5000)
 
     def compared() -> bool:
         for _ in range(20):
