@@ -1,4 +1,4 @@
-"""A document as PDF, set by Typst: tagged for screen readers, the same bytes on every machine.
+"""A document as PDF, set by Typst: tagged for screen readers, the same bytes again, whatever fonts a machine has.
 
 Why Typst: docs/decisions/papers-set-by-typst.md. The document goes to the template as JSON, never as markup, so no text
 of a contract or a person can be taken for a command.
