@@ -36,6 +36,8 @@ SECRETS = {
     "s3 key": "wJalrPLANTEDs3/K7MDENG/bPxRfiCYEXAMPLE",
     "s3 session token": "FwoGPLANTEDsessionToken//8wEaDExample",
     "mlflow password": "pla/nted-mlflow-pw",
+    "mlflow password in a url": "planted.mlflow.url.pw",
+    "lineage password": "planted.lineage.url.pw",
     "redis password": "planted-redis-p@ss",
     "redis password in a url": "planted.redis.url.pw",
     "webhook token": "T0PLANTED/B0PLANTED/xoxbPLANTEDwebhook",
@@ -76,7 +78,7 @@ class Place:
         """Run a module of ours to its end; what it printed is kept."""
         done = subprocess.run(
             [*_program(arguments[0]), *arguments[1:]], cwd=self.root, env=self.environment() | more,
-            capture_output=True, text=True, timeout=250, check=False,
+            capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         printed = f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         (self.out / f"{name}.log").write_text(printed)
@@ -152,14 +154,22 @@ def refusing() -> int:
     return port
 
 
-def test_the_pipeline_its_bundle_papers_and_archive_hold_none(place: Place) -> None:
+@pytest.mark.timeout(900)
+def test_the_pipeline_its_bundle_papers_and_archive_hold_none(place: Place, refusing: int) -> None:
     (place.root / "contract.yaml").write_text(yaml.safe_dump(dump_contract(contract())))
     (place.root / "model.yaml").write_text(
         yaml.safe_dump({"name": "loans", "training": {"rounds": 20, "out_of_fold_rows": 0}})
     )
     write_csv(place.root / "loans.csv", loans())
     run = ["pipelines", "run", "--contract", "contract.yaml", "--config", "model.yaml", "--home", "home"]
-    place.run("pipeline", *run, "--data", "loans.csv", ok=True)
+    away = {
+        "MLFLOW_TRACKING_URI": f"http://ann:{SECRETS['mlflow password in a url']}@127.0.0.1:{refusing}",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "OPENLINEAGE_URL": f"http://ann:{SECRETS['lineage password']}@127.0.0.1:{refusing}",
+    }
+    place.run("pipeline", *run, "--data", "loans.csv", ok=True, **away)
+    place.run("sync", "serinus", "registry", "sync", "--home", "home", **away)
+    place.run("lineage", "serinus", "lineage", "loans", "--home", "home", ok=True, **away)
     place.run("pipeline-s3", *run, "--data", "s3://ann@bucket/loans.csv")
     place.run("registry", "serinus", "registry", "show", "loans", "--home", "home", ok=True)
     from datetime import UTC, datetime
