@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 import msgspec
 
 from serinus.chain import NotAnEntry, decode_entry
+from serinus.database import create_private
 from serinus.errors import SerinusError
 from serinus.events import WithheldEvent, decode_decision
 from serinus.follow import FEEDBACK, Followed, matching
@@ -72,8 +72,7 @@ class Queue:
         self._decisions = decisions
         self._keys = keys
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            create_private(path)
         except OSError as error:
             raise _unusable(path, error) from error
 

@@ -7,7 +7,6 @@ and nothing is left out.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from bisect import bisect_left
 from collections import Counter
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serinus import metrics
+from serinus.database import create_private
 from serinus.errors import SerinusError
 from serinus.follow import Place
 from serving.outcomes.business import Cell
@@ -67,8 +67,7 @@ class Store:
         self._where = str(path) if path else ":memory:"
         try:
             if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+                create_private(path)
             self._db = sqlite3.connect(self._where, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,27 @@ def test_another_process_finds_it_too(home: Home) -> None:
     key = new(store, "ann")
     store.add([key])
     assert other.find(other.mark("customer", "ann")) == (key.id, key.key)
+
+
+def test_a_process_that_has_it_open_twice_sees_what_another_did_and_keeps_what_it_adds(home: Home) -> None:
+    reader = open_store(home, {}, create=True)
+    writer = open_store(home, {})
+    # Another process opens it, writes, and is the one that closes: it must not take the log away.
+    child = (
+        "import os, sys; from pathlib import Path; from serinus.home import Home; "
+        "from serinus.privacy import open_store; from serinus.privacy.store import NewKey; "
+        "store = open_store(Home(Path(sys.argv[1])), {}); "
+        "store.add([NewKey(os.urandom(16).hex(), store.mark('customer', sys.argv[2]), os.urandom(32), '')]); "
+        "store.close()"
+    )
+    for name in ("eve", "eva"):
+        subprocess.run([sys.executable, "-c", child, str(home.root), name], check=True, timeout=60)
+        assert writer.find(writer.mark("customer", name)) is not None
+    key = new(writer, "ann")
+    writer.add([key])
+    assert open_store(home, {}).key(key.id) == key.key
+    reader.close()
+    writer.close()
 
 
 def test_neither_persons_nor_keys_stand_in_the_file(home: Home) -> None:
