@@ -71,7 +71,14 @@ _DOCUMENT: dict[str, Any] = {
             "reason": "The merchant has had fraud before",
         },
     ],
-    "decision": {"review_at": 0.3, "decline_at": 0.6, "max_reasons": 3},
+    "decision": {
+        "review_at": 0.3,
+        "decline_at": 0.6,
+        "max_reasons": 3,
+        "cost_false_positive": 10,
+        "cost_false_negative": 10,
+        "currency": "EUR",
+    },
     "protected": [{"column": "sex"}],
 }
 

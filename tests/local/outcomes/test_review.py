@@ -111,7 +111,7 @@ async def test_a_persons_answer_reaches_the_audit_log_and_the_labels(tmp_path: P
         assert figures["serinus_review_override_ratio"] == 1.0
         assert figures["serinus_review_waiting"] == 2
         assert figures["serinus_false_positives_saved"] == (1 if leaning == "bad" else 0)
-        assert "serinus_cost_per_decision" not in figures, "the contract has no costs"
+        assert "serinus_cost_per_decision" not in figures, "one settled decision is too few"
     code, out = await serinus(home, "audit", "list", "-o", "json")
     entry = next(entry for entry in json.loads(out) if entry["action"] == "review-answer")
     assert (entry["actor"], entry["details"]["request_id"], entry["details"]["override"]) == (

@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from serinus.registry import Registry
+from serinus.review import ReviewDesk
 from serving.local import monitoring, scraping
 from serving.local.platform import Platform, Settings
 from serving.rollout.spec import default_guards
@@ -21,7 +23,7 @@ from serving.rollout.status import Phase
 from serving.watch.boards import BOARDS
 from serving.watch.grafana import document, queries
 from tests.local.drift.support import Logger, need
-from tests.local.platform.support import eventually, installation, load, spec_for
+from tests.local.platform.support import MODEL, eventually, installation, load, spec_for
 from tests.local.watch.support import ask, filled, firing, shortened, told
 from tests.support.bundles import small_records
 
@@ -147,6 +149,16 @@ async def _story(platform: Platform, client: httpx.AsyncClient, running: monitor
     heard = told(running)
     assert heard["SerinusFeatureDrift"] == {"retrain"}
     assert heard["SerinusCanaryRolledBack"] == {"people"}
+
+    # People answer two cases that were referred to them; somebody breaks the glass, which is told at once.
+    desk = ReviewDesk(platform.home)
+    for case in await asyncio.to_thread(desk.waiting):
+        if case.answered_at is None and len(desk.queue.answered()) < 2:
+            await asyncio.to_thread(desk.answer, case.id, "good", by="rita", reason="called the customer")
+    assert "SerinusApprovalOverridden" not in firing(running)
+    why = "The approver is in hospital and fraud runs at 40 k an hour; reviewed by phone."
+    Registry(platform.home).approve(MODEL, 1, by="pat", role="breakglass", reason=why)
+    await fires("SerinusApprovalOverridden")
 
     for board in BOARDS:
         for query in queries(document(board)):

@@ -15,7 +15,8 @@ from tests.support.bundles import small_contract
 
 def contract(**costs: float) -> Contract:
     base = small_contract()
-    return replace(base, decision=replace(base.decision, **costs))
+    none: dict[str, float | None] = {"cost_false_positive": None, "cost_false_negative": None}
+    return replace(base, decision=replace(base.decision, **(none | costs)))
 
 
 @pytest.mark.parametrize(
