@@ -100,8 +100,11 @@ def candidate_never_ready(ctx: Context) -> RolloutStatus | None:
 
 
 def candidate_ready(ctx: Context) -> RolloutStatus:
-    """Begin the first step once the candidate answers."""
-    if ctx.seen.candidate.state == "ready":
+    """Begin the first step once the candidate answers, and every proxy knows where."""
+    condition = ctx.status.condition("CandidateReady")
+    if ctx.seen.candidate.state == "ready" and condition is not None:
+        if ctx.now - condition.since < ctx.seen.routes.settle:
+            return hold(ctx, "Starting", f"{ctx.status.candidate} is ready; the proxies are being told of it")
         return enter(ctx, 0, f"{ctx.status.candidate} is ready")
     return hold(ctx, "Starting", ctx.seen.candidate.detail or f"waiting for {ctx.status.candidate}")
 

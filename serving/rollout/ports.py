@@ -25,8 +25,8 @@ class Readback(_Value, frozen=True, kw_only=True):
 
     ``gone``: there is nothing left to route; what served was deleted. ``edit`` names the change by
     another hand that they differ by, if it is one: the same change by the same name. ``settle``:
-    seconds that a proxy may still take to do what was read back; until then whoever lost its
-    traffic may be sent requests.
+    seconds that a proxy may take to hear of what can be read here; until then whoever lost its
+    traffic may be sent requests, and whoever has just become ready may not be reached.
     """
 
     state: Literal["verified", "not_yet", "cannot_tell", "gone"]

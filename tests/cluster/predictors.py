@@ -107,6 +107,13 @@ class Served:
         routes = service["spec"]["http"][0]["route"] if service else []
         return {route["destination"]["subset"]: route.get("weight", 0) for route in routes}
 
+    def endpoints(self, predictor: str) -> int:
+        """How many of its endpoints take requests."""
+        label = f"kubernetes.io/service-name={self.name}-{predictor}"
+        slices = self.kube.list("EndpointSlice", self.namespace, label)
+        found = [endpoint for piece in slices for endpoint in piece.get("endpoints") or []]
+        return sum((one.get("conditions") or {}).get("ready", True) is not False for one in found)
+
     def pods(self, predictor: str) -> list[Obj]:
         """The pods of a predictor, those that are ending too."""
         label = f"seldon-deployment-id={self.name},version={predictor}"

@@ -36,13 +36,18 @@ def champion_alone(served: Served) -> None:
 def test_a_canary_gets_its_share_and_its_removal_loses_no_request(served: Served) -> None:
     champion_alone(served)
     with Traffic(served.namespace, served.name, rate=100) as traffic:
+        # Seldon routes to what its Deployment calls ready; the endpoints are told of by another controller, up to a
+        # second later, and requests in between are answered with 503. So first the place, then the requests.
+        served.set_predictors(predictor("a", 100), predictor("b", 0))
+        eventually(lambda: served.weights == {"a": 100, "b": 0} and served.endpoints("b"), 90)
+        always(lambda: bool(served.endpoints("b")), 2)
         served.set_predictors(predictor("a", 90), predictor("b", 10))
         eventually(lambda: served.weights == {"a": 90, "b": 10}, 90)
         eventually(
             lambda: answered_by(traffic.answers)["b"] > 100, 60, what="a hundred answers by the canary"
         )
         shares = answered_by(traffic.answers)
-        # Removed at once, its cluster goes before its route and the gateway answers 503 meanwhile: first the weight.
+        # Removed at once, its cluster goes before its route, with the same effect: first the requests, then the place.
         served.set_predictors(predictor("a", 100), predictor("b", 0))
         eventually(lambda: served.weights == {"a": 100, "b": 0}, 30)
         eventually(lambda: not lately(traffic, "b"), 30, what="the gateway sends the canary nothing more")

@@ -48,8 +48,8 @@ def controller(
     settle: Annotated[
         str,
         typer.Option(
-            help="Time that Istio may take to bring a VirtualService to every gateway; who lost its requests"
-            " is removed after that."
+            help="Time that Istio may take to tell every gateway of a change: a candidate's first request waits for it,"
+            " and so does the removal of who lost its requests."
         ),
     ] = "2s",
     channels: Annotated[

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
+from msgspec.structs import replace
+
 from serinus.evidence import Sample
 
 from ..adapters.prometheus import PrometheusMetrics, any_of, quoted
@@ -12,7 +14,8 @@ from ..adapters.scrape import ScrapeMetrics
 from ..ports import Health, ProviderError
 from .api import Api, ApiError, Object
 from .health import belongs, health, routable
-from .names import DEPLOYMENT, POD, SELDON
+from .names import DEPLOYMENT, POD, SELDON, SLICE
+from .routing import ready_endpoints
 from .seldon import Predictor, named, predictors, without
 from .subject import Scene
 from .watch import World
@@ -118,8 +121,19 @@ class SeldonPredictors:
         await self._cluster.edit(lambda found: found if named(found, name) else [*found, made])
 
     async def health(self, name: str) -> Health:
-        """From Deployments and pods."""
-        return self._cluster.health(name)
+        """From Deployments and pods, and for the candidate from its endpoints.
+
+        Its Deployment may be complete while no route can reach it: they are told of by another
+        controller. The first request waits for that.
+        """
+        found, cluster = self._cluster.health(name), self._cluster
+        if name != cluster.scene.candidate or found.state != "ready":
+            return found
+        service = cluster.services[name]
+        endpoints = cluster.world.of(SLICE, cluster.scene.namespace, cluster.scene.target)
+        if ready_endpoints(endpoints).get(service):
+            return found
+        return replace(found, state="starting", detail=f"service {service} has no ready endpoint yet")
 
     async def stop(self, name: str) -> None:
         """Take it out of the SeldonDeployment, which ends its pods after their last answer."""

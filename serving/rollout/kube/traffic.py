@@ -102,6 +102,9 @@ class SeldonTraffic:
 
     async def read_back(self, routes: Routes) -> Readback:
         """Compare with the VirtualService and the endpoints."""
+        return replace(await self._compare(routes), settle=self._pace.settle)
+
+    async def _compare(self, routes: Routes) -> Readback:
         scene, cluster = self._cluster.scene, self._cluster
         place = scene.namespace, scene.target
         found = None if self._behind else cluster.remembered()
@@ -130,4 +133,4 @@ class SeldonTraffic:
         seen = read_back(service, ready, routes, cluster.services, removed=scene.candidate if out else None)
         if seen.state == "verified":
             self._hands.agree(routes)
-        return replace(seen, settle=self._pace.settle)
+        return seen

@@ -12,7 +12,7 @@ from serving.rollout.engine import new_status
 from serving.rollout.kube.api import ApiError
 from serving.rollout.kube.hands import Hands, another_hand, own_predictors
 from serving.rollout.kube.names import DEPLOYMENT, FIELD_MANAGER, SELDON, SLICE, VIRTUAL_SERVICE, Kind
-from serving.rollout.kube.ports import Cluster
+from serving.rollout.kube.ports import Cluster, SeldonPredictors
 from serving.rollout.kube.resource import Candidate, ModelRolloutSpec
 from serving.rollout.kube.subject import Scene, Subject
 from serving.rollout.kube.traffic import Pace, SeldonTraffic
@@ -47,6 +47,7 @@ class Fraud:
         self.owner = FIELD_MANAGER
         self.live = {"a": a, "b": b}
         self.missing: set[str] = set()  # predictors of which a pod is missing
+        self.unlisted: set[str] = set()  # predictors whose endpoints nobody was told of yet
         self.told: Object | None = None  # what the watch says, if it is behind
         self.faster: list[Object] | None = None  # what another hand writes before we can
 
@@ -81,7 +82,9 @@ class Fraud:
             return [
                 {
                     "metadata": {"labels": {"kubernetes.io/service-name": f"fraud-{p['name']}"}},
-                    "endpoints": [{"addresses": ["10.0.0.1"]}],
+                    "endpoints": [
+                        {"addresses": ["10.0.0.1"], "conditions": {"ready": p["name"] not in self.unlisted}}
+                    ],
                 }
                 for p in self.predictors
             ]
@@ -109,7 +112,9 @@ class Fraud:
         return {"spec": {"http": [{"route": route}]}}
 
     def workload(self, name: str) -> Object:
+        complete = {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}
         status: Object = {"observedGeneration": 1, "availableReplicas": 1, "readyReplicas": 1}
+        status["conditions"] = [complete]
         if name in self.missing:
             status |= {"unavailableReplicas": 1}
         labels = {"seldon-app": f"fraud-{name}"}
@@ -138,8 +143,8 @@ class World:
         )
         self.now = 100.0
         self.cluster = cluster
-        made = Cluster(cluster, cluster, scene)  # type: ignore[arg-type]
-        self.traffic = SeldonTraffic(made, lambda: self.status, PACE, lambda: self.now)
+        self.made = Cluster(cluster, cluster, scene)  # type: ignore[arg-type]
+        self.traffic = SeldonTraffic(self.made, lambda: self.status, PACE, lambda: self.now)
 
     async def look(self) -> tuple[str, str]:
         seen = await self.traffic.read_back(self.status.desired)
@@ -202,6 +207,24 @@ async def test_once_it_is_removed_neither_route_nor_endpoint_may_be_left() -> No
     assert (seen.state, "a route still names fraud-b" in seen.detail) == ("not_yet", True)
     world.cluster.live = {"a": 100}
     assert (await world.look())[0] == "verified"
+
+
+# --- the way in -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "unlisted", "state"),
+    [("b", {"b"}, "starting"), ("b", set[str](), "ready"), ("a", {"a", "b"}, "ready")],
+)
+async def test_a_candidate_is_ready_once_its_endpoints_are_told_of(
+    name: str, unlisted: set[str], state: str
+) -> None:
+    """A complete Deployment is not enough: Seldon would route to it, and Istio to nobody."""
+    world = World(Fraud(100, 0))
+    world.cluster.unlisted = unlisted
+    health = await SeldonPredictors(world.made).health(name)
+    assert (health.state, health.answering) == (state, True)
+    assert ("service fraud-b has no ready endpoint" in health.detail) == (state == "starting")
 
 
 # --- other hands ----------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Who lost the traffic is stopped: after every proxy knows it, and while someone else answers."""
+"""Nobody gets traffic before every proxy knows of them, and nobody is stopped before every proxy has forgotten them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from serving.rollout.decide import Action, Stop, decide
 from serving.rollout.ports import Readback
-from serving.rollout.status import Phase, Routes
+from serving.rollout.status import Condition, Phase, Routes
 
 from .cases import ABSENT, CHAMPION, CRASHED, NOT_YET, NOW, STARTING, VERIFIED, seeing, status_in
 from .world import World, small_spec
@@ -18,6 +18,20 @@ pytestmark = pytest.mark.anyio
 SETTLES = Readback(state="verified", settle=2.0)
 BACK: dict[str, Any] = {"desired": CHAMPION, "verified": CHAMPION, "ending": Phase.ROLLED_BACK}
 ON: dict[str, Any] = {"desired": Routes(stable="v2"), "verified": Routes(stable="v2")}
+
+
+@pytest.mark.parametrize(("ago", "phase"), [(0.0, "Starting"), (1.9, "Starting"), (2.0, "Progressing")])
+def test_the_first_request_waits_until_the_proxies_know_of_the_candidate(ago: float, phase: str) -> None:
+    ready = Condition(type="CandidateReady", status="True", reason="Ready", message="", since=NOW - ago)
+    status = status_in(Phase.STARTING, conditions=(ready,))
+    decided = decide(small_spec(), status, seeing(routes=SETTLES), NOW)
+    assert decided.status.phase == phase
+    assert ("the proxies are being told of it" in decided.status.message) == (phase == "Starting")
+
+
+def test_where_the_proxy_is_read_itself_it_does_not_wait() -> None:
+    decided = decide(small_spec(), status_in(Phase.STARTING), seeing(routes=VERIFIED), NOW)
+    assert decided.status.phase is Phase.PROGRESSING
 
 
 def stops(actions: tuple[Action, ...]) -> list[str]:
