@@ -27,7 +27,10 @@ from components.config import (
 )
 from components.step import StepError, read_json
 from components.train.train import MODEL
+from pipelines.run import champion_of
 from serinus.contract import Contract, dump_contract
+from serinus.home import Home
+from serinus.registry import Registry
 from tests.unit.components.support import Run, contract, loans, ticking
 
 ROWS = 2400
@@ -235,6 +238,16 @@ def test_a_worse_model_than_the_champion_is_stopped_and_an_equal_one_passes(tmp_
         other.judge()
         return other
 
+    home = Home(tmp_path / "home")
+    assert champion_of(home, "loans") == {"champion_bundle": "", "champion_digest": ""}, (
+        "validated is not champion"
+    )
+    Registry(home).set_stage("loans", version["version"], "champion", by="bob", reason="first")
+    assert champion_of(home, "loans") == {
+        "champion_bundle": str(Path(version["bundle"]).resolve()), "champion_digest": version["digest"],
+    }  # fmt: skip
+    assert champion_of(home, "cards")["champion_bundle"] == ""
+    assert champion_of(Home(tmp_path / "nowhere"), "loans")["champion_bundle"] == ""
     stop = Champion(undecided="stop")
     again = against(msgspec.structs.replace(SOUND, champion=stop), "again")
     assert again.gate()["verdict"] == "pass"

@@ -79,6 +79,14 @@ def test_a_run_is_started_with_the_published_pipeline_and_whole_parameters(kfp: 
     assert run["service_account"] == "runner"
 
 
+def test_the_champion_to_compare_with_is_a_parameter_and_part_of_what_a_run_is(kfp: KfpServer) -> None:
+    place = "s3://models/bundles/" + "9f" * 32
+    first, against = submit(kfp).only["id"], submit(kfp, "--champion", place).only["id"]
+    assert first != against
+    sent = [run["runtime_config"]["parameters"].get("champion_bundle") for run in kfp.runs]
+    assert sent == [None, place]
+
+
 def test_the_same_again_is_found_and_other_data_are_another_run(kfp: KfpServer) -> None:
     first, again = submit(kfp).only, submit(kfp).only
     assert (again["id"], again["created"]) == (first["id"], False)
