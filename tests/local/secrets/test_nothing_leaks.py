@@ -162,7 +162,7 @@ def test_the_pipeline_its_bundle_papers_and_archive_hold_none(place: Place, refu
     )
     write_csv(place.root / "loans.csv", loans())
     run = ["pipelines", "run", "--contract", "contract.yaml", "--config", "model.yaml", "--home", "home"]
-    away = {
+    away: dict[str, Any] = {
         "MLFLOW_TRACKING_URI": f"http://ann:{SECRETS['mlflow password in a url']}@127.0.0.1:{refusing}",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "OPENLINEAGE_URL": f"http://ann:{SECRETS['lineage password']}@127.0.0.1:{refusing}",

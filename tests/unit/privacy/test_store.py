@@ -205,3 +205,20 @@ def test_a_file_that_is_no_database_is_told(home: Home) -> None:
     store_path(home, {}).write_bytes(b"not a database, and long enough to be looked at" * 100)
     with pytest.raises(SerinusError, match="SRN-PRIVACY-002"):
         open_store(home, {})
+
+
+def test_another_process_that_comes_and_goes_takes_nothing_away(home: Home) -> None:
+    reader, writer = open_store(home, {}, create=True), open_store(home, {})
+    first, second = new(writer, "ann"), new(writer, "bob")
+    writer.add([first])
+    program = (
+        "import sys; from pathlib import Path; from serinus.home import Home; from serinus.privacy import open_store\n"
+        "store = open_store(Home(Path(sys.argv[1])), {})\n"
+        "store.destroy(store.mark('customer', 'ann'), '2026-09-21T00:00:00+00:00'); store.close()"
+    )
+    subprocess.run([sys.executable, "-c", program, str(home.root)], check=True, timeout=60)
+    assert [erased.key for erased in writer.erased_after(0)] == [first.id]
+    writer.add([second])
+    assert reader.key(second.id) == second.key
+    assert open_store(home, {}).key(second.id) == second.key
+    assert files(writer).count(second.id.encode()) >= 1
