@@ -189,7 +189,7 @@ def _data(spec: RolloutSpec, status: RolloutStatus, seen: Observation, now: floa
     if message := _silence(status, state.last_at, now):
         return set_condition(status, "DataAvailable", "False", "NoData", message, now)
     old = status.condition("DataAvailable")
-    if old is not None and old.status == "False":
+    if seen.sample is not None and old is not None and old.status == "False":
         # The provider answers again, or a new step began: wait for requests before saying more.
         return set_condition(
             status, "DataAvailable", "Unknown", "Waiting", "waiting for canary requests", now

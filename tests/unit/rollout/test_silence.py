@@ -68,3 +68,18 @@ def test_counters_that_nobody_reads_any_more_are_no_data(every: float) -> None:
     condition = status.condition("DataAvailable")
     assert condition is not None
     assert "the counters are" in condition.message
+
+
+def test_a_look_that_did_not_ask_takes_nothing_back() -> None:
+    """Between two samples the engine looks at routes and health: a provider that fails has not come back by that."""
+    status = status_in(Phase.PROGRESSING, desired=SPLIT, verified=SPLIT, last_data=NOW)
+    status = account(small_spec(), status, seeing(failure="connection refused"), NOW + 1)
+    status = account(small_spec(), status, seeing(), NOW + 2)
+    condition = status.condition("DataAvailable")
+    assert condition is not None
+    assert (condition.status, condition.reason) == ("False", "ProviderError")
+    arm = {"v": {"errors": Counter(n=0, bad=(0.0,))}}
+    back = seeing(sample=Sample(at=NOW + 3, stable=arm, canary=arm))
+    condition = account(small_spec(), status, back, NOW + 3).condition("DataAvailable")
+    assert condition is not None
+    assert condition.status == "Unknown"
