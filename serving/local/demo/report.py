@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import html
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import msgspec
-
-mpl.use("Agg")
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 
 from serinus.home import atomic_write
 from serving.local.demo.recording import Recording
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 INK, CANARY, ALARM, QUIET = "#1f2933", "#c99700", "#b3261e", "#9aa5b1"
 
@@ -31,6 +30,12 @@ def write_report(recording: Recording, directory: Path) -> Path:
 
 def plot(recording: Recording, path: Path) -> None:
     """Three panels over one time axis: share of traffic, evidence and its threshold, bad answers."""
+    # Half a second of import, which every other command of the CLI would pay too.
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
     points = recording.points
     t = [p.t for p in points]
     # The same recording gives the same bytes: no date, seeded ids.
