@@ -36,6 +36,7 @@ def recalibration(outcome: Floats, probability: Floats) -> dict[str, Any] | None
     if float(np.ptp(rows[:, 0])) < 1e-9:
         return None
     weights, information = np.array([1.0, 0.0]), np.eye(2)
+    likelihood = _likelihood(rows @ weights, outcome)
     for _ in range(STEPS):
         fitted = 1 / (1 + np.exp(-np.clip(rows @ weights, -30, 30)))
         information = (rows * (fitted * (1 - fitted))[:, None]).T @ rows
@@ -43,7 +44,11 @@ def recalibration(outcome: Floats, probability: Floats) -> dict[str, Any] | None
             step = np.linalg.solve(information, rows.T @ (outcome - fitted))
         except np.linalg.LinAlgError:
             return None
-        weights = weights + step
+        # A whole step of Newton's overshoots where scores are far too sharp; the likelihood is
+        # concave, so that some part of the step always leads upwards.
+        while (there := _likelihood(rows @ (weights + step), outcome)) < likelihood - 1e-9:
+            step = step / 2
+        weights, likelihood = weights + step, there
         if not np.isfinite(weights).all() or abs(weights[0]) > 1e3:
             return None
         if float(np.abs(step).max()) < 1e-9:
@@ -64,3 +69,8 @@ def recalibration(outcome: Floats, probability: Floats) -> dict[str, Any] | None
         "citl": float(outcome.mean() - probability.mean()),
     }
     return {name: round(float(value), 6) for name, value in found.items() if math.isfinite(value)}
+
+
+def _likelihood(margin: Floats, outcome: Floats) -> float:
+    """The log-likelihood of outcomes with these log-odds."""
+    return float((outcome * margin - np.logaddexp(0.0, margin)).sum())
