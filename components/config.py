@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import yaml
 from msgspec import Meta
 
+from serinus.documents import UnreadableError, read_yaml
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 
@@ -350,12 +350,12 @@ def load_config(path: str | Path | None) -> ModelConfig:
     if path is None:
         return ModelConfig()
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        data = read_yaml(Path(path))
+    except UnreadableError as error:
         raise SerinusError(
             "SRN-PIPELINE-020",
-            f"the training config cannot be read ({getattr(error, 'strerror', None) or error})",
-            where=str(path),
+            f"the training config {error.what}",
+            where=error.where,
             hint="Give the path of a YAML file, or leave --config out to train with the defaults.",
         ) from error
     return parse_config(data if data is not None else {}, ModelConfig, where=str(path))

@@ -12,6 +12,7 @@ import yaml
 
 from serinus.access.actions import ACTIONS, EVERYDAY
 from serinus.access.types import EVERYONE, GROUP, AccessPolicy
+from serinus.documents import UnreadableError, read_yaml
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.home import Home
@@ -57,21 +58,15 @@ def load_policy(path: Path) -> AccessPolicy:
             misspelt or of the wrong type; ``-003`` it contradicts itself (all contradictions at once).
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        data = read_yaml(path)
+    except UnreadableError as error:
         raise SerinusError(
             "SRN-ACCESS-001",
-            f"the policy cannot be read ({getattr(error, 'strerror', None) or error}), so nobody may do anything",
-            where=str(path),
-            hint="Mend the path or the permissions; docs/access.md shows a policy.",
-        ) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise SerinusError(
-            "SRN-ACCESS-001",
-            f"not valid YAML ({getattr(error, 'problem', None) or 'cannot be parsed'}), so nobody may do anything",
-            where=f"{path}{f' line {mark.line + 1:,}' if mark else ''}",
-            hint="Mend the YAML at that line; indentation and quotes are the usual causes.",
+            f"the policy {error.what}, so nobody may do anything",
+            where=error.where,
+            hint="Mend the YAML at that line; indentation and quotes are the usual causes."
+            if error.parsed
+            else "Mend the path or the permissions; docs/access.md shows a policy.",
         ) from error
     return parse_policy(data, where=str(path))
 

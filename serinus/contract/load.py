@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
 from serinus.contract.checks import problems
 from serinus.contract.types import Contract
+from serinus.documents import UnreadableError, read_yaml
 from serinus.errors import SerinusError
 
 
@@ -24,24 +24,15 @@ def load_contract(path: str | Path) -> Contract:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        data = read_yaml(path)
+    except UnreadableError as error:
         raise SerinusError(
-            "SRN-CONTRACT-001",
-            f"the contract cannot be read ({getattr(error, 'strerror', None) or error})",
-            where=str(path),
-            hint="Give the path of a contract YAML file; models/fraud/contract.yaml is an example.",
-        ) from error
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1:,}" if mark else ""
-        raise SerinusError(
-            "SRN-CONTRACT-002",
-            f"not valid YAML ({getattr(error, 'problem', None) or 'cannot be parsed'})",
-            where=f"{path}{line}",
-            hint="Mend the YAML at that line; indentation and quotes are the usual causes.",
+            "SRN-CONTRACT-002" if error.parsed else "SRN-CONTRACT-001",
+            f"the contract {error.what}",
+            where=error.where,
+            hint="Mend the YAML at that line; indentation and quotes are the usual causes."
+            if error.parsed
+            else "Give the path of a contract YAML file; models/fraud/contract.yaml is an example.",
         ) from error
     return parse_contract(data, where=str(path))
 

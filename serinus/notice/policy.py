@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-import yaml
 from msgspec import Meta
 
+from serinus.documents import UnreadableError, read_yaml
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.home import Home
@@ -93,11 +93,11 @@ def load_notice_policy(home: Home, explicit: Path | None = None) -> NoticePolicy
     named = os.environ.get("SERINUS_NOTICES")
     path = explicit or (Path(named) if named else home.root / FILE)
     try:
-        policy = msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), NoticePolicy)
-    except (OSError, UnicodeDecodeError) as error:
-        raise _bad(str(path), getattr(error, "strerror", None) or str(error)) from error
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
-        raise _bad(str(path), " ".join(str(error).split())) from error
+        policy = msgspec.convert(read_yaml(path), NoticePolicy)
+    except UnreadableError as error:
+        raise _bad(error.where, f"it {error.what}") from error
+    except msgspec.ValidationError as error:
+        raise _bad(str(path), str(error)) from error
     wrong = problems(policy)
     if wrong:
         raise _bad(str(path), "; ".join(wrong))

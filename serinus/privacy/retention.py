@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-import yaml
 from msgspec import Meta
 
+from serinus.documents import UnreadableError, read_yaml
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 
@@ -54,20 +54,23 @@ def load_retention(root: Path) -> Retention:
         SerinusError: ``SRN-PRIVACY-005`` it is not such a file.
     """
     path = root / "privacy.yaml"
+    if not path.exists():
+        return Retention()
     try:
-        found = msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, Retention)
+        found = msgspec.convert(read_yaml(path) or {}, Retention)
         for rule in found.keep:
             parse_duration(rule.time)
-    except FileNotFoundError:
-        return Retention()
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, msgspec.ValidationError, ValueError) as error:
-        raise SerinusError(
-            "SRN-PRIVACY-005",
-            f"the rules of what is kept cannot be read ({error})",
-            where=str(path),
-            hint="docs/privacy.md shows such a file; nothing was erased.",
-        ) from error
+    except UnreadableError as error:
+        raise _bad(error.where, f"the file of what is kept {error.what}") from error
+    except ValueError as error:
+        raise _bad(str(path), f"the rules of what is kept cannot be read ({error})") from error
     return found
+
+
+def _bad(where: str, what: str) -> SerinusError:
+    return SerinusError(
+        "SRN-PRIVACY-005", what, where=where, hint="docs/privacy.md shows such a file; nothing was erased."
+    )
 
 
 def duty(retention: Retention, decided: Iterable[tuple[str, str]], now: float) -> Duty | None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
-import yaml
 from msgspec import Meta
 
+from serinus.documents import UnreadableError, parse_yaml
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.home import Home
@@ -116,9 +116,11 @@ def load_policy(home: Home) -> ReviewPolicy:
 def parse_policy(text: str, *, where: str) -> ReviewPolicy:
     """A policy from its YAML. Raises as ``load_policy``."""
     try:
-        policy = msgspec.convert(yaml.safe_load(text), ReviewPolicy)
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
-        raise _bad(where, " ".join(str(error).split())) from error
+        policy = msgspec.convert(parse_yaml(text, where=where), ReviewPolicy)
+    except UnreadableError as error:
+        raise _bad(error.where, f"it {error.what}") from error
+    except msgspec.ValidationError as error:
+        raise _bad(where, str(error)) from error
     missing = [tier for tier in ("1", "2", "3", "4", "unknown") if tier not in policy.cadence]
     missing += [kind for kind in KINDS if kind not in policy.triggers]
     if missing:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-import yaml
 from msgspec import Meta
 from msgspec.structs import replace
 
 from serinus import metrics
 from serinus.access import Requirement
+from serinus.documents import UnreadableError, read_yaml
 from serinus.durations import format_duration, parse_duration
 from serinus.errors import SerinusError
 from serinus.evidence import Guard, Plan
@@ -287,9 +287,13 @@ def load_spec(path: Path) -> RolloutSpec:
         SerinusError: SRN-ROLLOUT-001 with the file and the field that is wrong.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return check(msgspec.convert(raw, RolloutSpec), str(path))
-    except (OSError, yaml.YAMLError, msgspec.ValidationError) as problem:
+        return check(msgspec.convert(read_yaml(path), RolloutSpec), str(path))
+    except (UnreadableError, msgspec.ValidationError) as problem:
+        what, where = (
+            (f"the spec {problem.what}", problem.where)
+            if isinstance(problem, UnreadableError)
+            else (str(problem), str(path))
+        )
         raise SerinusError(
-            "SRN-ROLLOUT-001", str(problem), where=str(path), hint="See docs/rollout.md for the fields."
+            "SRN-ROLLOUT-001", what, where=where, hint="See docs/rollout.md for the fields."
         ) from None

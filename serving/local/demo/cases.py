@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from serinus.contract import load_contract
+from serinus.documents import UnreadableError, read_yaml
 from serinus.errors import SerinusError
 
 # models/ lies beside the packages in a checkout; an installed copy carries it too.
@@ -100,22 +99,18 @@ def read_config(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.MarkedYAMLError as error:
-        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise _no_config(path, f"the training config is not valid YAML ({error.problem}{line})") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        told = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise _no_config(path, f"the training config cannot be read ({told})") from error
+        document = read_yaml(path)
+    except UnreadableError as error:
+        raise _no_config(error.where, f"the training config {error.what}") from error
     if not isinstance(document, dict):
-        raise _no_config(path, "the training config is not a mapping of keys to values")
+        raise _no_config(str(path), "the training config is not a mapping of keys to values")
     return {str(key): value for key, value in document.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
-def _no_config(path: Path, what: str) -> SerinusError:
+def _no_config(where: str, what: str) -> SerinusError:
     return SerinusError(
         "SRN-DEMO-005",
         what,
-        where=str(path),
+        where=where,
         hint="Give a YAML file as docs/pipeline.md describes it, or leave --config out: the defaults fit most data.",
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
-import yaml
 
+from serinus.documents import UnreadableError, read_yaml
 from serinus.errors import SerinusError
 from serinus.registry.policy import check_approval
 
@@ -254,9 +254,9 @@ def read(resource: Object) -> RolloutStatus:
 def _manifest(path: Path) -> Object:
     """A ModelRollout's manifest, or its spec alone."""
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as problem:
-        raise _wrong(path, str(problem)) from None
+        raw = read_yaml(path)
+    except UnreadableError as problem:
+        raise _wrong(path, f"{problem.where}: {problem.what}") from None
     if not isinstance(raw, dict):
         raise _wrong(path, "it is no mapping")
     if "model" in raw and "kind" not in raw:

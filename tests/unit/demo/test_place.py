@@ -56,7 +56,7 @@ def test_a_platform_that_was_left_up_is_not_swept_away(tmp_path: Path) -> None:
     ("text", "says"),
     [
         (None, "No such file"),
-        ("training: [1", r"not valid YAML \(expected .* in line 1\)"),
+        ("training: [1", r"model.yaml line 1: the training config is not valid YAML \(expected "),
         ("- a list", "not a mapping"),
         ("", "not a mapping"),
     ],
