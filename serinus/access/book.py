@@ -97,7 +97,7 @@ class Book:
         if not self._path.exists():
             return []
         with self._open(write=False) as db:
-            rows = db.execute("SELECT * FROM delegations ORDER BY made, id").fetchall()
+            rows = _rows(db, "delegations", "made, id")
             return [Delegation(**{key: row[key] for key in row.keys()}) for row in rows]  # noqa: SIM118  a Row iterates over values
 
     def overrides(self) -> list[Overridden]:
@@ -105,5 +105,12 @@ class Book:
         if not self._path.exists():
             return []
         with self._open(write=False) as db:
-            rows = db.execute("SELECT * FROM overrides ORDER BY at").fetchall()
+            rows = _rows(db, "overrides", "at")
             return [Overridden(**{key: row[key] for key in row.keys()}) for row in rows]  # noqa: SIM118
+
+
+def _rows(db: sqlite3.Connection, table: str, order: str) -> list[sqlite3.Row]:
+    # Whoever made the file may have been killed, or the disk have been full, before it had the table.
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone() is None:
+        return []
+    return db.execute(f"SELECT * FROM {table} ORDER BY {order}").fetchall()

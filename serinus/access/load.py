@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -45,7 +46,8 @@ def policy_of(home: Home, explicit: Path | None = None) -> tuple[AccessPolicy, s
         SerinusError: as ``load_policy``: a policy that cannot be read allows nothing.
     """
     path = explicit or home.policy
-    if explicit is None and not path.exists():
+    # A link to a policy that is gone is one that cannot be read, not the absence of one.
+    if explicit is None and not os.path.lexists(path):
         return built_in(), "built in"
     return load_policy(path), str(path)
 

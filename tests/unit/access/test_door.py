@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -91,3 +93,16 @@ def test_an_override_needs_more_than_a_word(tmp_path: Path) -> None:
     with pytest.raises(SerinusError, match="SRN-ACCESS-008.*6 characters, the policy asks for 40"):
         access.justified("urgent  ")
     access.justified("The only approver is in hospital, card fraud is running at 40 k an hour.")
+
+
+@pytest.mark.parametrize("made", ["", "CREATE TABLE other (id)"])
+def test_a_book_that_was_never_finished_turns_nobody_away(tmp_path: Path, made: str) -> None:
+    """Killed, or the disk full, between the file and its tables."""
+    access = door(tmp_path, [100.0])
+    with contextlib.closing(sqlite3.connect(Home(tmp_path).access_db)) as db:
+        db.executescript(made)
+    Home(tmp_path).access_db.touch()
+    assert (access.book.delegations(), access.book.overrides()) == ([], [])
+    assert access.require("amy", "audit.export", "fraud").role == "auditor"
+    given = access.delegate(role="approver", by="oscar", to="zoe", since=100.0, until=200.0, reason="leave")
+    assert access.book.delegations() == [given]

@@ -84,3 +84,9 @@ def test_a_policy_that_cannot_be_read_is_not_the_built_in_one(tmp_path: Path) ->
         policy_of(Home(tmp_path))
     with pytest.raises(SerinusError, match="SRN-ACCESS-001"):
         policy_of(Home(tmp_path), tmp_path / "absent.yaml")
+
+
+def test_a_link_to_a_policy_that_is_gone_opens_no_door(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").symlink_to(tmp_path / "mounted" / "policy.yaml")
+    with pytest.raises(SerinusError, match="SRN-ACCESS-001"):
+        policy_of(Home(tmp_path))
