@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,19 @@ def record(
     access = registry.access
     action = "version.approve" if started_by is None else "rollout.approve"
 
-    def check(on_behalf_of: str) -> None:
+    @contextmanager
+    def recorded(on_behalf_of: str) -> Generator[None]:
         try:
+            yield
+        except SerinusError as error:
+            details = {"role": role, "on_behalf_of": on_behalf_of}
+            registry.audit.append(
+                actor=by, action="approval-refused", subject=subject, reason=error.what, details=details
+            )
+            raise
+
+    def check(on_behalf_of: str) -> None:
+        with recorded(on_behalf_of):
             check_approval(
                 subject,
                 built_by=current.built_by,
@@ -41,19 +53,14 @@ def record(
                 reason=reason,
                 on_behalf_of=on_behalf_of,
             )
-        except SerinusError as error:
-            details = {"role": role, "on_behalf_of": on_behalf_of}
-            registry.audit.append(
-                actor=by, action="approval-refused", subject=subject, reason=error.what, details=details
-            )
-            raise
 
     check("")
     right = access.require(by, action, subject, role=role)
     check(right.on_behalf_of)
     override = role == access.policy().override.role
     if override:
-        access.justified(reason)
+        with recorded(right.on_behalf_of):
+            access.justified(reason)
     approval = Approval(
         by=by,
         role=role,
@@ -88,7 +95,9 @@ def record(
     found = standing(registry, current)
     if current.stage == "validated" and found.met:
         who = " and ".join(f"{word.by} ({word.role})" for word in found.counted) or f"{by} ({role})"
-        registry.set_stage(model, version, "approved", by=by, reason=f"approved by {who}")
+        # Only from there: a rollout that began meanwhile has made it a canary, and it stays one.
+        why = f"approved by {who}"
+        registry.set_stage(model, version, "approved", by=by, reason=why, since="validated")
     return approval
 
 

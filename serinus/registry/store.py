@@ -228,18 +228,32 @@ class Registry:
             )
         return bundle
 
-    def set_stage(self, model: str, version: int, stage: str, *, by: str, reason: str) -> Version:
+    def set_stage(
+        self, model: str, version: int, stage: str, *, by: str, reason: str, since: str | None = None
+    ) -> Version:
         """Move a version to another stage; a new champion retires the one before it.
+
+        It records where a version is, after the traffic has moved: whether the words that its tier asks for
+        were there is judged before that, by the rollout (``standing`` is for whoever moves traffic otherwise).
+
+        Args:
+            since: only if it is in this stage still; else nothing is changed.
 
         Raises:
             SerinusError: ``SRN-REGISTRY-002`` no such version; ``-003`` not allowed from its stage.
         """
-        current = self.get(model, version)
+        self.get(model, version)
         subject = f"{model}/{version}"
-        if current.stage == stage:
-            return current
-        check_stage(subject, current.stage, stage)
         with self.transaction() as db:
+            # Looked at under the lock: of two who move a version at once, the second sees where the first put it.
+            current = _version(
+                db.execute(
+                    "SELECT * FROM versions WHERE model = ? AND version = ?", (model, version)
+                ).fetchone()
+            )
+            if current.stage == stage or (since is not None and current.stage != since):
+                return current
+            check_stage(subject, current.stage, stage)
             if stage == "champion":
                 for row in db.execute(
                     "SELECT version FROM versions WHERE model = ? AND stage = 'champion'", (model,)
@@ -285,9 +299,13 @@ class Registry:
             SerinusError: ``SRN-REGISTRY-007`` no reason is given; ``-008`` it is the champion or a
                 canary, so it answers customers; ``-002`` and ``-003`` as ``set_stage``.
         """
-        current = self.get(model, version)
-        check_retirement(f"{model}/{version}", current.stage, reason=reason, live=live)
-        return self.set_stage(model, version, "retired", by=by, reason=reason)
+        while True:
+            stage = self.get(model, version).stage
+            check_retirement(f"{model}/{version}", stage, reason=reason, live=live)
+            # Only from where it was looked at: who became champion meanwhile answers customers.
+            moved = self.set_stage(model, version, "retired", by=by, reason=reason, since=stage)
+            if moved.stage == "retired":
+                return moved
 
     def approve(
         self, model: str, version: int, *, by: str, role: str, reason: str, started_by: str | None = None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from pathlib import Path
 
 import pytest
 
 from serinus.errors import SerinusError
-from serinus.registry import Registry, Version
+from serinus.registry import Registry, Version, store
 from serinus.registry.policy import STAGES, check_stage
 from tests.support.bundles import small_bundle, small_home
 
@@ -106,3 +108,31 @@ def test_a_replaced_bundle_is_noticed(tmp_path: Path) -> None:
     shutil.copytree(other.path, version.path)
     with pytest.raises(SerinusError, match="SRN-REGISTRY-005"):
         registry.bundle(version)
+
+
+def test_of_two_who_move_a_version_at_once_the_second_sees_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, _ = registered(tmp_path)
+    both = threading.Barrier(2)
+    refused: list[str] = []
+
+    def together(subject: str, now: str, to: str) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.5)  # under the lock only one gets here, and nobody comes
+        check_stage(subject, now, to)
+
+    def move(stage: str) -> None:
+        try:
+            registry.set_stage("small", 1, stage, by="bob", reason="x")
+        except SerinusError as error:
+            refused.append(error.code)
+
+    monkeypatch.setattr(store, "check_stage", together)
+    threads = [threading.Thread(target=move, args=(stage,)) for stage in ("rejected", "retired")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused == ["SRN-REGISTRY-003"]
+    assert [turn.stage for turn in registry.history("small", 1)][1:] == [registry.get("small", 1).stage]

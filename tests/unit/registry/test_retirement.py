@@ -8,7 +8,8 @@ import pytest
 
 from serinus.cli import main
 from serinus.errors import SerinusError
-from serinus.registry import Registry
+from serinus.registry import Registry, store
+from serinus.registry.policy import check_retirement
 from tests.support.bundles import small_bundle, small_home
 
 
@@ -43,6 +44,17 @@ def test_the_champion_only_where_the_model_is_given_up(registry: Registry) -> No
     registry.retire("small", 1, by="bob", reason="the product ended", live=True)
     with pytest.raises(SerinusError, match="SRN-REGISTRY-002"):
         registry.get("small", "champion")
+
+
+def test_nor_who_becomes_champion_meanwhile(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    def meanwhile(subject: str, stage: str, *, reason: str, live: bool) -> None:
+        check_retirement(subject, stage, reason=reason, live=live)
+        Registry(registry.home).set_stage("small", 1, "champion", by="engine", reason="promoted")
+
+    monkeypatch.setattr(store, "check_retirement", meanwhile)
+    with pytest.raises(SerinusError, match="SRN-REGISTRY-008.*--live"):
+        registry.retire("small", 1, by="bob", reason="superseded")
+    assert registry.get("small", 1).stage == "champion"
 
 
 def test_no_retirement_without_a_reason(registry: Registry) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from serinus.access import Judgement
 from serinus.cli import main
 from serinus.errors import SerinusError
-from serinus.registry import Registry
+from serinus.registry import Registry, Version, approvals
 from tests.support.bundles import small_bundle, small_home
 from tests.unit.access.policies import BANK, DAY
 
@@ -100,6 +101,7 @@ def test_an_override_stands_for_all_for_a_day_and_is_seen(tmp_path: Path) -> Non
     bank = Bank(tmp_path, 1)
     with pytest.raises(SerinusError, match="SRN-ACCESS-008"):
         bank.approve("pat", "breakglass", "urgent")
+    assert bank.actions[-1] == "approval-refused", "who tried is known"
     bank.approve("pat", "breakglass", WHY)
     assert (bank.stage, bank.registry.standing("small", 1).overridden) == ("approved", True)
     assert "override" in bank.actions
@@ -115,6 +117,20 @@ def test_nobody_overrides_for_their_own_work(tmp_path: Path) -> None:
     with pytest.raises(SerinusError, match="SRN-APPROVAL-001"):
         bank.approve("ben", "breakglass", WHY)
     assert bank.registry.access.book.overrides() == []
+
+
+def test_the_last_word_takes_no_canary_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rollout begins between the word and what follows from it."""
+    bank = Bank(tmp_path, 2)
+    judged = approvals.standing
+
+    def meanwhile(registry: Registry, version: Version) -> Judgement:
+        Registry(bank.home).set_stage("small", 1, "canary", by="engine", reason="step 1")
+        return judged(registry, version)
+
+    monkeypatch.setattr(approvals, "standing", meanwhile)
+    bank.approve("oscar", "approver")
+    assert bank.stage == "canary"
 
 
 def test_the_commands_say_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
