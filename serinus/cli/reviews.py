@@ -50,13 +50,14 @@ def review(
     registry = Registry(installation)
     book = ReviewBook(registry, load_policy(installation))
     found, by = registry.get(model, version), current_identity(acting)
-    registry.access.require(by, "version.review", f"{model}/{found.version}")
+    right = registry.access.require(by, "version.review", f"{model}/{found.version}")
     done = book.record(
         found,
         by=by,
         outcome=_outcome(outcome),
         reason=reason,
         next_date=_day("--next", next_date),
+        on_behalf_of=right.on_behalf_of,
     )
     if output is Output.json:
         print_json(done)

@@ -44,7 +44,14 @@ class ReviewBook:
             return [_trigger(row) for row in _of(db, "triggers", model, version)]
 
     def record(
-        self, version: Version, *, by: str, outcome: Outcome, reason: str, next_date: datetime | None = None
+        self,
+        version: Version,
+        *,
+        by: str,
+        outcome: Outcome,
+        reason: str,
+        next_date: datetime | None = None,
+        on_behalf_of: str = "",
     ) -> Review:
         """Record a review; it answers every trigger that is open.
 
@@ -54,6 +61,7 @@ class ReviewBook:
                 until it is replaced or retired).
             reason: what was looked at and found.
             next_date: of the next review; by default as late as the tier's cadence allows.
+            on_behalf_of: who lent the reviewer their role; they must not have built it either.
 
         Raises:
             SerinusError: ``SRN-REVIEW-002`` to ``-004`` as ``check_review``.
@@ -61,7 +69,13 @@ class ReviewBook:
         registry = self._registry
         now = registry.now()
         next_at = check_review(
-            self.policy, version, by=by, reason=reason, next_date=next_date, now=moment(now)
+            self.policy,
+            version,
+            by=by,
+            reason=reason,
+            next_date=next_date,
+            now=moment(now),
+            on_behalf_of=on_behalf_of,
         )
         review = Review(
             time=now, by=by, outcome=outcome, reason=reason, next=next_at.isoformat(timespec="seconds")
@@ -86,6 +100,7 @@ class ReviewBook:
                     "next": review.next,
                     "answers": answered.rowcount,
                     "digest": version.digest,
+                    "on_behalf_of": on_behalf_of,
                 },
             )
         return review

@@ -169,19 +169,31 @@ def due_of(policy: ReviewPolicy, version: Version, reviews: Iterable[Review], tr
 
 
 def check_review(
-    policy: ReviewPolicy, version: Version, *, by: str, reason: str, next_date: datetime | None, now: datetime
+    policy: ReviewPolicy,
+    version: Version,
+    *,
+    by: str,
+    reason: str,
+    next_date: datetime | None,
+    now: datetime,
+    on_behalf_of: str = "",
 ) -> datetime:
     """Whether a review may stand, and the date of the next.
 
     Raises:
-        SerinusError: ``SRN-REVIEW-002`` of one's own work; ``-003`` no reason; ``-004`` a next date
-            that has passed, or later than the tier's cadence allows.
+        SerinusError: ``SRN-REVIEW-002`` of one's own work, or in a role that its builder lent; ``-003`` no
+            reason; ``-004`` a next date that has passed, or later than the tier's cadence allows.
     """
     subject = f"{version.model}/{version.version}"
-    if by == version.built_by:
+    if version.built_by in {by, on_behalf_of} - {""}:
+        lent = (
+            f" in a role lent by {on_behalf_of}, who built it"
+            if by != version.built_by
+            else ", having built it"
+        )
         raise SerinusError(
             "SRN-REVIEW-002",
-            f"{by} cannot review {subject}, having built it",
+            f"{by} cannot review {subject}{lent}",
             where="review policy",
             hint="Ask a second person to review it (--as NAME).",
         )

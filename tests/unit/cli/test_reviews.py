@@ -11,6 +11,7 @@ import pytest
 from serinus.cli import main
 from serinus.registry import Registry
 from tests.support.bundles import small_bundle, small_home
+from tests.unit.access.policies import BANK
 
 
 def installed(tmp_path: Path, days_ago: float) -> list[str]:
@@ -19,6 +20,21 @@ def installed(tmp_path: Path, days_ago: float) -> list[str]:
     registry.register(small_bundle(tmp_path), by="ann", owner="cards", run="r1")
     registry.set_stage("small", 1, "champion", by="bob", reason="first")
     return ["--home", str(home.root)]
+
+
+def test_nobody_reviews_what_they_built_through_somebody_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = installed(tmp_path, 10)
+    lend = ["access", "delegate", "validator", "zoe", "--until", "1d", "--reason", "leave", *home]
+    done = ["registry", "review", "small", "champion", "--outcome", "fit", "--reason", "read", *home]
+    policy = BANK.replace("validator: [group:risk, dora]", "validator: [ann, vera]")
+    small_home(tmp_path).policy.write_text(policy)
+    assert main([*lend, "--as", "ann"]) == 0
+    assert main([*done, "--as", "zoe"]) == 1
+    assert "in a role lent by ann, who built it" in capsys.readouterr().err
+    assert main([*lend[:3], "zed", *lend[4:], "--as", "vera"]) == 0
+    assert main([*done, "--as", "zed"]) == 0
 
 
 @pytest.mark.parametrize(("days_ago", "code", "overdue"), [(10, 0, 0), (400, 1, 1)])
