@@ -387,6 +387,11 @@ class FoundKeys:
         self._home = home
         self._store: KeyStore | None = None
 
+    @property
+    def opened(self) -> bool:
+        """Whether a store was found where one was looked for; else every key is missing, whosesoever."""
+        return self._store is not None
+
     def key(self, key_id: str) -> bytes:
         """See ``Keys.key``."""
         try:

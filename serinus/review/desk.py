@@ -61,8 +61,9 @@ class ReviewDesk:
             row = db.execute(
                 "SELECT id FROM cases WHERE answered_at IS NULL AND (?1 IS NULL OR model = ?1)"
                 " AND (claimed_until IS NULL OR claimed_until <= ?2 OR claimed_by = ?3)"
-                # What one is at already goes first: coming back is not taking another.
-                " ORDER BY (claimed_by = ?3 AND claimed_until > ?2) DESC, at, id LIMIT 1",
+                # What one is at already goes first: coming back is not taking another. Never taken is null,
+                # which would sort behind a claim that has ended.
+                " ORDER BY coalesce(claimed_by = ?3 AND claimed_until > ?2, 0) DESC, at, id LIMIT 1",
                 (model, now, by),
             ).fetchone()
             if row is None:

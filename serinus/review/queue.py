@@ -14,7 +14,7 @@ import msgspec
 from serinus.chain import NotAnEntry, decode_entry
 from serinus.database import create_private
 from serinus.errors import SerinusError
-from serinus.events import WithheldEvent, decode_decision
+from serinus.events import WithheldEvent, decode_decision, withheld
 from serinus.follow import FEEDBACK, Followed, matching
 from serinus.privacy.seal import key_of
 from serinus.privacy.store import FoundKeys
@@ -99,6 +99,10 @@ class Queue:
 
         Lines are read from where they were left, through rotation; the place is kept with what was read, so
         nothing is taken twice or left out. The chain is verified when a case is shown.
+
+        Raises:
+            SerinusError: ``SRN-PRIVACY-004`` decisions are sealed, and the store of their keys cannot be opened:
+                they wait for somebody who can.
         """
         new = 0
         while True:
@@ -123,7 +127,12 @@ class Queue:
             event = decode_decision(bytes(decode_entry(line).body), self._keys)
         except (msgspec.DecodeError, NotAnEntry):
             return 0  # `audit verify` tells of a line that is none
-        if isinstance(event, WithheldEvent) or event.data.decision != "review":
+        if isinstance(event, WithheldEvent):
+            if event.data.verdict == "no_key" and not self._keys.opened:
+                # Whoever looks without the keys must not take these from those who have them.
+                raise withheld(event)
+            return 0
+        if event.data.decision != "review":
             return 0
         data = event.data
         at = datetime.fromisoformat(event.time).timestamp()

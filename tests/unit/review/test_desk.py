@@ -7,11 +7,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from serinus.errors import SerinusError
-from serinus.review import ReviewDesk
+from serinus.home import Home
+from serinus.privacy import find_keys
+from serinus.review import Queue, ReviewDesk
 from serving.outcomes.records import read_feedback
 from tests.support.bundles import small_contract
+from tests.unit.privacy import support
 
 from .office import NOW, Office
 
@@ -61,6 +65,33 @@ def test_a_claim_ends_by_itself(office: Office) -> None:
     taken = office.desk.next("rob")
     assert taken is not None
     assert (taken.id, taken.claimed_by) == ("a", "rob")
+
+
+def test_a_claim_that_ended_goes_before_no_older_case(office: Office) -> None:
+    office.desk.next("rita", lasts=3600.0)
+    office.desk.next("rob", lasts=60.0)
+    office.desk.release("a", "rita")
+    office.now += 60.0
+    taken = office.desk.next("rita")
+    assert taken is not None
+    assert taken.id == "a", "the oldest, though b was taken before"
+
+
+def test_who_has_no_keys_takes_no_sealed_case_from_those_who_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path)
+    monkeypatch.setattr(support, "ANSWER", replace(support.ANSWER, decision="review"))
+    support.decide(home, "ann")
+
+    def queue() -> Queue:
+        return Queue(home.root / "review" / "queue.db", home.decisions, find_keys(home))
+
+    monkeypatch.setenv("SERINUS_SUBJECT_KEYS", str(tmp_path / "elsewhere.db"))
+    with pytest.raises(SerinusError, match=r"SRN-PRIVACY-004.*no store of subject keys"):
+        queue().sync()
+    monkeypatch.delenv("SERINUS_SUBJECT_KEYS")
+    assert queue().sync() == 1
 
 
 def test_many_at_once_take_different_cases(office: Office) -> None:
