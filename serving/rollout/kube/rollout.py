@@ -266,6 +266,7 @@ class RolloutTask:
                 settings.policy.override,
                 clock.now,
                 ahead=lambda: api.ahead,
+                created=str(self.resource["metadata"]["creationTimestamp"]),
             ),
             inbox=ResourceInbox(
                 self._world,

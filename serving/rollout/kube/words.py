@@ -39,6 +39,9 @@ class ResourceApprovals:
 
     That somebody has the role they approve in, the API server has seen to. One in the access policy's
     override role needs its justification, and stands for all that are missing for its time.
+
+    ``created``: when the ModelRollout was made, by the API server. A word before that was about an earlier one
+    of its name, which may have had another candidate.
     """
 
     def __init__(
@@ -49,11 +52,14 @@ class ResourceApprovals:
         override: Override | None = None,
         now: Callable[[], float] = time.time,
         ahead: Callable[[], float] = lambda: 0.0,
+        *,
+        created: str,
     ) -> None:
         self._world = world
         self._ahead = ahead  # by how many seconds the API server's clock is ahead of ours
         self._scene = scene
         self._refused = refused
+        self._created = seconds(created)
         self._override = override or built_in().override
         self._now = now
         self._told: set[str] = set()
@@ -64,6 +70,7 @@ class ResourceApprovals:
         for given in self._world.of(APPROVAL, self._scene.namespace, self._scene.name):
             metadata = given["metadata"]
             try:
+                self._about_this(given)
                 spec = read_spec(given["spec"], ApprovalSpec, f"rolloutapproval/{metadata['name']}")
                 check_approval(
                     f"rollout {self._scene.name}",
@@ -87,6 +94,18 @@ class ResourceApprovals:
                 ApprovalRecord(by=spec.by, role=spec.role, at=at, reason=spec.reason, override=override)
             )
         return found
+
+    def _about_this(self, given: Object) -> None:
+        """Whether a word can have been about this rollout. Raises ``SRN-ROLLOUT-008``."""
+        if seconds(given["metadata"]["creationTimestamp"]) >= self._created:
+            return
+        raise SerinusError(
+            "SRN-ROLLOUT-008",
+            f"the approval was given before the ModelRollout {self._scene.name} was made: it was about an earlier "
+            "one of that name",
+            where=f"rolloutapproval/{given['metadata']['name']}",
+            hint="Look at what is rolled out now, and approve that: serinus rollout approve.",
+        )
 
 
 class ResourceInbox:

@@ -97,7 +97,12 @@ async def test_an_override_needs_its_justification_and_ends(
 
     begun = 1_795_860_000.0  # 2026-11-28T10:00:00Z
     approvals = ResourceApprovals(
-        cast(Any, World(given)), scene(1), tell, bank().override, lambda: begun + later
+        cast(Any, World(given)),
+        scene(1),
+        tell,
+        bank().override,
+        lambda: begun + later,
+        created="2026-11-28T09:00:00Z",
     )
     found = await approvals.approvals()
     assert [word.override for word in found] == ([override] if counts else [])

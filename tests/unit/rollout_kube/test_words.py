@@ -101,8 +101,29 @@ async def test_an_approval_given_after_it_was_asked_for_never_seems_to_precede_i
     async def refused(found: dict[str, Any], why: str) -> None:
         raise AssertionError(why)
 
-    (found,) = await ResourceApprovals(world, SCENE, refused, ahead=lambda: ahead).approvals()
+    (found,) = await ResourceApprovals(
+        world, SCENE, refused, ahead=lambda: ahead, created=CREATED
+    ).approvals()
     assert asked <= found.at <= asked + late + 1.0
+
+
+@pytest.mark.parametrize(("at", "meant"), [("09:10:00", True), ("09:00:00", True), ("08:59:59", False)])
+async def test_an_approval_of_an_earlier_rollout_of_that_name_counts_for_no_other(
+    at: str, meant: bool
+) -> None:
+    """What the tier asks for may be said before the engine asks, not before the candidate could be known."""
+    spec = {"rollout": "fraud-4", "by": "bob", "reason": "seen", "role": "risk"}
+    metadata = {"name": "a", "uid": "u", "creationTimestamp": f"2026-03-01T{at}Z"}
+    world = cast("World", Words({"metadata": metadata, "spec": spec}, kind=APPROVAL))
+    told: list[str] = []
+
+    async def refused(found: dict[str, Any], why: str) -> None:
+        told.append(why)
+
+    approvals = ResourceApprovals(world, SCENE, refused, created=CREATED)
+    for _ in range(2):
+        assert [word.by for word in await approvals.approvals()] == (["bob"] if meant else [])
+    assert [why[:15] for why in told] == ([] if meant else ["SRN-ROLLOUT-008"]), "told once"
 
 
 async def test_the_servers_clock_is_compared_with_ours() -> None:
