@@ -117,13 +117,7 @@ class KeyStore:
         try:
             return self._master.unwrap(found["index"], b"index")
         except ValueError as error:
-            raise SerinusError(
-                "SRN-PRIVACY-003",
-                f"the master key {self._master.id} does not belong to this key store, "
-                f"which needs {found['master'].decode()}",
-                where=f"{self._master.where}, {self.path}",
-                hint="Name the right master key with SERINUS_MASTER_KEY, or the right store with SERINUS_SUBJECT_KEYS.",
-            ) from error
+            raise self._foreign(found["master"]) from error
 
     def close(self) -> None:
         """Release the file."""
@@ -152,10 +146,25 @@ class KeyStore:
         return (rows[0][0], self._unwrap(*rows[0])) if rows else None
 
     def add(self, keys: Iterable[NewKey]) -> None:
-        """Keep keys; they are on the disk on return. Raises ``SRN-PRIVACY-002``, and then none is kept."""
-        rows = [(k.id, k.mark, self._master.wrap(k.key, _bound(k.id, k.mark)), k.created) for k in keys]
+        """Keep keys; they are on the disk on return.
+
+        Raises:
+            SerinusError: ``SRN-PRIVACY-002``; ``-003`` the master key was rotated, and its file does not hold
+                the new one yet. Then none is kept.
+        """
         with self._transaction() as db:
+            self._follow_rotation(db)
+            wrap = self._master.wrap
+            rows = [(k.id, k.mark, wrap(k.key, _bound(k.id, k.mark)), k.created) for k in keys]
             db.executemany("INSERT INTO keys VALUES (?, ?, ?, ?)", rows)
+
+    def _follow_rotation(self, db: sqlite3.Connection) -> None:
+        """Take the master key that the store needs now: what an older one wraps, nobody could open again."""
+        needs: bytes = db.execute("SELECT value FROM meta WHERE name = 'master'").fetchone()[0]
+        if needs.decode() != self._master.id and self._reload is not None:
+            self._master = self._reload()
+        if needs.decode() != self._master.id:
+            raise self._foreign(needs)
 
     def key(self, key_id: str) -> bytes:
         """See ``Keys.key``."""
@@ -314,6 +323,14 @@ class KeyStore:
         row = self._read("PRAGMA wal_checkpoint(TRUNCATE)")[0]
         if row[0]:
             raise self._unusable(TimeoutError("its write-ahead log is in use by a reader that does not end"))
+
+    def _foreign(self, needs: bytes) -> SerinusError:
+        return SerinusError(
+            "SRN-PRIVACY-003",
+            f"the master key {self._master.id} does not belong to this key store, which needs {needs.decode()}",
+            where=f"{self._master.where}, {self.path}",
+            hint="Name the right master key with SERINUS_MASTER_KEY, or the right store with SERINUS_SUBJECT_KEYS.",
+        )
 
     def _unusable(self, error: Exception) -> SerinusError:
         return SerinusError(

@@ -171,6 +171,20 @@ def test_a_running_scorer_reads_the_rotated_master_key_by_itself(home: Home) -> 
     assert running.key(key.id) == key.key
 
 
+def test_what_a_running_scorer_adds_after_a_rotation_is_wrapped_by_the_new_master_key(home: Home) -> None:
+    running, store = open_store(home, {}, create=True), open_store(home, {})
+    place = home.root / "privacy" / "master.key"
+    aside = place.with_name("master.key.new")
+    store.rewrap(MasterKey.create(aside))
+    key = new(running, "ann")
+    with pytest.raises(SerinusError, match="SRN-PRIVACY-003"):
+        running.add([key])  # its file is the old one's still
+    assert running.counts() == (0, 0)
+    os.replace(aside, place)
+    running.add([key])
+    assert open_store(home, {}).key(key.id) == key.key
+
+
 def test_a_rotation_killed_before_the_files_name_is_finished_by_the_next_who_opens(home: Home) -> None:
     store = open_store(home, {}, create=True)
     key = new(store, "ann")
