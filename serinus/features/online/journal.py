@@ -1,7 +1,7 @@
 """A memory store's file: a snapshot, and beside it a journal of what came since.
 
-The snapshot names the first journal that it does not contain. To take one, the
-next journal is begun, the snapshot is written aside and put in place, and the
+The snapshot names the first journal that it does not contain. To take one, it is
+written aside, the next journal is begun, the snapshot is put in place, and the
 older journals go: whatever is interrupted, each event is found exactly once.
 """
 
@@ -21,6 +21,7 @@ import msgspec
 
 from serinus.errors import SerinusError
 from serinus.features.reading import FeatureEvent
+from serinus.home import fsync_directory
 
 if TYPE_CHECKING:
     from serinus.features.online.memory import MemoryStore
@@ -181,35 +182,36 @@ class Journal:
         """
         try:
             older = self._numbers()
-            self._begin(max(self._number, *older, 0) + 1)
+            fresh = max(self._number, *older, 0) + 1
             state = {
                 "format": 1,
-                "journal": self._number,
+                "journal": fresh,
                 "stream": store.stream.snapshot(),
                 "decided": store.decided,
                 "erasures": store.erasures,
             }
             aside = self._path.with_name(self._path.name + ".new")
-            with aside.open("wb") as file:
+            with open(aside, "wb", opener=_for_its_group) as file:
                 file.write(_encode(state))
                 file.flush()
                 os.fsync(file.fileno())
+            self._begin(fresh)
             os.replace(aside, self._path)
             self._waiting.clear()
             self._waiting_bytes = self._lost = 0
+            fsync_directory(
+                self._path.parent
+            )  # or a power cut may leave the old snapshot without its journals
             for number in older:
                 self._name(number).unlink(missing_ok=True)
         except OSError as error:
             raise self._unusable(error.strerror or str(error)) from error
 
     def _begin(self, number: int) -> None:
+        begun = os.open(self._name(number), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o640)
         if self._journal >= 0:
             os.close(self._journal)
-            self._journal = -1
-        self._journal = os.open(
-            self._name(number), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o640
-        )
-        self._number, self._size = number, 0
+        self._journal, self._number, self._size = begun, number, 0
 
     def _numbers(self) -> list[int]:
         """Numbers of the journals there are, in order."""
@@ -242,3 +244,7 @@ class Journal:
             where=str(self._path),
             hint="Give each scorer a file of its own, on a disk with room that it may write to.",
         )
+
+
+def _for_its_group(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o640)

@@ -126,6 +126,50 @@ def test_a_snapshot_that_fails_midway_loses_nothing(
     assert features(MemoryStore(contract(), file), 1)["n_2h"] == 2.0
 
 
+def test_a_snapshot_tried_again_and_again_on_a_full_disk_leaves_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore(contract(), tmp_path / "kept")
+    before = len(list(tmp_path.iterdir()))
+    with monkeypatch.context() as patch:
+
+        def fail(*_: Any, **__: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        patch.setattr(os, "fsync", fail)
+        for _ in range(5):
+            with pytest.raises(SerinusError, match="SRN-FEATURES-009"):
+                store.save()
+    assert len(list(tmp_path.iterdir())) == before + 1, "the snapshot aside"
+
+
+def test_a_journal_that_cannot_be_begun_leaves_the_one_there_is_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore(contract(), tmp_path / "kept")
+    real = os.open
+    with monkeypatch.context() as patch:
+
+        def fail(path: Any, *given: Any, **named: Any) -> int:
+            if str(path)[-1].isdigit():
+                raise OSError(24, "Too many open files")
+            return real(path, *given, **named)
+
+        patch.setattr(os, "open", fail)
+        with pytest.raises(SerinusError, match="SRN-FEATURES-009"):
+            store.save()
+    add(store, event("1", 0))
+    assert store.unkept == 0
+    killed(store)
+    assert features(MemoryStore(contract(), tmp_path / "kept"), 1)["n_2h"] == 1.0
+
+
+def test_nobody_but_its_owner_and_group_reads_the_file(tmp_path: Path) -> None:
+    store = MemoryStore(contract(), tmp_path / "kept")
+    store.save()
+    assert [path.stat().st_mode & 0o007 for path in tmp_path.iterdir()] == [0] * len(list(tmp_path.iterdir()))
+
+
 def test_an_entry_that_the_disk_refused_hides_none_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
