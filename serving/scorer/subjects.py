@@ -26,6 +26,8 @@ from serving.scorer.refusal import Refusal
 
 LEARN_EVERY = 0.5
 """Seconds after which an erasure is learned of."""
+AGAIN_WITHIN = 16.0
+"""The longest wait, in seconds, for what failed: writing large histories anew holds up requests."""
 REQUEST = "request"
 """The kind of mark of a decision on nobody in particular."""
 
@@ -60,7 +62,7 @@ class Subjects:
         self._known: OrderedDict[str, SubjectKey] = OrderedDict()
         self._new: list[NewKey] = []
         self._swap = threading.Lock()
-        self._learned = 0
+        self._learned = self._dropped = 0
         writer.add_kind(self.column)
         if not self._refuse:
             writer.add_kind(REQUEST)
@@ -98,16 +100,21 @@ class Subjects:
                     "or in the header Serinus-Subject",
                 )
             return self._make(self._reader.mark(REQUEST, event_id))
-        known = self._known.get(subject)
-        if known is not None:
-            self._known.move_to_end(subject)
-            return known
+        with self._swap:
+            known = self._known.get(subject)
+            if known is not None:
+                self._known.move_to_end(subject)
+                return known
+            dropped = self._dropped
         mark = self._reader.mark(self.column, subject)
         found = self._reader.find(mark)
         key = self._make(mark) if found is None else SubjectKey(*found)
-        self._known[subject] = key
-        if len(self._known) > self._keep:
-            self._known.popitem(last=False)
+        with self._swap:
+            # A key whose erasure was learned of since it was found would be kept for good.
+            if dropped == self._dropped:
+                self._known[subject] = key
+                if len(self._known) > self._keep:
+                    self._known.popitem(last=False)
         return key
 
     def _make(self, mark: bytes) -> SubjectKey:
@@ -121,7 +128,7 @@ class Subjects:
     # --- beside the requests -----------------------------------------------
 
     def flush(self) -> None:
-        """Keep the new keys, before lines that they seal are written. Raises ``SRN-PRIVACY-002``."""
+        """Keep the new keys, before lines that they seal are written. Raises what ``KeyStore.add`` does."""
         with self._swap:
             new, self._new = self._new, []
         if new:
@@ -133,15 +140,24 @@ class Subjects:
                 raise
 
     def learn(self) -> list[Erased]:
-        """What was erased since the last time; those keys are sealed with no more. Raises ``SRN-PRIVACY-002``."""
+        """What was erased since what was ``learned``; those keys are sealed with no more.
+
+        Raises:
+            SerinusError: ``SRN-PRIVACY-002``.
+        """
         gone = self._writer.erased_after(self._learned)
         if gone:
             ids = {erased.key for erased in gone}
-            for subject, key in list(self._known.items()):
-                if key.id in ids:
-                    self._known.pop(subject, None)
-            self._learned = gone[-1].seq
+            with self._swap:
+                for subject in [subject for subject, key in self._known.items() if key.id in ids]:
+                    del self._known[subject]
+                self._dropped = gone[-1].seq
         return gone
+
+    def learned(self, gone: Sequence[Erased]) -> None:
+        """What ``learn`` told is forgotten wherever it has to be; it is not told again."""
+        if gone:
+            self._learned = gone[-1].seq
 
     def matching(self, names: Sequence[str], gone: Sequence[Erased]) -> list[str]:
         """Those of some persons that were erased."""
@@ -168,7 +184,9 @@ def named(header: bytes | None) -> str | None:
 
 
 async def learn(subjects: Subjects, store: OnlineStore | None) -> None:
-    """Hear of erasures once, and forget those persons' histories where they lie in this process.
+    """Hear of erasures, and forget those persons' histories where they lie in this process.
+
+    What fails is done at the next call.
 
     Raises:
         SerinusError: ``SRN-PRIVACY-002`` the keys cannot be read; ``SRN-FEATURES-009`` the
@@ -176,30 +194,38 @@ async def learn(subjects: Subjects, store: OnlineStore | None) -> None:
     """
     loop = asyncio.get_running_loop()
     gone = await loop.run_in_executor(None, subjects.learn)
-    if not isinstance(store, MemoryStore):
-        return
-    fresh = [erased for erased in gone if erased.seq > store.erasures]
-    if not fresh:
-        return
+    if isinstance(store, MemoryStore):
+        fresh = [erased for erased in gone if erased.seq > store.erasures]
+        if fresh:
+            await _forget(subjects, store, fresh)
+    subjects.learned(gone)
+
+
+async def _forget(subjects: Subjects, store: MemoryStore, fresh: Sequence[Erased]) -> None:
+    loop = asyncio.get_running_loop()
     for index, column in enumerate(store.reader.columns):
         if column == subjects.column:
             names = store.stream.names(index)
             store.forget(index, await loop.run_in_executor(None, subjects.matching, names, fresh))
-    store.erasures = fresh[-1].seq
-    store.save()
+    before, store.erasures = store.erasures, fresh[-1].seq
+    try:
+        store.save()
+    except BaseException:
+        store.erasures = before
+        raise
 
 
 async def follow(
     subjects: Subjects, store: OnlineStore | None, report: Callable[[SerinusError], None]
 ) -> None:
-    """``learn`` until cancelled; a failure is reported once until it works again."""
-    failing = False
+    """``learn`` until cancelled; a failure is reported once until it works again, and each wait is longer."""
+    failed = 0
     while True:
-        await asyncio.sleep(LEARN_EVERY)
+        await asyncio.sleep(min(LEARN_EVERY * 2**failed, AGAIN_WITHIN))
         try:
             await learn(subjects, store)
-            failing = False
+            failed = 0
         except SerinusError as error:
-            if not failing:
+            if not failed:
                 report(error)
-            failing = True
+            failed = min(failed + 1, 10)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from serinus.contract import Contract
+from serinus.errors import SerinusError
 from serinus.events import DecisionEvent, decode_decision
 from serinus.features.online import MemoryStore
 from serinus.features.online.forget import RedisHistories
@@ -123,6 +124,52 @@ def test_a_scorer_that_was_down_hears_of_it_when_it_starts(home: Home, tmp_path:
     again = MemoryStore(contract(), file)
     asyncio.run(learn(persons(home), again))
     assert again.stream.names(0) == ["bob"]
+
+
+@pytest.mark.parametrize("fails", ["save", "matching"])
+def test_an_erasure_that_failed_once_is_learned_at_the_next_try(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    file, keys = tmp_path / "histories", persons(home)
+    store = MemoryStore(contract(), file)
+    made = rig(contract(), store, subjects=keys)
+    made.scores(payment("first", 1, card="ann-4711"), payment("second", 2, card="bob"))
+    made.recorder.write()
+    erased(home, "ann-4711")
+    with monkeypatch.context() as broken:
+
+        def fail(*given: object) -> None:
+            raise SerinusError("SRN-FEATURES-009", "the disk is full", hint="Make room.")
+
+        broken.setattr(*((store, "save") if fails == "save" else (keys, "matching")), fail)
+        with pytest.raises(SerinusError, match="SRN-FEATURES-009"):
+            asyncio.run(learn(keys, store))
+    assert store.erasures == 0
+    asyncio.run(learn(keys, store))
+    assert store.erasures == 1
+    assert store.stream.names(0) == ["bob"]
+    assert b"ann-4711" not in b"".join(path.read_bytes() for path in tmp_path.glob("histories*"))
+
+
+def test_a_key_whose_erasure_is_learned_while_it_is_looked_up_is_not_kept(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = persons(home)
+    (first,) = before.keys("r1", ("ann",), 1)
+    before.flush()
+    keys = persons(home)
+    find = keys._reader.find
+
+    def slow(mark: bytes) -> tuple[str, bytes] | None:
+        found = find(mark)
+        erased(home, "ann")
+        assert [gone.key for gone in keys.learn()] == [first.id]
+        return found
+
+    with monkeypatch.context() as late:
+        late.setattr(keys._reader, "find", slow)
+        assert keys.keys("r2", ("ann",), 1)[0].id == first.id
+    assert keys.keys("r3", ("ann",), 1)[0].id != first.id
 
 
 def test_redis_forgets_the_person_and_nobody_else(tmp_path: Path) -> None:
