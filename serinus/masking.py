@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Mapping
 from types import TracebackType
@@ -22,12 +23,13 @@ _SECRET_NAME = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|PRIVATE_KEY|
 _SHORTEST = 6
 _FORMS: tuple[tuple[re.Pattern[str], str], ...] = (
     # A raw password may hold whatever a URL may not, so everything up to the last @ is taken for it.
-    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/@:'\"]*):[^\s'\"]*@"), rf"\1:{HIDDEN}@"),
-    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/@:'\"]{16,}@"), rf"\1{HIDDEN}@"),
+    # What repeats is bounded, or a long text that others sent takes the square of its length.
+    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s/@:'\"]*):[^\s'\"]{0,1000}@"), rf"\1:{HIDDEN}@"),
+    (re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)[^\s/@:'\"]{16,}@"), rf"\1{HIDDEN}@"),
     (
         re.compile(
-            r"(?i)\b((?:[\w.-]*(?:token|password|passwd|secret|api[_-]?key|access[_-]?key)|sig|signature|"
-            r"x-amz-(?:signature|credential))\s*[=:]\s*)(?!\s)(?:\"[^\"]*\"|'[^']*'|[^\s&,;'\"\]})]+)"
+            r"(?i)((?:token|password|passwd|secret|api[_-]?key|access[_-]?key|\bsig|\bsignature|"
+            r"\bx-amz-(?:signature|credential))\s*[=:]\s*)(?!\s)(?:\"[^\"]*\"|'[^']*'|[^\s&,;'\"\]})]+)"
         ),
         rf"\1{HIDDEN}",
     ),
@@ -79,8 +81,8 @@ def mask_logs() -> None:
         made = make(*given, **named)
         try:
             said = made.getMessage()
-        except (TypeError, ValueError):
-            return made  # a wrong format: logging says so itself
+        except Exception:  # a wrong format, or an argument that has no text: logging says so itself
+            return made
         made.msg, made.args = masked(said), None
         if made.exc_info and made.exc_info[0] is not None and not made.exc_text:
             made.exc_text = masked("".join(traceback.format_exception(*made.exc_info)).rstrip("\n"))
@@ -89,7 +91,16 @@ def mask_logs() -> None:
     record.masks = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(record)
     sys.excepthook = _told
+    threading.excepthook = _told_of_thread
 
 
 def _told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     sys.stderr.write(masked("".join(traceback.format_exception(kind, error, trace))))
+
+
+def _told_of_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_type is SystemExit or args.exc_value is None:
+        return
+    name = "" if args.thread is None else args.thread.name
+    sys.stderr.write(f"Exception in thread {name}:\n")
+    _told(args.exc_type, args.exc_value, args.exc_traceback)

@@ -20,6 +20,7 @@ HIDDEN = {
     "GET /hook?token=abc&model=m": "GET /hook?token=***&model=m",
     "sasl.password=pw;next": "sasl.password=***;next",
     'api_key: "abc def"': "api_key: ***",
+    "SASL_" * 40 + "PASSWORD=pw": "SASL_" * 40 + "PASSWORD=***",
     "X-Amz-Signature=0a1b": "X-Amz-Signature=***",
     "Authorization: Bearer eyJhbGciOiJI.e30.x": "Authorization: Bearer ***",
     "https://hooks.slack.com/services/T0/B0/x said 404": "https://hooks.slack.com/*** said 404",
@@ -42,6 +43,16 @@ SAID = [
 @pytest.mark.parametrize(("text", "shown"), HIDDEN.items(), ids=range(len(HIDDEN)))
 def test_forms_of_secrets_are_hidden(text: str, shown: str) -> None:
     assert masked(text, {}) == shown
+
+
+@pytest.mark.parametrize("part", ["a.", "https://a"])
+def test_a_long_text_of_others_does_not_hang_a_process(part: str) -> None:
+    code = "import sys; from serinus.masking import masked; masked('x: ' + sys.stdin.read(), {})"
+    # In the square of its length it took many minutes.
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, input=part * (200_000 // len(part)), text=True, timeout=120
+    )
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize("text", SAID)
@@ -72,13 +83,19 @@ def test_an_error_never_holds_one() -> None:
 
 
 LOGGING = """
-import logging, sys
+import logging, sys, threading
 from serinus.masking import mask_logs
 mask_logs(); mask_logs()
 logging.basicConfig(stream=sys.stderr, level=logging.DEBUG)
 logging.getLogger("httpx").info("HTTP Request: POST https://h/secret-path")
 logging.info("to %s", "redis://:pw1@h")
 logging.info("wrong %d", "format")
+logging.info("wrong %(name)s", {"format": 1})
+def fails():
+    raise LookupError("redis://:pw5@h")
+thread = threading.Thread(target=fails, name="beside")
+thread.start()
+thread.join()
 try:
     raise ValueError("redis://:pw2@h")
 except ValueError:
@@ -93,10 +110,12 @@ def test_logs_and_tracebacks_of_a_process_are_masked() -> None:
     )
     told = done.stderr
     assert done.returncode == 1
-    for number in "1234":
+    for number in "12345":
         assert f"pw{number}" not in told
     assert "secret-path" not in told
-    assert told.count("***@h") == 4
+    assert told.count("***@h") == 5
+    assert "Exception in thread beside:\nTraceback" in told
+    assert "LookupError: redis://:***@h" in told
     assert "ValueError: redis://:***@h" in told
     assert told.rstrip().endswith("RuntimeError: redis://:***@h")
     assert told.count("to redis") == 1
@@ -111,5 +130,5 @@ def test_a_process_that_does_not_mask_tells_them() -> None:
         text=True,
         check=False,
     )
-    for number in "1234":
+    for number in "12345":
         assert f"pw{number}" in done.stderr
