@@ -75,13 +75,16 @@ class LocalJournal:
         if stage is None:
             return
         self._move(self._target, stage, entry)
-        if stage == "rolled_back" and self._champion.registered and self._retired():
+        if stage == "rolled_back" and self._champion.registered and self._to_return(entry):
             # Rolled back after its promotion: the former champion serves again, and is one again.
             self._move(self._champion, "canary", entry)
             self._move(self._champion, "champion", entry)
 
-    def _retired(self) -> bool:
-        return self._registry.get(self._champion.model, self._champion.version).stage == "retired"
+    def _to_return(self, entry: Entry) -> bool:
+        model, version = self._champion.model, self._champion.version
+        last = self._registry.history(model, version)[-1]
+        # Killed between the two moves, it is told again, and goes on from there.
+        return last.stage == "retired" or (last.stage == "canary" and last.reason == entry.message)
 
     def _move(self, target: Target, stage: str, entry: Entry) -> None:
         if not target.registered:
