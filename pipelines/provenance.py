@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from serinus.errors import SerinusError
+from serinus.home import unwritable
 
 LIBRARIES = ("duckdb", "lightgbm", "matplotlib", "numpy")
 """Whose version may change a result."""
@@ -78,7 +79,8 @@ def by_content(data: Path, store: Path) -> Path:
         A symbolic link below ``store``, named by the SHA-256 of the file's bytes.
 
     Raises:
-        SerinusError: ``SRN-PIPELINE-010`` the file cannot be read.
+        SerinusError: ``SRN-PIPELINE-010`` the file cannot be read; ``SRN-HOME-001``/``-002`` the store
+            cannot be written.
     """
     try:
         with data.open("rb") as file:
@@ -90,10 +92,13 @@ def by_content(data: Path, store: Path) -> Path:
             where=str(data),
             hint="Give the path of a CSV (.csv, .csv.gz) or Parquet file with --data.",
         ) from error
-    store.mkdir(parents=True, exist_ok=True)
     link = store / f"{digest}{''.join(data.suffixes[-2:])}"
     temporary = store / f".{digest}.{os.getpid()}"
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(data.resolve())
-    os.replace(temporary, link)  # the file may have moved since it was last seen
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(data.resolve())
+        os.replace(temporary, link)  # the file may have moved since it was last seen
+    except OSError as error:
+        raise unwritable(link, error) from error
     return link

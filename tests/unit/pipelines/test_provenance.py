@@ -56,6 +56,14 @@ def test_unreadable_data_are_named(tmp_path: Path, name: str) -> None:
     assert caught.value.code == "SRN-PIPELINE-010"
 
 
+def test_a_store_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SerinusError, match=f"{tmp_path}/file/store/.*cannot be written") as caught:
+        by_content(tmp_path / "a.csv", tmp_path / "file" / "store")
+    assert caught.value.code == "SRN-HOME-002"
+
+
 @pytest.mark.parametrize(
     ("changed", "matters"),
     [
