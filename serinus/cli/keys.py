@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -72,13 +73,16 @@ def new(
     To change the key of models that are served elsewhere without a moment in which a bundle is
     refused: new --standby, export, hand the files to the pods, use, and later retire the old one.
     """
+    ends = _day("--until", until)
+    if ends is not None and ends.timestamp() <= time.time():
+        raise click.UsageError(f"--until {until} is past: the key would never sign anything")
     installation = find_home(home)
     made = new_key(
         Registry(installation),
         installation,
         by=_keeper(installation, acting),
         owner=owner,
-        ends=_day("--until", until),
+        ends=ends,
         standby=standby,
     )
     if output is Output.json:

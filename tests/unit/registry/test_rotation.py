@@ -287,6 +287,9 @@ def test_from_the_command_line(bank: Bank, capsys: pytest.CaptureFixture[str], t
         ("signing", 1, ""),
         ("standby", 0, "mlops"),
     ]
+    assert main(["keys", "new", "--until", "2020-01-01", *home]) == 2
+    assert "past" in capsys.readouterr().err
+    assert (bank.signing(), len(keys_of(bank.registry, bank.home))) == (old, 2), "nothing was made"
     assert main(["keys", "use", found[1]["id"], *home]) == 0
     assert main(["keys", "retire", old, *home, "--reason", "rotation"]) == 0
     assert "counts for 1 bundle" in capsys.readouterr().out
