@@ -126,7 +126,7 @@ def _is_content(registry: Registry, target: str) -> bool:
 def _version(registry: Registry, target: str) -> Version:
     model, _, which = target.partition("@")
     if which:
-        return registry.get(model, which.removeprefix("v"))
+        return registry.get(model, which)
     stages = {version.stage for version in registry.versions(model)}
     return registry.get(model, "champion" if "champion" in stages else "latest")
 

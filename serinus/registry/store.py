@@ -179,7 +179,7 @@ class Registry:
             return [_version(row) for row in rows]
 
     def get(self, model: str, which: int | str = "latest") -> Version:
-        """A version by number, or ``champion``, or ``latest``.
+        """A version by number (``3`` or ``v3``), or ``champion``, or ``latest``.
 
         Raises:
             SerinusError: ``SRN-REGISTRY-002`` if there is none, naming what there is.
@@ -187,14 +187,17 @@ class Registry:
         versions = self.versions(model)
         if which == "latest" and versions:
             return versions[-1]
+        number = str(which).removeprefix("v")
         for version in reversed(versions):
-            if str(version.version) == str(which) or (which == "champion" and version.stage == "champion"):
+            if str(version.version) == number or (which == "champion" and version.stage == "champion"):
                 return version
         known = ", ".join(f"{v.version} ({v.stage})" for v in versions)
         models = ", ".join(self.models()) or "none"
         raise SerinusError(
             "SRN-REGISTRY-002",
-            f"there is no {which} version of {model}",
+            f"there is no version {number} of {model}"
+            if number.isdecimal()
+            else f"there is no {which} version of {model}",
             where="registry",
             hint=f"Registered: {known}."
             if versions

@@ -93,8 +93,14 @@ def test_what_cannot_be_recorded_does_not_happen(tmp_path: Path) -> None:
 
 def test_an_unknown_version_names_the_known_ones(tmp_path: Path) -> None:
     registry, _ = registered(tmp_path)
-    with pytest.raises(SerinusError, match=r"Registered: 1 \(validated\)"):
-        registry.get("small", 7)
+    for which, says in (
+        (7, "no version 7 of small"),
+        ("v7", "no version 7 of small"),
+        ("validated", "no validated version of small"),
+    ):
+        with pytest.raises(SerinusError, match=rf"{says}.*Registered: 1 \(validated\)"):
+            registry.get("small", which)
+    assert registry.get("small", "v1") == registry.get("small", 1)
     with pytest.raises(SerinusError, match="Registered models: small"):
         registry.get("other")
 
