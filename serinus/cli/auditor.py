@@ -28,6 +28,7 @@ from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, prin
 from serinus.export import export_archive, parse_period
 from serinus.home import find_home
 from serinus.identity import current_identity
+from serinus.registry import Registry
 
 
 def checkpoint(
@@ -128,6 +129,10 @@ def export(
             now=time.time(),
             progress=lambda log: status.update(f"verifying and copying {log.name}"),
         )
+    if model and not exported.versions and model not in Registry(installation).models():
+        # Not refused: the logs may be here and the registry elsewhere.
+        known = ", ".join(Registry(installation).models()) or "none"
+        typer.echo(f"serinus: no version of {model} is registered here; registered models: {known}", err=True)
     if output is Output.json:
         print_json(msgspec.to_builtins(exported))
         return

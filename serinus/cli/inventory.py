@@ -13,7 +13,7 @@ from rich.table import Table
 from serinus.cli.options import HomeOption, print_json, print_table
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
-from serinus.home import atomic_write, find_home
+from serinus.home import Home, atomic_write, find_home
 from serinus.papers.html import to_html
 from serinus.papers.inventory import HEADINGS, Entry, cells, to_csv, to_document
 from serinus.papers.inventory import inventory as take
@@ -61,7 +61,7 @@ def inventory(
     if output is Form.json and out is None:
         print_json(entries)
     elif output is Form.table and out is None:
-        _print(entries, due)
+        _print(entries, due, installation)
     else:
         text = _text(entries, output, registry.now())
         if out is None:
@@ -98,10 +98,12 @@ def _text(entries: list[Entry], output: Form, at: str) -> str:
     return to_html(document) if output is Form.html else to_text(document)
 
 
-def _print(entries: list[Entry], due: bool) -> None:
+def _print(entries: list[Entry], due: bool, home: Home) -> None:
     if not entries:
         typer.echo(
-            "Nothing is due." if due else "No model is registered here. `serinus pipeline run` builds one."
+            "Nothing is due."
+            if due
+            else f"No model is registered in {home.root}. `serinus pipeline run` builds one; --home names another."
         )
         return
     table = Table(*(title.lower() for title in HEADINGS), box=None)

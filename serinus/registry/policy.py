@@ -109,7 +109,7 @@ def check_approval(
                 "SRN-APPROVAL-001",
                 f"{by} cannot approve {subject}{whose}",
                 where="four-eyes policy",
-                hint="Ask a second person to approve it (serinus rollout approve --as NAME).",
+                hint="Ask a second person to approve it (--as NAME).",
             )
     if not reason.strip():
         raise SerinusError(

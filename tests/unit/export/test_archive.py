@@ -208,6 +208,15 @@ def test_the_export_is_itself_recorded_and_a_second_one_does_not_overwrite(
     assert out.read_bytes() == before
 
 
+@pytest.mark.parametrize(("model", "unknown"), [("small", False), ("smal", True)])
+def test_a_model_that_is_not_registered_is_told_of(
+    model: str, unknown: bool, home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export(home, tmp_path / "a.tar.gz", "--for", "2026", "--model", model) == 0
+    said = "no version of smal is registered here; registered models: small"
+    assert (said in capsys.readouterr().err) == unknown
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

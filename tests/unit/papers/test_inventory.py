@@ -175,7 +175,7 @@ def test_due_ends_with_1_where_something_is_and_0_where_nothing_is(
 
 def test_an_empty_installation_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inventory", "--home", str(tmp_path)]) == 0
-    assert "No model is registered" in capsys.readouterr().out
+    assert f"No model is registered in {tmp_path}" in capsys.readouterr().out
 
 
 def test_what_is_no_time_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
