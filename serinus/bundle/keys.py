@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from serinus.bundle.key_facts import check_may_sign
 from serinus.errors import SerinusError
+from serinus.home import atomic_write, fsync_directory
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,11 +54,15 @@ class SigningKey:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
             made = cls(Ed25519PrivateKey.generate())
+            trusted = made.trust_in(
+                directory
+            )  # first: broken off after the other half, nobody would trust it
             try:
                 made.write(path)
             except FileExistsError:  # of two first runs at once one makes the key, the other reads it
+                trusted.unlink()
                 return cls.load_or_create(directory)
-            made.trust_in(directory)
+            fsync_directory(directory)
         return cls.load(directory)
 
     @classmethod
@@ -100,21 +106,28 @@ class SigningKey:
         return Signature("ed25519", self.id, self.private.sign(digest.encode()).hex())
 
     def write(self, path: Path) -> None:
-        """Write the private half, readable by the owner only. Raises FileExistsError if there is such a file."""
+        """Write the private half, readable by the owner only, whole or not at all.
+
+        Raises FileExistsError if there is such a file, OSError if the disk does not take it.
+        """
         pem = self.private.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
+        descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(pem)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(aside, path)
+        finally:
+            Path(aside).unlink()
 
     def trust_in(self, directory: Path) -> Path:
         """Write the public half among the trusted keys of a directory."""
         public = self.private.public_key()
         path = directory / f"trusted-{key_id(public)}.pem"
-        path.write_bytes(public_pem(public))
+        atomic_write(path, public_pem(public))
         return path
 
 

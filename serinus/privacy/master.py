@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from binascii import Error, a2b_base64, b2a_base64
 from pathlib import Path
 
@@ -58,18 +59,19 @@ class MasterKey:
         key = os.urandom(_SIZE)
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            aside = path.with_name(f".{path.name}.{os.getpid()}")
-            with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(b2a_base64(key))
-                file.flush()
-                os.fsync(file.fileno())
+            # A name of its own: the programs of two containers have the same process id.
+            descriptor, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(b2a_base64(key))
+                    file.flush()
+                    os.fsync(file.fileno())
                 # Whole under its name or not there; of two first starts at once one makes it, the other reads it.
                 os.link(aside, path)
             except FileExistsError:
                 return cls.load(path)
             finally:
-                aside.unlink()
+                Path(aside).unlink()
             fsync_directory(path.parent)
         except OSError as error:
             raise _unusable(path, f"the master key cannot be made ({error.strerror})") from error

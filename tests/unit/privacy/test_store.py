@@ -127,6 +127,23 @@ def test_what_is_no_master_key_is_refused(home: Home, tmp_path: Path, text: byte
     assert not store_path(home, {}).exists()
 
 
+def test_of_two_first_starts_under_one_process_id_both_have_the_key_that_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, link, others = tmp_path / "master.key", os.link, list[MasterKey]()
+    monkeypatch.setattr(os, "getpid", lambda: 1)  # as in two containers
+
+    def late(source: str, target: Path) -> None:
+        monkeypatch.setattr(os, "link", link)
+        others.append(MasterKey.create(path))
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    mine = MasterKey.create(path)
+    assert mine.id == others[0].id == MasterKey.load(path).id
+    assert [found.name for found in tmp_path.iterdir()] == ["master.key"]
+
+
 def test_a_master_key_that_is_named_is_not_made(home: Home, tmp_path: Path) -> None:
     with pytest.raises(SerinusError, match="SRN-PRIVACY-001"):
         open_store(home, {"SERINUS_MASTER_KEY": str(tmp_path / "absent")}, create=True)
