@@ -91,8 +91,12 @@ def rotating(files: ServerFiles, report: Tell = _to_stderr) -> ssl.SSLContext:
     Raises:
         SerinusError: ``SRN-TLS-001`` they cannot be used now.
     """
+    try:
+        stamp = files.stamp()  # first: what is replaced while it is read is read again at a handshake
+    except OSError as error:
+        raise _unusable(str(error.filename), error) from error
     outer = files.context()
-    state = {"stamp": files.stamp(), "current": outer, "failed": None}
+    state = {"stamp": stamp, "current": outer, "failed": None}
 
     def choose(handshake: ssl.SSLObject | ssl.SSLSocket, name: str | None, before: ssl.SSLContext) -> None:
         try:

@@ -44,11 +44,12 @@ def seal_protected(source: Path, target: Path, logs: Sequence[Path], keys: Keys)
     """Write the file anew, sealed, readable by its owner only; whole or not at all.
 
     Args:
+        target: may be the source; then nothing is left out but who is erased.
         logs: decision logs, or directories of them, that say which key a request has.
 
     Raises:
-        SerinusError: ``SRN-PRIVACY-009`` the file cannot be read or written, or a line is none; what the
-            logs raise.
+        SerinusError: ``SRN-PRIVACY-009`` the file cannot be read or written, a line is none, or its key is not
+            here and the line would be lost; what the logs raise.
     """
     found = {
         msgspec.json.decode(body, type=_Id).id: key
@@ -64,16 +65,26 @@ def seal_protected(source: Path, target: Path, logs: Sequence[Path], keys: Keys)
             source.open("rb") as lines,
             os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out,
         ):
+            in_place = target.exists() and source.samefile(target)
             for number, line in enumerate(lines, 1):
                 where = f"{source}, line {number:,}"
                 if line.strip():
-                    kind, written = _sealed(line, found, keys)
+                    kind, written = _sealed(line, found, keys, in_place)
                     counts[kind] += 1
                     out.write(written)
             out.flush()
             os.fsync(out.fileno())
         os.replace(aside, target)
         fsync_directory(target.parent)
+    except Withheld as error:
+        aside.unlink(missing_ok=True)
+        raise SerinusError(
+            "SRN-PRIVACY-009",
+            f"the protected attributes cannot be sealed in their place: a line would be lost ({error.why})",
+            where=where,
+            hint="Bring that key back (docs/privacy.md, backups), or name another file for what is sealed. "
+            "Nothing was written.",
+        ) from error
     except (OSError, msgspec.DecodeError) as error:
         aside.unlink(missing_ok=True)
         raise SerinusError(
@@ -86,7 +97,7 @@ def seal_protected(source: Path, target: Path, logs: Sequence[Path], keys: Keys)
     return Sealed(**counts)
 
 
-def _sealed(line: bytes, found: dict[str, str], keys: Keys) -> tuple[str, bytes]:
+def _sealed(line: bytes, found: dict[str, str], keys: Keys, in_place: bool) -> tuple[str, bytes]:
     if key_of(line) is not None:
         return "before", line
     read = msgspec.json.decode(line, type=_Line)
@@ -95,7 +106,9 @@ def _sealed(line: bytes, found: dict[str, str], keys: Keys) -> tuple[str, bytes]
         return "clear", line
     try:
         key = SubjectKey(key_id, keys.key(key_id))
-    except Withheld:
+    except Withheld as withheld:
+        if in_place and withheld.verdict != "erased":
+            raise
         return "left_out", b""
     clear = b'{"request_id":%b,' % _encode(read.request_id)
     plain = b'"attributes":%b' % _encode(read.attributes)

@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from serinus.contract import Protected
+from serinus.errors import SerinusError
 from serinus.follow import exactly, matching
 from serinus.home import Home
-from serinus.privacy import find_keys, open_store
+from serinus.privacy import NoKeys, find_keys, open_store
 from serinus.privacy.protected import seal_protected
 from serving.outcomes.engine import Engine, Settings
 from serving.outcomes.store import Store
@@ -118,6 +119,22 @@ def test_protected_attributes_are_sealed_with_the_decisions_key(home: Home) -> N
     keys.destroy(keys.mark("customer", "ann"), AT)
     assert seal_protected(clear, sealed, [home.decisions], keys).left_out == 1
     assert seal_protected(sealed, sealed, [home.decisions], keys).before == 1
+
+
+def test_sealing_a_file_in_its_place_loses_no_line_but_of_who_is_erased(home: Home) -> None:
+    decide(home, "ann", "bob")
+    place, apart = home.root / "protected.jsonl", home.root / "apart.jsonl"
+    lines = protected("r0", race="black") + protected("r1", race="white")
+    place.write_bytes(lines)
+    with pytest.raises(SerinusError, match="SRN-PRIVACY-009") as caught:
+        seal_protected(place, place, [home.decisions], NoKeys())
+    assert caught.value.where.endswith("line 1")
+    assert place.read_bytes() == lines
+    assert seal_protected(place, apart, [home.decisions], NoKeys()).left_out == 2
+    keys = open_store(home, {})
+    keys.destroy(keys.mark("customer", "ann"), AT)
+    done = seal_protected(place, place, [home.decisions], keys)
+    assert (done.sealed, done.left_out) == (1, 1)
 
 
 def test_an_attribute_cannot_be_moved_to_another_request(home: Home) -> None:

@@ -161,6 +161,22 @@ def test_a_rotated_certificate_is_served_at_the_next_handshake(ours: Authority) 
         assert greet(port, trusting(ours))[1] == "second"
 
 
+def test_a_certificate_that_is_rotated_while_a_server_starts_is_served(
+    ours: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, load = ours.sign("first"), ServerFiles.context
+
+    def late(self: ServerFiles) -> ssl.SSLContext:
+        monkeypatch.setattr(ServerFiles, "context", load)
+        made = load(self)
+        replace(files, ours.sign("second"))
+        return made
+
+    monkeypatch.setattr(ServerFiles, "context", late)
+    with serving(rotating(ServerFiles(*files))) as port:
+        assert greet(port, trusting(ours))[1] == "second"
+
+
 def test_rotated_authorities_let_in_their_clients_and_no_longer_those_of_before(
     ours: Authority, tmp_path: Path
 ) -> None:
