@@ -270,9 +270,13 @@ def find_decisions(
     if not found:
         raise SerinusError(
             "SRN-AUDIT-005",
-            f"no decision with the request id {request_id} is in {len(logs)} log(s)",
+            f"no decision with the request id {request_id} is in {len(logs)} log(s)"
+            if logs
+            else f"no decision log is there, so none on request {request_id}",
             where=", ".join(map(str, places)),
-            hint="Check the id (it is in the answer's meta.puid and Seldon-Puid), or name the log with --log.",
+            hint="Check the id (it is in the answer's meta.puid and Seldon-Puid), or name the log with --log."
+            if logs
+            else "Name the installation with --home or SERINUS_HOME, or the log with --log.",
         )
     return sorted(found, key=lambda pair: pair[1].time)
 

@@ -157,6 +157,17 @@ def test_a_decision_is_found_by_its_request_id(home: Path, capsys: pytest.Captur
     code, _, error = decisions(capsys, home, "r3.0")
     assert code == 1
     assert "SRN-AUDIT-005" in error
+    assert "Check the id" in error
+
+
+def test_a_place_without_logs_is_not_a_wrong_id(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, error = decisions(capsys, tmp_path, "r7")
+    assert (code, "SRN-AUDIT-005" in error, "--home" in error, "Check the id" in error) == (
+        1,
+        True,
+        True,
+        False,
+    )
 
 
 def test_the_newest_decisions_are_listed_by_model(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
