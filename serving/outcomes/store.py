@@ -125,10 +125,14 @@ class Store:
                 )
                 self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                self._undo()
                 raise
         except sqlite3.Error as error:
             raise _unusable(self._where, error) from error
+
+    def _undo(self) -> None:
+        if self._db.in_transaction:  # a full disk has undone it already, and that is what is to be told
+            self._db.execute("ROLLBACK")
 
     def _decided(self, decided: Sequence[Decided], results: Counter[str]) -> None:
         taken: Counter[str] = Counter()
@@ -210,7 +214,7 @@ class Store:
                 )
                 self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                self._undo()
                 raise
         except sqlite3.Error as error:
             raise _unusable(self._where, error) from error
@@ -235,7 +239,7 @@ class Store:
                 self._add_results(Counter({"expired": expired + lost}))
                 self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                self._undo()
                 raise
         except sqlite3.Error as error:
             raise _unusable(self._where, error) from error
@@ -265,7 +269,7 @@ class Store:
                 self._db.execute("INSERT OR REPLACE INTO memory VALUES ('erasures', ?)", (b"%d" % heard,))
                 self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                self._undo()
                 raise
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serinus.contract import Label
+from serinus.errors import SerinusError
 from serinus.follow import Followed, matching
 from serving.outcomes.records import (
     Decided,
+    Groups,
     Outcome,
     Sealed,
     Unreadable,
@@ -226,3 +228,16 @@ def test_groups_leave_out_what_is_not_known() -> None:
     groups = read_groups(protected("r", race="black", age=None))
     assert not isinstance(groups, Sealed)
     assert groups.attributes == {"race": "black"}
+
+
+def test_a_full_disk_is_told_as_one_and_takes_nothing_in(tmp_path: Path) -> None:
+    store = Store(tmp_path / "join.db")
+    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+    store._db.execute(f"PRAGMA max_page_count = {pages}")
+    large = [Groups(f"r{i}", {"race": "x" * 3000}) for i in range(50)]
+    with pytest.raises(SerinusError, match="database or disk is full") as caught:
+        store.apply(groups=large)
+    assert caught.value.code == "SRN-OUTCOMES-001"
+    store._db.execute("PRAGMA max_page_count = 100000")
+    store.apply(groups=large)
+    assert store._db.execute("SELECT count(*) FROM groups").fetchone() == (50,)
