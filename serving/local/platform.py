@@ -23,6 +23,7 @@ import msgspec
 from serinus.bundle import Bundle
 from serinus.errors import SerinusError
 from serinus.home import Home, atomic_write
+from serinus.identity import current_identity
 from serving.rollout.adapters.envoy import EnvoyTraffic
 from serving.rollout.status import Routes
 
@@ -34,7 +35,7 @@ from .page import Page
 from .predictors import LocalPredictors, Scorer, Target
 from .proxy import Proxy
 from .sidecars import Sidecar
-from .targets import resolve
+from .targets import resolve, tell_by_hand
 
 log = logging.getLogger("serinus.platform")
 
@@ -131,6 +132,8 @@ class Platform(RolloutDesk):
         settings = self.settings
         previous = None if champion is not None else self._previous(model)
         target = previous or resolve(self.home, champion or "champion", model)
+        if champion is not None:
+            tell_by_hand(self.home, target, by=current_identity())
         self.champion = target
         (self.directory / "envoy").mkdir(parents=True, exist_ok=True)
         await self._start_guardian()

@@ -39,6 +39,31 @@ def resolve(home: Home, reference: str | Path | Bundle, model: str | None = None
     return _target(home, registry.bundle(found))
 
 
+def tell_by_hand(home: Home, target: Target, *, by: str) -> None:
+    """Record that somebody put a bundle before clients without a rollout, and which words it lacks.
+
+    The first version has no rollout to go through, and nobody may be kept from going back to an
+    older one at night; so this is not refused, but it is never silent.
+
+    Raises:
+        SerinusError: ``SRN-AUDIT-002`` it cannot be recorded, so it must not happen.
+    """
+    registry = Registry(home)
+    known = [v for v in registry.versions(target.model) if v.digest == target.digest]
+    missing = [
+        role for version in known for role in registry.standing(version.model, version.version).missing
+    ]
+    lacks = f"; still missing at its tier: {', '.join(missing)}" if missing else ""
+    how = "by hand, without a rollout" if known else "by hand, from a bundle that is not registered here"
+    registry.audit.append(
+        actor=by,
+        action="serve",
+        subject=f"{target.model}/{target.version}",
+        reason=how + lacks,
+        details={"digest": target.digest, "registered": bool(known), "missing": missing},
+    )
+
+
 def distinct(target: Target, others: tuple[Target, ...]) -> Target:
     """The target under a predictor name that none of the others has."""
     if all(other.name != target.name for other in others):

@@ -120,3 +120,13 @@ async def test_an_override_goes_on_and_is_recorded_with_its_justification(tmp_pa
         await control.stop()
     (entry,) = [e for e in Registry(home).audit.entries() if e.action == "override"]
     assert (entry.actor, entry.reason, entry.subject) == ("pat", WHY, f"{MODEL}/2")
+
+
+async def test_what_is_served_by_hand_is_in_the_audit_log_and_what_served_last_is_not(tmp_path: Path) -> None:
+    home = bank(tmp_path, 1)
+    async with Platform(home, QUICK) as platform:
+        await platform.start("2")
+    async with Platform(home, QUICK) as platform:
+        await platform.start()
+    (told,) = [entry for entry in Registry(home).audit.entries() if entry.action == "serve"]
+    assert (told.subject, told.details["missing"]) == ("small/2", ["validator", "approver"])
