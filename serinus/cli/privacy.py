@@ -227,11 +227,12 @@ def hold(
     installation, who, store, mark = _someone(subject, column, acting, home, "privacy.hold")
     if subject in reason:
         raise click.UsageError("--reason names the person")
+    # Held first: a hold without its entry harms nobody, an entry of a hold that was refused would mislead.
+    store.hold(mark, Hold(datetime.now(UTC).isoformat(timespec="seconds"), who, reason))
     AuditLog(installation.audit).append(
         actor=who, action="privacy-hold", subject="a person", reason=reason,
         details={"keys": list(store.keys_of(mark))},
     )  # fmt: skip
-    store.hold(mark, Hold(datetime.now(UTC).isoformat(timespec="seconds"), who, reason))
     typer.echo("Held: no erasure until `serinus privacy release`.")
 
 

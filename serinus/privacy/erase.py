@@ -20,7 +20,7 @@ from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.privacy.kept import blank_outcomes, entries_of
 from serinus.privacy.retention import Duty, Retention, duty
-from serinus.privacy.store import Hold, KeyStore
+from serinus.privacy.store import Hold, KeyStore, held_against
 
 BEGUN, DONE = "privacy-erase", "privacy-erased"
 Forget = Callable[[str], int]
@@ -145,11 +145,7 @@ def _recorded(audit: AuditLog, action: str, erasure: str) -> bool:
 
 def _may(held: Hold | None, kept: Duty | None, retention: Retention, asked: Asked) -> None:
     if held is not None:
-        raise SerinusError(
-            "SRN-PRIVACY-006",
-            f"a legal hold stands against it, since {held.since} by {held.by}: {held.reason}",
-            hint="`serinus privacy release` ends the hold; nothing was erased.",
-        )
+        raise held_against(held)
     if kept is None or (retention.override == "allowed" and asked.override):
         return
     how = (

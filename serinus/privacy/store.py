@@ -70,6 +70,15 @@ class Hold(NamedTuple):
     reason: str
 
 
+def held_against(hold: Hold) -> SerinusError:
+    """What an erasure is told that meets a hold."""
+    return SerinusError(
+        "SRN-PRIVACY-006",
+        f"a legal hold stands against it, since {hold.since} by {hold.by}: {hold.reason}",
+        hint="`serinus privacy release` ends the hold; nothing was erased.",
+    )
+
+
 class KeyStore:
     """See the module. Any thread may call; each call is one transaction.
 
@@ -218,8 +227,15 @@ class KeyStore:
     # --- erasure -----------------------------------------------------------
 
     def begin(self, mark: bytes, erasure: str, at: str) -> str:
-        """Note that a person is being erased; the id of the erasure, the earlier one's if it was not finished."""
+        """Note that a person is being erased; the id of the erasure, the earlier one's if it was not finished.
+
+        Raises:
+            SerinusError: ``SRN-PRIVACY-006`` somebody holds the keys, though it be since a moment ago.
+        """
         with self._transaction() as db:
+            held = db.execute("SELECT since, by, reason FROM holds WHERE mark = ?", (mark,)).fetchone()
+            if held is not None:
+                raise held_against(Hold(*held))
             db.execute("INSERT OR IGNORE INTO unfinished VALUES (?, ?, ?)", (mark, erasure, at))
             return db.execute("SELECT id FROM unfinished WHERE mark = ?", (mark,)).fetchone()[0]
 
@@ -280,8 +296,19 @@ class KeyStore:
     # --- holds -------------------------------------------------------------
 
     def hold(self, mark: bytes, hold: Hold) -> None:
-        """Keep a person's keys from erasure; a later word replaces an earlier one."""
+        """Keep a person's keys from erasure; a later word replaces an earlier one.
+
+        Raises:
+            SerinusError: ``SRN-PRIVACY-006`` their erasure was begun, so there is nothing to promise any more.
+        """
         with self._transaction() as db:
+            begun = db.execute("SELECT began FROM unfinished WHERE mark = ?", (mark,)).fetchone()
+            if begun is not None:
+                raise SerinusError(
+                    "SRN-PRIVACY-006",
+                    f"an erasure of this person was begun at {begun[0]}, so a hold comes too late",
+                    hint="Nothing was held. `serinus privacy status` shows erasures that were not finished.",
+                )
             db.execute("INSERT OR REPLACE INTO holds VALUES (?, ?, ?, ?)", (mark, *hold))
 
     def held(self, mark: bytes) -> Hold | None:

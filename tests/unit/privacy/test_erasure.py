@@ -250,3 +250,22 @@ def test_of_a_batch_only_the_rows_that_are_meant_lose_their_outcome(home: Home) 
     assert blank_outcomes(home.decisions, {"r.0"}) == 1
     assert (home.decisions / "credit.feedback.jsonl").stat().st_size == size
     assert [kept.truth for kept in outcomes_of(home.decisions, {"r.0", "r.1"})] == [[[0.0]]]
+
+
+def test_a_hold_in_the_instant_of_the_erasure_is_either_heard_or_refused(home: Home) -> None:
+    store, other = open_store(home, {}), open_store(home, {})
+    mark = store.mark("customer", "ann")
+    hold = Hold("2026-01-01", "legal", "matter 7")
+    other.hold(mark, hold)
+    with pytest.raises(SerinusError, match="SRN-PRIVACY-006.*matter 7"):
+        store.begin(mark, "e-1", "2026-01-02")  # its own look at holds came before
+    assert not store.is_unfinished(mark)
+    other.release(mark)
+
+    def late(done: str) -> None:
+        if done == "begun":
+            with pytest.raises(SerinusError, match="SRN-PRIVACY-006.*too late"):
+                other.hold(mark, hold)
+
+    assert do(home, step=late).verdict == "erased"
+    other.hold(mark, hold)
