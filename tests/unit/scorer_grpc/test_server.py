@@ -114,7 +114,8 @@ def test_the_clients_deadline_reaches_the_service() -> None:
 
     made.service.predict = spy
     infer(made, columns(GOOD), timeout=5)
-    assert 0 < seen[0] - time.monotonic() < 5
+    # gRPC rounds what is left of it up to a unit of its own.
+    assert 0 < seen[0] - time.monotonic() < 6
 
 
 def test_answers_go_on_during_the_grace_and_open_calls_are_finished_after_it() -> None:
