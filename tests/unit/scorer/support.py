@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from serinus.bundle import Bundle
@@ -27,6 +25,7 @@ from serving.scorer.sinks import MemorySink
 from serving.scorer.subjects import Subjects
 from serving.scorer.workers import Workers
 from tests.support.bundles import small_bundle
+from tests.support.scratch import scratch
 
 NAMES = ["amount", "hour", "channel", "days_since_last", "merchant_risk"]
 GOOD = [20.0, 12, "chip", 3.0, 0.01]
@@ -36,7 +35,7 @@ NOW = 1_790_000_000.0
 
 @cache
 def bundle() -> Bundle:
-    return small_bundle(Path(tempfile.mkdtemp(prefix="serinus-scorer-")))
+    return small_bundle(scratch("scorer"))
 
 
 @cache

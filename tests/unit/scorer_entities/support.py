@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -30,17 +28,18 @@ from serving.scorer.sinks import MemorySink
 from serving.scorer.subjects import Subjects
 from serving.scorer.workers import Workers
 from tests.support.entities import START, cards, cards_bundle
+from tests.support.scratch import scratch
 
 NOW = START.replace(tzinfo=UTC).timestamp() + 30 * 86400
 
 
 @cache
 def scorer() -> Scorer:
-    return Scorer(cards_bundle(Path(tempfile.mkdtemp(prefix="serinus-cards-"))))
+    return Scorer(cards_bundle(scratch("cards")))
 
 
 def scorer_of(contract: Contract) -> Scorer:
-    return Scorer(cards_bundle(Path(tempfile.mkdtemp(prefix="serinus-cards-")), contract))
+    return Scorer(cards_bundle(scratch("cards"), contract))
 
 
 @dataclass
