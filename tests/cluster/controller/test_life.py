@@ -165,7 +165,13 @@ async def grant(stage: Stage, user: str) -> None:
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": user}
     subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}
     await stage.put(binding, {"metadata": {"name": user}, "roleRef": reference, "subjects": [subject]})
-    await asyncio.sleep(0.3)
+    review = Kind("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview")
+    wanted = {"namespace": stage.namespace, "group": "serinus.io", "resource": KINDS[0], "verb": "create"}
+    body = {"apiVersion": review.api_version, "kind": review.kind}
+    question = body | {"spec": {"user": user, "resourceAttributes": wanted}}
+    async with asyncio.timeout(10):
+        while not (await stage.api.create(review, None, question))["status"]["allowed"]:
+            await asyncio.sleep(0.03)
 
 
 async def test_people_pause_resume_and_abort(server: ApiServer) -> None:

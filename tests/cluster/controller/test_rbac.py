@@ -65,17 +65,23 @@ async def play(server: ApiServer, user: str, granted: tuple[Rule, ...]) -> bool:
         try:
             await stage.put(ROLLOUT, rollout(startedBy="admin"))
             async with asyncio.timeout(90):
-                while not is_ended(await stage.status()) and not refused(server, user):
+                while not (whole := await settled(stage)) and not refused(server, user):
                     await asyncio.sleep(0.1)
-            await asyncio.sleep(1.0)  # its last Event, and the finalizer
-            found = await stage.api.get(ROLLOUT, stage.namespace, "fraud-4")
-            return not found["metadata"].get("finalizers") and len(await stage.events()) == 5
+            return whole
         except TimeoutError:
             return False
         finally:
             if process.returncode is None:  # refused its lease, it has ended by itself
                 process.terminate()
             await process.wait()
+
+
+async def settled(stage: Stage) -> bool:
+    """Whether the rollout has ended, with its last Event told and its finalizer gone."""
+    if not is_ended(await stage.status()):
+        return False
+    found = await stage.api.get(ROLLOUT, stage.namespace, "fraud-4")
+    return not found["metadata"].get("finalizers") and len(await stage.events()) == 5
 
 
 async def grant(stage: Stage, user: str, granted: tuple[Rule, ...]) -> None:

@@ -34,11 +34,12 @@ def outcomes(bundle: Path, home: Path, port: int = 0) -> Generator[tuple[subproc
         process.wait()
 
 
-def shipping(logs: Path, port: int, *flags: str) -> subprocess.Popen[bytes]:
+def shipping(logs: Path, port: int, told: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "serving.outcomes.ship", "--to", f"http://127.0.0.1:{port}"]
     command += ["--logs", str(logs), "--decisions", "loans-*.jsonl", "--feedback", "loans-*.feedback*.jsonl"]
-    command += ["--state", str(logs / "state" / "places.json"), "--every", "50ms", *flags]
-    return subprocess.Popen(command, cwd=ROOT)
+    command += ["--state", str(logs / "state" / "places.json"), "--every", "50ms"]
+    with told.open("wb") as log:
+        return subprocess.Popen(command, cwd=ROOT, stderr=log)
 
 
 def status(port: int) -> tuple[int, dict[str, int]]:
@@ -69,15 +70,19 @@ def test_every_decision_and_label_arrives_once_though_both_sides_are_killed(tmp_
         file.writelines(feedback(f"r{i}", int(i % 5 == 0), at=time.time()) for i in range(500))
 
     with outcomes(bundle, home) as (_, port):
-        first = shipping(logs, port)
+        first = shipping(logs, port, tmp_path / "first.log")
         deadline = time.monotonic() + 30
         while status(port)[0] == 0:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         first.kill()  # with lines on their way
         first.wait()
-    second = shipping(logs, port)  # nobody is there
-    time.sleep(0.3)
+    told = tmp_path / "second.log"
+    second = shipping(logs, port, told)
+    deadline = time.monotonic() + 30
+    while "nothing could be sent" not in told.read_text():  # nobody is there
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     with outcomes(bundle, home, port) as (_, port):
         labels = wait(port, COUNT, 500)
         with (logs / "loans-pod-1.jsonl").open("ab") as file:

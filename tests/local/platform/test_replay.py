@@ -152,14 +152,19 @@ async def test_each_answer_can_be_looked_at() -> None:
 
 
 async def test_stop_settles_what_is_on_its_way() -> None:
+    asked, go = asyncio.Semaphore(0), asyncio.Event()
+
     async def answer(number: int, body: bytes) -> bytes:
-        await asyncio.sleep(0.1)
+        asked.release()
+        await go.wait()
         return said(200)
 
     async with serving(answer) as (url, _):
         replay = Replay(url, itertools.cycle(ROWS), 100)
         running = asyncio.create_task(replay.run())
-        await asyncio.sleep(0.3)
+        for _ in range(5):
+            await asked.acquire()
         replay.stop()
+        go.set()
         tally = await running
-    assert tally.sent == tally.answered > 0
+    assert tally.sent == tally.answered >= 5

@@ -152,7 +152,7 @@ def test_events_wait_for_a_monitor_that_is_away_and_arrive_when_it_is_back() -> 
         poster._disconnect()
         await monitor.__aexit__()
         poster.offer(REQUEST, "while away", "seldon", b"{}")
-        await asyncio.sleep(0.02)
+        await until(lambda: not poster._reached and poster._sending == 0)  # it tried, and nobody was there
         async with monitor:
             await poster.flush(5)
         assert [headers["ce-requestid"] for headers, _ in monitor.got] == ["before", "while away"]
