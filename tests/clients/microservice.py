@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -50,11 +51,12 @@ def microservice(parameters: dict[str, str], log: Path, env: dict[str, str]) -> 
         "--http-port", str(ports.http_port), "--grpc-port", str(ports.grpc_port),
         "--metrics-port", str(ports.metrics_port),
     ]  # fmt: skip
-    with log.open("wb") as output:
+    # Ended by a signal, its multiprocessing manager leaves its sockets: with a name short enough for one, they go here.
+    with log.open("wb") as output, tempfile.TemporaryDirectory(prefix="seldon-") as scratch:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, **env, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            env={**os.environ, **env, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TMPDIR": scratch},
             stdout=output,
             stderr=output,
             start_new_session=True,  # it starts five processes, and leaves some when it is ended alone
