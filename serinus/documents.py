@@ -23,6 +23,11 @@ class UnreadableError(Exception):
         self.where = where
         self.parsed = parsed
 
+    def hint(self, unread: str) -> str:
+        """What to do: about the YAML, or ``unread`` where there was no text to parse."""
+        mend = "Mend the YAML at that line; indentation and quotes are the usual causes."
+        return mend if self.parsed else unread
+
 
 def read_yaml(path: Path) -> Any:
     """The document in a YAML (or JSON) file, as plain values; None where it is empty.

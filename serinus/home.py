@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from serinus.errors import SerinusError
 
@@ -102,13 +105,19 @@ def atomic_write(path: Path, data: bytes | str) -> None:
         SerinusError: ``SRN-HOME-001`` the disk is full; ``SRN-HOME-002`` the
             place cannot be written.
     """
-    payload = data.encode("utf-8") if isinstance(data, str) else data
+    with replacing(path) as file:
+        file.write(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+@contextmanager
+def replacing(path: Path) -> Generator[BinaryIO]:
+    """A file to be filled that takes its name once all of it is on the disk. Raises as ``atomic_write``."""
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(descriptor, "wb") as file:
-            file.write(payload)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)

@@ -82,24 +82,19 @@ def of_scenarios(
                 what="area under the ROC curve in the scenario, the outcome held",
             )
         )
-        if scenario.bad_odds != 1 or scenario.approved_bad_max is not None:
-            items.append(
-                judged(
-                    "stress", f"{scenario.name} approved bad", approved_bad[0], interval=approved_bad[1:],
-                    maximum=scenario.approved_bad_max, n=int(outcome.size),
-                    why=f"the odds of a bad outcome times {scenario.bad_odds:g}",
-                    what="bad outcomes among the approved, in the scenario",
-                )
-            )  # fmt: skip
-        if scenario.bad_odds != 1 or scenario.underestimated_max is not None:
-            items.append(
-                judged(
-                    "stress", f"{scenario.name} underestimated", strained[0], interval=strained[1:],
-                    maximum=scenario.underestimated_max, n=int(outcome.size),
-                    why=f"the odds of a bad outcome times {scenario.bad_odds:g}",
-                    what="bad outcomes over those that the model expects, in the scenario",
-                )
-            )  # fmt: skip
+        of_odds = (
+            ("approved bad", approved_bad, scenario.approved_bad_max, "among the approved"),
+            ("underestimated", strained, scenario.underestimated_max, "over those that the model expects"),
+        )
+        for name, found, maximum, whose in of_odds:
+            if scenario.bad_odds != 1 or maximum is not None:
+                items.append(
+                    judged(
+                        "stress", f"{scenario.name} {name}", found[0], interval=found[1:], maximum=maximum,
+                        n=int(outcome.size), why=f"the odds of a bad outcome times {scenario.bad_odds:g}",
+                        what=f"bad outcomes {whose}, in the scenario",
+                    )
+                )  # fmt: skip
         if scenario.approved_change_max is not None:
             change = abs(approved[1] - approved[0])
             items.append(

@@ -66,9 +66,7 @@ def load_policy(path: Path) -> AccessPolicy:
             "SRN-ACCESS-001",
             f"the policy {error.what}, so nobody may do anything",
             where=error.where,
-            hint="Mend the YAML at that line; indentation and quotes are the usual causes."
-            if error.parsed
-            else "Mend the path or the permissions; docs/access.md shows a policy.",
+            hint=error.hint("Mend the path or the permissions; docs/access.md shows a policy."),
         ) from error
     return parse_policy(data, where=str(path))
 

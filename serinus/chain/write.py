@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import threading
@@ -15,6 +14,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from serinus.chain.link import GENESIS, Linker, NotAnEntry, decode_entry, entry_hash
+from serinus.chain.lock import lock, unwritable
 from serinus.chain.segments import segment_path, segments
 from serinus.errors import SerinusError
 from serinus.home import fsync_directory
@@ -62,7 +62,11 @@ class ChainWriter:
         self._born: float | None = None
         self._syncing = threading.Lock()
         self._unsynced: OSError | None = None  # a sync that failed, until what it lost is cut
-        self._lock = _locked(path)
+        self._lock = lock(
+            path,
+            what="another process is writing this log",
+            hint="Each writer needs a log of its own; stop the other one or choose another file.",
+        )
         try:
             self._segments = segments(path)[-1][0] if segments(path) else 0
             self._at = self._resume()
@@ -83,7 +87,7 @@ class ChainWriter:
                     fsync_directory(self.path.parent)
                 self._at = (os.fstat(self._file.fileno()).st_size, *self._at[1:])
             except OSError as error:
-                raise _unwritable(self.path, error) from error
+                raise unwritable(self.path, error) from error
             self._born, self._dirty = None, False
         return self._file
 
@@ -97,7 +101,7 @@ class ChainWriter:
                 file.seek(0)
                 self._born = _time_of(file.readline(1 << 24))
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
         if not last:
             return end, 0, GENESIS
         try:
@@ -180,7 +184,7 @@ class ChainWriter:
             with contextlib.suppress(OSError):
                 if self._file is not None:
                     self._mend(self._file)
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
         self._dirty = False
         self._at = (self._at[0] + size, seq, head)
         if durable:
@@ -215,14 +219,14 @@ class ChainWriter:
                 os.fsync(self._file.fileno())
             except OSError as error:
                 self._unsynced = error
-                raise _unwritable(self.path, error) from error
+                raise unwritable(self.path, error) from error
             self._safe = reached
 
     def _back_to_safety(self, error: OSError) -> SerinusError:
         """After a failed sync pages may be lost that a next sync would not speak of: cut and write anew."""
         self._at = self._safe
         self._dirty, self._unsynced = True, None
-        return _unwritable(self.path, error)
+        return unwritable(self.path, error)
 
     def _mend(self, file: BinaryIO) -> None:
         if self._dirty:
@@ -266,7 +270,7 @@ class ChainWriter:
                 file.write(bytes(_TRIAL))
                 os.fsync(file.fileno())
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise unwritable(self.path, error) from error
         finally:
             trial.unlink(missing_ok=True)
 
@@ -283,26 +287,6 @@ class ChainWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _locked(path: Path) -> BinaryIO:
-    """The lock of a log: a file of its own, since the live file changes its name."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_name(path.name + ".lock").open("ab")
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise SerinusError(
-            "SRN-AUDIT-001",
-            "another process is writing this log",
-            where=str(path),
-            hint="Each writer needs a log of its own; stop the other one or choose another file.",
-        ) from error
-    return lock
 
 
 def _last_line(path: Path) -> bytes:
@@ -325,15 +309,6 @@ def _time_of(line: bytes) -> float | None:
         return datetime.fromisoformat(json.loads(line)["body"]["time"]).timestamp()
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def _unwritable(path: Path, error: OSError) -> SerinusError:
-    return SerinusError(
-        "SRN-AUDIT-002",
-        f"the log cannot be written ({error.strerror})",
-        where=str(path),
-        hint="Free space on the disk or mend the permissions; what was acknowledged so far is kept.",
-    )
 
 
 def _broken(path: Path, what: str) -> SerinusError:

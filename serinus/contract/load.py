@@ -30,9 +30,9 @@ def load_contract(path: str | Path) -> Contract:
             "SRN-CONTRACT-002" if error.parsed else "SRN-CONTRACT-001",
             f"the contract {error.what}",
             where=error.where,
-            hint="Mend the YAML at that line; indentation and quotes are the usual causes."
-            if error.parsed
-            else "Give the path of a contract YAML file; models/fraud/contract.yaml is an example.",
+            hint=error.hint(
+                "Give the path of a contract YAML file; models/fraud/contract.yaml is an example."
+            ),
         ) from error
     return parse_contract(data, where=str(path))
 

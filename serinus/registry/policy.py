@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 import msgspec
@@ -87,6 +88,23 @@ def check_retirement(subject: str, stage: str, *, reason: str, live: bool) -> No
         )
 
 
+def own_part(did: Mapping[str, str], *, by: str, on_behalf_of: str = "") -> str | None:
+    """What somebody who is to judge had done themselves: to follow "X cannot judge it"; None: nothing.
+
+    Args:
+        did: what each of those who had a hand in it did, such as "built it".
+        by: who is to judge; on_behalf_of: who lent them the role, if anybody did.
+    """
+    for person in filter(None, (by, on_behalf_of)):
+        if person in did:
+            return (
+                f", having {did[person]}"
+                if person == by
+                else f" in a role lent by {person}, who {did[person]}"
+            )
+    return None
+
+
 def check_approval(
     subject: str,
     *,
@@ -101,16 +119,14 @@ def check_approval(
     Raises:
         SerinusError: ``SRN-APPROVAL-001`` own work; ``-002`` no reason given.
     """
-    for person in filter(None, (by, on_behalf_of)):
-        if person == built_by or (started_by is not None and person == started_by):
-            did = "built it" if person == built_by else "started its rollout"
-            whose = f", having {did}" if person == by else f" in a role lent by {person}, who {did}"
-            raise SerinusError(
-                "SRN-APPROVAL-001",
-                f"{by} cannot approve {subject}{whose}",
-                where="four-eyes policy",
-                hint="Ask a second person to approve it (--as NAME).",
-            )
+    did = ({} if started_by is None else {started_by: "started its rollout"}) | {built_by: "built it"}
+    if (part := own_part(did, by=by, on_behalf_of=on_behalf_of)) is not None:
+        raise SerinusError(
+            "SRN-APPROVAL-001",
+            f"{by} cannot approve {subject}{part}",
+            where="four-eyes policy",
+            hint="Ask a second person to approve it (--as NAME).",
+        )
     if not reason.strip():
         raise SerinusError(
             "SRN-APPROVAL-002",

@@ -19,6 +19,7 @@ from serinus.documents import UnreadableError, parse_yaml
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.home import Home
+from serinus.registry.policy import own_part
 from serinus.registry.records import Version
 
 Kind = Literal["drift", "performance", "fairness", "incident", "policy", "date"]
@@ -185,15 +186,11 @@ def check_review(
             reason; ``-004`` a next date that has passed, or later than the tier's cadence allows.
     """
     subject = f"{version.model}/{version.version}"
-    if version.built_by in {by, on_behalf_of} - {""}:
-        lent = (
-            f" in a role lent by {on_behalf_of}, who built it"
-            if by != version.built_by
-            else ", having built it"
-        )
+    part = own_part({version.built_by: "built it"}, by=by, on_behalf_of=on_behalf_of)
+    if part is not None:
         raise SerinusError(
             "SRN-REVIEW-002",
-            f"{by} cannot review {subject}{lent}",
+            f"{by} cannot review {subject}{part}",
             where="review policy",
             hint="Ask a second person to review it (--as NAME).",
         )

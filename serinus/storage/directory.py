@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from serinus.home import unwritable
+from serinus.home import replacing
 from serinus.storage.port import absent, refused, unavailable
 
 _CHUNK = 1 << 20
@@ -43,24 +41,12 @@ class DirectoryStore:
     def write(self, name: str, data: bytes | Path) -> None:
         """Write the file under another name, then give it its own."""
         path = self._root / name
-        temporary = None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            with os.fdopen(descriptor, "wb") as file:
-                if isinstance(data, Path):
-                    with data.open("rb") as source:
-                        shutil.copyfileobj(source, file, _CHUNK)
-                else:
-                    file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except OSError as error:
-            if temporary is not None:
-                Path(temporary).unlink(missing_ok=True)
-            raise unwritable(path, error) from error
+        with replacing(path) as file:
+            if isinstance(data, Path):
+                with data.open("rb") as source:
+                    shutil.copyfileobj(source, file, _CHUNK)
+            else:
+                file.write(data)
 
     def _failed(self, name: str, error: OSError) -> Exception:
         where, why = f"{self.where}/{name}", error.strerror or str(error)

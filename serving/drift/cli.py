@@ -14,10 +14,10 @@ import typer
 
 from serinus import http
 from serinus.bundle import Bundle, Keyring, open_bundle
-from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.home import find_home
 from serinus.masking import mask_logs
+from serinus.program import duration_of, run_program
 from serinus.tls import server_files
 from serving.drift.alerting import Alerter, HttpOutbox
 from serving.drift.detector import DetectorFactory, Library
@@ -246,11 +246,7 @@ def drift(
 
 def main() -> None:
     """Run the program; an error that a user can meet is one line on stderr and exit code 2."""
-    try:
-        app()
-    except SerinusError as error:
-        typer.echo(f"serinus: {error}", err=True)
-        raise SystemExit(2) from error
+    run_program(app)
 
 
 def _library(name: DetectorName) -> Library | None:
@@ -307,9 +303,4 @@ def _url(flag: str, text: str) -> str:
 
 
 def _duration(flag: str, text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise SerinusError(
-            "SRN-DRIFT-004", str(error), where=flag, hint="For example 5m, 24h, 90d."
-        ) from error
+    return duration_of(flag, text, code="SRN-DRIFT-004", hint="For example 5m, 24h, 90d.")

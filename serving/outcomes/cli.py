@@ -20,6 +20,7 @@ from serinus.follow import FEEDBACK, exactly, matching
 from serinus.home import find_home
 from serinus.masking import mask_logs
 from serinus.privacy import find_keys
+from serinus.program import run_program
 from serinus.tls import server_files
 from serinus.watching.concept import Concept, ConceptPlan, Validation
 from serving.outcomes.concept import ConceptWatch
@@ -186,11 +187,7 @@ def read_floors(pairs: list[str]) -> dict[str, float]:
 
 def main() -> None:
     """Run the program; an error that a user can meet is one line on stderr and exit code 2."""
-    try:
-        app()
-    except SerinusError as error:
-        typer.echo(f"serinus: {error}", err=True)
-        raise SystemExit(2) from error
+    run_program(app)
 
 
 def _duration(flag: str, text: str) -> float:

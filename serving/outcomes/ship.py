@@ -29,6 +29,7 @@ from serinus.errors import SerinusError
 from serinus.follow import FEEDBACK, Followed, matching
 from serinus.home import atomic_write
 from serinus.masking import mask_logs
+from serinus.program import run_program
 from serinus.tls import client_context
 
 log = logging.getLogger("serinus.outcomes")
@@ -199,11 +200,7 @@ def ship(
 
 def main() -> None:
     """Run the program; an error that a user can meet is one line on stderr and exit code 2."""
-    try:
-        app()
-    except SerinusError as error:
-        typer.echo(f"serinus: {error}", err=True)
-        raise SystemExit(2) from error
+    run_program(app)
 
 
 def _url(text: str) -> str:

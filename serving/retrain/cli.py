@@ -13,11 +13,11 @@ import typer
 from serinus import http
 from serinus.access import Access
 from serinus.audit import AuditLog
-from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.home import find_home
 from serinus.kfp import HttpServer, read_parameters
 from serinus.masking import mask_logs
+from serinus.program import duration_of, run_program
 from serinus.registry.alerting import ask_for_review
 from serinus.tls import server_files
 from serving.retrain.http import build_app
@@ -137,17 +137,8 @@ def retrain(
 
 def main() -> None:
     """Run the program; an error that a user can meet is one line on stderr and exit code 2."""
-    try:
-        app()
-    except SerinusError as error:
-        typer.echo(f"serinus: {error}", err=True)
-        raise SystemExit(2) from error
+    run_program(app)
 
 
 def _duration(flag: str, text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise SerinusError(
-            "SRN-RETRAIN-005", str(error), where=flag, hint="For example 90s, 1h, 7d."
-        ) from error
+    return duration_of(flag, text, code="SRN-RETRAIN-005", hint="For example 90s, 1h, 7d.")

@@ -12,19 +12,18 @@ it stays queued, nothing behind it can overtake it, and no second copy is made.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from serinus.chain import GENESIS, NotAnEntry, decode_entry, entry_hash
+from serinus.chain.lock import lock
 from serinus.errors import SerinusError
 from serinus.home import atomic_write
 from serving.scorer.kafka_address import Address, parse_address
@@ -70,7 +69,11 @@ class KafkaLog:
         self._topic = Topic(address)
         self._state = state
         self._clock = clock
-        self._lock = _locked(state)
+        self._lock = lock(
+            state,
+            what="another process is this writer",
+            hint="Each writer needs a head of its own: another --predictor or --home.",
+        )
         self._queued: deque[str] = deque()  # hashes of what is produced and not yet delivered
         self._error: KafkaError | None = None
         self._saved = clock()
@@ -271,19 +274,3 @@ class KafkaLog:
 def _hash_of(line: bytes) -> str:
     at = line.index(b'"hash":"') + 8
     return line[at : at + 64].decode()
-
-
-def _locked(state: Path) -> BinaryIO:
-    state.parent.mkdir(parents=True, exist_ok=True)
-    lock = state.with_name(state.name + ".lock").open("ab")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise SerinusError(
-            "SRN-AUDIT-001",
-            "another process is this writer",
-            where=str(state),
-            hint="Each writer needs a head of its own: another --predictor or --home.",
-        ) from error
-    return lock

@@ -14,9 +14,9 @@ from typing import Annotated
 import typer
 
 from serinus.access import built_in, load_policy
-from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.masking import mask_logs
+from serinus.program import duration_of, run_program
 
 from .api import configuration
 from .operator import Controller, Flags
@@ -130,21 +130,12 @@ async def _run(config: object, flags: Flags, settings: Settings) -> bool:
 
 
 def _duration(flag: str, text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as problem:
-        raise SerinusError(
-            "SRN-ROLLOUT-010", str(problem), where=flag, hint="A number and a unit: 500ms, 5s, 1m."
-        ) from None
+    return duration_of(flag, text, code="SRN-ROLLOUT-010", hint="A number and a unit: 500ms, 5s, 1m.")
 
 
 def main() -> None:
     """Run the program; an error that a user can meet is one line on stderr and exit code 2."""
-    try:
-        app()
-    except SerinusError as problem:
-        typer.echo(f"serinus: {problem}", err=True)
-        raise SystemExit(2) from problem
+    run_program(app)
 
 
 if __name__ == "__main__":
