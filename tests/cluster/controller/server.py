@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
@@ -53,8 +53,9 @@ async def install(server: ApiServer) -> None:
     await api.close()
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[ApiServer]:
+@contextmanager
+def running(*users: str) -> Generator[ApiServer]:
+    """An API server that knows these users, with our kinds in it; without its programs the test is skipped."""
     path = tools()
     if path is None:
         from .conftest import absent
@@ -63,11 +64,17 @@ def server() -> Iterator[ApiServer]:
     assert path is not None
     made = ApiServer(path)
     try:
-        made.start(*USERS)
+        made.start(*users)
         asyncio.run(install(made))
         yield made
     finally:
         made.stop()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ApiServer]:
+    with running(*USERS) as made:
+        yield made
 
 
 @asynccontextmanager

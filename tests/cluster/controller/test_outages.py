@@ -8,10 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from serving.rollout.kube.names import ROLLOUT
-from tests.support.apiserver import ApiServer, tools
+from tests.support.apiserver import ApiServer
 
-from .conftest import absent
-from .server import USERS, controlled, install
+from .server import USERS, controlled, running
 from .stage import CANDIDATE, CHAMPION, conditions, rollout
 
 pytestmark = pytest.mark.anyio
@@ -25,17 +24,8 @@ def anyio_backend() -> str:
 @pytest.fixture
 def own() -> Iterator[ApiServer]:
     """An API server that may be stopped."""
-    path = tools()
-    if path is None:
-        absent("no kube-apiserver: set SERINUS_CLUSTER to the test cluster's script, and build its tools")
-    assert path is not None
-    made = ApiServer(path)
-    try:
-        made.start(*USERS)
-        asyncio.run(install(made))
+    with running(*USERS) as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.mark.parametrize("bad", [False, True])

@@ -10,10 +10,9 @@ import pytest
 
 from serving.rollout.kube.names import ROLLOUT, Kind
 from serving.rollout.kube.rbac import LEASE_RULES, RULES, Rule, rules
-from tests.support.apiserver import ApiServer, free_port, tools
+from tests.support.apiserver import ApiServer, free_port
 
-from .conftest import absent
-from .server import install, staged
+from .server import running, staged
 from .stage import Stage, is_ended, rollout
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -34,17 +33,8 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="module")
 def audited() -> Iterator[ApiServer]:
     """An API server that knows one user for each right that is taken away."""
-    path = tools()
-    if path is None:
-        absent("no kube-apiserver: set SERINUS_CLUSTER to the test cluster's script, and build its tools")
-    assert path is not None
-    made = ApiServer(path)
-    try:
-        made.start(*USERS)
-        asyncio.run(install(made))
+    with running(*USERS) as made:
         yield made
-    finally:
-        made.stop()
 
 
 def refused(server: ApiServer, user: str) -> set[tuple[str, str]]:

@@ -18,7 +18,6 @@ import pytest
 import yaml
 
 from pipelines.training import STEPS
-from serinus.contract import dump_contract
 from serinus.home import Home
 from serinus.lineage import journal
 from serinus.lineage.ancestry import ancestry
@@ -27,7 +26,7 @@ from serinus.lineage.types import RunEvent
 from serinus.registry import Registry
 from tests.support.openlineage_schema import problems
 from tests.support.openlineage_server import Receiver, receiving
-from tests.unit.components.support import contract, loans, write_csv
+from tests.unit.components.support import lay_out
 
 pytestmark = pytest.mark.local
 ROOT = Path(__file__).resolve().parents[3]
@@ -36,11 +35,7 @@ CONFIG = {"name": "loans", "training": {"rounds": 20, "out_of_fold_rows": 0}}
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("lineage")
-    (directory / "contract.yaml").write_text(yaml.safe_dump(dump_contract(contract())))
-    (directory / "model.yaml").write_text(yaml.safe_dump(CONFIG))
-    write_csv(directory / "loans.csv", loans())
-    return directory
+    return lay_out(tmp_path_factory.mktemp("lineage"), CONFIG)
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,10 @@ import yaml
 from components.step import Began, read_json, read_struct
 from pipelines.training import STEPS
 from serinus.bundle import Keyring, open_bundle
-from serinus.contract import dump_contract
 from serinus.home import Home
 from serinus.registry import Registry
 from serinus.scoring import Scorer
-from tests.unit.components.support import contract, loans, write_csv
+from tests.unit.components.support import lay_out, loans, write_csv
 
 pytestmark = pytest.mark.local
 ROOT = Path(__file__).resolve().parents[3]
@@ -34,11 +33,7 @@ CONFIG = {"name": "loans", "training": {"rounds": 20, "out_of_fold_rows": 0}}
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a contract, a config and data; its home is filled by the tests in turn."""
-    directory = tmp_path_factory.mktemp("pipeline")
-    (directory / "contract.yaml").write_text(yaml.safe_dump(dump_contract(contract())))
-    (directory / "model.yaml").write_text(yaml.safe_dump(CONFIG))
-    write_csv(directory / "loans.csv", loans())
-    return directory
+    return lay_out(tmp_path_factory.mktemp("pipeline"), CONFIG)
 
 
 def command(place: Path, data: str = "loans.csv", **options: str) -> list[str]:

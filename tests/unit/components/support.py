@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import yaml
 
 from components.card.card import card
 from components.challenge.challenge import challenge
@@ -85,6 +86,14 @@ def write_csv(path: Path, columns: dict[str, np.ndarray]) -> Path:
         lines.append(",".join("" if value != value else str(value) for value in values))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def lay_out(directory: Path, config: dict[str, Any]) -> Path:
+    """``contract.yaml``, ``model.yaml`` and ``loans.csv`` in a directory: what a command is given."""
+    (directory / "contract.yaml").write_text(yaml.safe_dump(dump_contract(contract())))
+    (directory / "model.yaml").write_text(yaml.safe_dump(config))
+    write_csv(directory / "loans.csv", loans())
+    return directory
 
 
 def ticking(nanoseconds: int = 1) -> Clock:
