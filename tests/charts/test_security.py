@@ -12,6 +12,7 @@ PLATFORMS = [
     (),
     ("watchNamespaces={fraud}",),
     ("retrain.kfp.tokenAudience=kfp", "retrain.persistence.enabled=false"),
+    ("records.enabled=true",),
 ]
 MODELS = [
     (),
@@ -19,6 +20,7 @@ MODELS = [
     ("executor=true", "autoscaling.enabled=true"),
     ("bundle.uri=file:///mnt/models/a", "storage.volume.persistentVolumeClaim.claimName=models"),
 ]
+ASKING = ("Deployment/serinus-controller", "Deployment/serinus-records")  # who has a token of the API server
 WATCHED = [
     ("monitor.enabled=true", "outcomes.enabled=true"),
     (
@@ -46,7 +48,7 @@ def objects() -> list[Obj]:
 
 def test_each_pod_is_nobody_in_particular(objects: list[Obj]) -> None:
     found = list(pods(objects))
-    assert len(found) == 2 * len(PLATFORMS) + len(MODELS) + 3 * len(WATCHED)
+    assert len(found) == 2 * len(PLATFORMS) + 1 + len(MODELS) + 3 * len(WATCHED)
     for name, pod in found:
         security = pod["securityContext"]
         assert security["runAsNonRoot"] is True, name
@@ -66,9 +68,9 @@ def test_each_container_can_write_its_volumes_only_and_gain_nothing(objects: lis
             assert "privileged" not in security, name
 
 
-def test_only_the_controller_has_a_token(objects: list[Obj]) -> None:
+def test_only_who_asks_the_api_server_has_a_token(objects: list[Obj]) -> None:
     for name, pod in pods(objects):
-        assert pod["automountServiceAccountToken"] is (name == "Deployment/serinus-controller"), name
+        assert pod["automountServiceAccountToken"] is (name in ASKING), name
     for account in (found for found in objects if found["kind"] == "ServiceAccount"):
         assert account["automountServiceAccountToken"] is False
 
