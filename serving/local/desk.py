@@ -172,8 +172,8 @@ class RolloutDesk:
         """Give a command and wait until the engine has obeyed it.
 
         Raises:
-            SerinusError: SRN-ROLLOUT-008 with the engine's reason if it refuses; SRN-ACCESS-005 if the
-                access policy does.
+            SerinusError: SRN-ROLLOUT-008 with the engine's reason if it refuses; -006 the engine has not
+                taken it up in time; SRN-ACCESS-005 if the access policy refuses.
         """
         rollout = self._current()
         if rollout.status.ended:
@@ -183,6 +183,16 @@ class RolloutDesk:
         while name not in rollout.status.handled and time.monotonic() < end:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(rollout.changed.wait(), 0.5)
+        if name not in rollout.status.handled:
+            if rollout.status.ended:
+                raise _refused(f"{kind} by {by} refused: the rollout is {rollout.status.phase.value}")
+            raise SerinusError(
+                "SRN-ROLLOUT-006",
+                f"the rollout engine has not taken up the {kind} within {timeout:g} s",
+                where=str(rollout.directory),
+                hint="It stays asked for; serinus rollout history tells when it is obeyed. If the engine hangs, its "
+                "log says on what (serinus status names it).",
+            )
         for entry in reversed(rollout.status.history):
             if entry.reason == "CommandRefused" and entry.message.startswith(f"{kind} by {by} refused"):
                 raise _refused(entry.message)

@@ -25,6 +25,7 @@ STAGES = {
     "RolledBack": "rolled_back",
     "Aborted": "rolled_back",
 }
+LIVE = ("canary", "champion", "rolled_back")
 AUDITED = frozenset(
     {"Starting", "StepStarted", "ApprovalNeeded", "StepsCompleted", "GuardHarm", "Promoted", "RolledBack"}
     | {"Aborted", "CandidateCrashed", "CandidateNeverReady", "CandidateGone", "RoutingBroken", "NoChampion"}
@@ -72,13 +73,23 @@ class LocalJournal:
 
     def _stage(self, entry: Entry) -> None:
         stage = STAGES.get(entry.reason)
-        if stage is None:
+        if stage is None or (stage == "rolled_back" and not self._was_live()):
             return
         self._move(self._target, stage, entry)
         if stage == "rolled_back" and self._champion.registered and self._to_return(entry):
             # Rolled back after its promotion: the former champion serves again, and is one again.
             self._move(self._champion, "canary", entry)
             self._move(self._champion, "champion", entry)
+
+    def _was_live(self) -> bool:
+        """Whether the candidate came as far as traffic: one that never did is what it was before."""
+        target = self._target
+        try:
+            found = self._registry.get(target.model, target.version) if target.registered else None
+        except SerinusError as problem:
+            log.error("the registry did not follow: %s", problem)
+            return False
+        return found is None or found.stage in LIVE
 
     def _to_return(self, entry: Entry) -> bool:
         model, version = self._champion.model, self._champion.version

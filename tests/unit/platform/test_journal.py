@@ -69,3 +69,30 @@ async def test_a_former_champion_is_one_again_wherever_the_platform_was_killed(
                 await journal().tell(status, entry)
     await journal().tell(status, entry)
     assert [version.stage for version in registry.versions("small")] == ["champion", "rolled_back"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("validated", "validated"), ("approved", "approved"), ("canary", "rolled_back")],
+    ids=["never had traffic", "approved, never had traffic", "had traffic"],
+)
+@pytest.mark.parametrize("reason", ["Aborted", "RolledBack"])
+async def test_only_what_had_traffic_is_rolled_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, before: str, after: str, reason: str
+) -> None:
+    home = small_home(tmp_path)
+    registry = Registry(home)
+    for number in (1, 2):
+        registry.register(small_bundle(tmp_path, version=number), by="ann", owner="cards", run="r1")
+    registry.set_stage("small", 1, "champion", by="engine", reason="promoted")
+    registry.set_stage("small", 2, before, by="vera", reason="before the rollout")
+    champion, candidate = (target(version) for version in registry.versions("small"))
+    status = new_status(
+        RolloutSpec(model="small", candidate="2"), name="r", champion="v1", candidate="v2", by="pat", now=0.0
+    )
+    entry = Entry(seq=1, at=0.0, phase=reason, reason=reason, message="never ready", actor="engine", weight=0)
+    journal = LocalJournal(home, tmp_path / "events.jsonl", champion, candidate, lambda _: None)
+    await journal.tell(status, entry)
+    assert [version.stage for version in registry.versions("small")] == ["champion", after]
+    assert list(registry.audit.entries())[-1].action == f"rollout-{reason}", "it is told all the same"
+    assert "did not follow" not in caplog.text
