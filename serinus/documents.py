@@ -8,6 +8,21 @@ from typing import Any
 import yaml
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML says that keys are unique; PyYAML takes the last one of a kind, and what was first is lost unsaid."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    what = f"the key {key.value} is there twice"
+                    raise yaml.MarkedYAMLError(problem=what, problem_mark=key.start_mark)
+                seen.add((key.tag, key.value))
+        return node
+
+
 class UnreadableError(Exception):
     """A file that gives no document.
 
@@ -46,7 +61,7 @@ def read_yaml(path: Path) -> Any:
 def parse_yaml(text: str, *, where: str) -> Any:
     """As ``read_yaml``, of a text that comes from ``where``."""
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError) as error:
         # A ValueError is a date that no calendar has.
         mark = getattr(error, "problem_mark", None)

@@ -9,6 +9,7 @@ import msgspec
 
 from serinus.access.types import AccessPolicy, Asked, Tier
 from serinus.durations import parse_duration
+from serinus.errors import SerinusError
 
 NOTHING = Asked()
 ANOTHER = "another person"
@@ -76,12 +77,23 @@ _TIERS: dict[int | None, Tier] = {None: "none", 1: "1", 2: "2", 3: "3", 4: "4"}
 
 
 def tier_name(tier: int | None) -> Tier:
-    """A version's tier as the policy's keys have it. Raises KeyError for a number that is no tier."""
+    """A version's tier as the policy's keys have it.
+
+    Raises:
+        SerinusError: ``SRN-ACCESS-009`` for a number that is no tier: what it asks for nobody said.
+    """
+    if tier not in _TIERS:
+        raise SerinusError(
+            "SRN-ACCESS-009",
+            f"{tier} is no tier, so nobody said whose word it asks for",
+            where="the version's tier",
+            hint="Tiers are 1 (the most material) to 4: set identity.tier in model.yaml, and run the pipeline again.",
+        )
     return _TIERS[tier]
 
 
 def requirement(policy: AccessPolicy, tier: int | None) -> Requirement:
-    """What the policy asks for at a version's tier; None if nobody said one."""
+    """What the policy asks for at a version's tier; None if nobody said one. Raises as ``tier_name``."""
     asked = policy.approvals.get(tier_name(tier), NOTHING)
     return Requirement(
         roles=asked.roles,

@@ -78,11 +78,11 @@ class Book:
             yield
 
     @contextmanager
-    def end(self, name: str, at: float) -> Generator[None]:
-        """Take a delegation back, if what is done meanwhile succeeds."""
+    def end(self, name: str, at: float) -> Generator[bool]:
+        """Take a delegation back, if what is done meanwhile succeeds; False if it had been already."""
         with self._open(write=True) as db:
-            db.execute("UPDATE delegations SET ended = ? WHERE id = ? AND ended IS NULL", (at, name))
-            yield
+            done = db.execute("UPDATE delegations SET ended = ? WHERE id = ? AND ended IS NULL", (at, name))
+            yield done.rowcount == 1
 
     @contextmanager
     def override(self, given: Overridden) -> Generator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
@@ -12,12 +12,14 @@ import msgspec
 from serinus.access.approving import Requirement, requirement
 from serinus.access.book import Book, Overridden
 from serinus.access.load import policy_of
-from serinus.access.roles import Delegation, Right, Ruling, lending, may
-from serinus.access.types import AccessPolicy, Override
+from serinus.access.roles import Delegation, Right, Ruling, holders, lending, may
+from serinus.access.types import EVERYONE, AccessPolicy, Override
 from serinus.audit import AuditLog
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.home import Home
+
+_NAMED = 5  # people that a refusal names
 
 
 class Access:
@@ -49,17 +51,19 @@ class Access:
         """Where it stands."""
         return policy_of(self._home, self._file)[1]
 
-    def may(self, who: str, action: str, *, role: str | None = None) -> Ruling:
-        """Whether somebody may do something now. Raises as ``load_policy``."""
-        return may(self.policy(), self.book.delegations(), who, action, self._clock(), role=role)
+    def may(self, who: str, action: str, *, role: str | None = None, own: Collection[str] = ()) -> Ruling:
+        """Whether somebody may do something now; arguments as of ``roles.may``. Raises as ``load_policy``."""
+        return may(self.policy(), self.book.delegations(), who, action, self._clock(), role=role, own=own)
 
-    def require(self, who: str, action: str, subject: str, *, role: str | None = None) -> Right:
+    def require(
+        self, who: str, action: str, subject: str, *, role: str | None = None, own: Collection[str] = ()
+    ) -> Right:
         """By which right somebody does something; a refusal is recorded.
 
         Raises:
             SerinusError: ``SRN-ACCESS-005`` with who, what and which role would be needed; as ``load_policy``.
         """
-        ruling = self.may(who, action, role=role)
+        ruling = self.may(who, action, role=role, own=own)
         if ruling.right is not None:
             return ruling.right
         self.audit.append(
@@ -69,14 +73,29 @@ class Access:
             reason=ruling.why,
             details={"asked": action, "needed": list(ruling.needed), "policy": self.place()},
         )
-        roles = " or ".join(ruling.needed)
-        hint = f"It takes the role {roles}: " if roles else "Another role may, perhaps: "
         raise SerinusError(
             "SRN-ACCESS-005",
             f"{who} may not {action} {subject}: {ruling.why}",
             where=f"access policy, {self.place()}",
-            hint=f"{hint}ask somebody who has it, or to be lent it (serinus access explain {action}).",
+            hint=self._way(ruling, action),
         )
+
+    def _way(self, ruling: Ruling, action: str) -> str:
+        """What would let somebody do it: a role, and who has it."""
+        if not ruling.needed:
+            return f"Give {action} to a role: permissions in the policy (serinus access show)."
+        policy = self.policy()
+        # Breaking the glass is no way to be pointed to, unless there is no other.
+        roles = [role for role in ruling.needed if role != policy.override.role] or list(ruling.needed)
+        asked = f"It takes the role {' or '.join(roles)}"
+        people = holders(policy, roles)
+        if EVERYONE in people:
+            return f"{asked}, which everybody has: name it (serinus access explain {action})."
+        if not people:
+            return f"{asked}, which nobody has: give it to somebody in the policy (serinus access show)."
+        more = len(people) - _NAMED
+        named = ", ".join(people[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+        return f"{asked} (of {named}): ask them, or to be lent it (serinus access explain {action})."
 
     def requirement(self, tier: int | None) -> Requirement:
         """What the policy in force asks for at a tier."""
@@ -124,19 +143,20 @@ class Access:
         elif by not in (found.by, found.to):
             why = f"delegation {name} is between {found.by} and {found.to}, not {by}'s to end"
         if found is None or why is not None:
-            raise SerinusError(
-                "SRN-ACCESS-007",
-                str(why),
-                where=str(self._home.root),
-                hint="serinus access delegations lists them.",
-            )
+            raise self._not_to_end(str(why))
         now = self._clock()
-        with self.book.end(name, now):
+        with self.book.end(name, now) as ended:
+            if not ended:  # somebody else did, after we looked
+                raise self._not_to_end(f"delegation {name} has ended already")
             subject = f"{found.role} to {found.to}"
             self.audit.append(
                 actor=by, action="delegation-ended", subject=subject, reason=reason, details={"id": name}
             )
         return msgspec.structs.replace(found, ended=now)
+
+    def _not_to_end(self, why: str) -> SerinusError:
+        hint = "serinus access delegations lists them."
+        return SerinusError("SRN-ACCESS-007", why, where=str(self._home.root), hint=hint)
 
     # --- breaking the glass --------------------------------------------------------
 

@@ -40,14 +40,16 @@ def built_in() -> AccessPolicy:
 
 
 def policy_of(home: Home, explicit: Path | None = None) -> tuple[AccessPolicy, str]:
-    """The policy in force in an installation, and where it stands: ``--policy``, ``<home>/policy.yaml``, or built in.
+    """The policy in force in an installation, and where it stands: ``--policy``, the file that ``$SERINUS_POLICY``
+    names, ``<home>/policy.yaml``, or built in.
 
     Raises:
         SerinusError: as ``load_policy``: a policy that cannot be read allows nothing.
     """
-    path = explicit or home.policy
+    named = os.environ.get("SERINUS_POLICY")
+    path = explicit or (Path(named) if named else home.policy)
     # A link to a policy that is gone is one that cannot be read, not the absence of one.
-    if explicit is None and not os.path.lexists(path):
+    if explicit is None and not named and not os.path.lexists(path):
         return built_in(), "built in"
     return load_policy(path), str(path)
 
@@ -75,7 +77,12 @@ def parse_policy(data: Any, *, where: str) -> AccessPolicy:
     """Check already parsed YAML or JSON. Raises as ``load_policy``, codes 002 and 003."""
     if isinstance(data, dict) and isinstance(data.get("approvals"), dict):
         # A tier is a number to whoever writes it, and a key of JSON.
-        data = {**data, "approvals": {str(tier): asked for tier, asked in data["approvals"].items()}}
+        tiers = [str(tier) for tier in data["approvals"]]
+        if twice := sorted({tier for tier in tiers if tiers.count(tier) > 1}):
+            raise _contradiction(
+                f"approvals names the tier {', '.join(twice)} twice, as number and as text", where
+            )
+        data = {**data, "approvals": dict(zip(tiers, data["approvals"].values(), strict=True))}
     try:
         policy = msgspec.convert(data, AccessPolicy)
     except msgspec.ValidationError as error:
@@ -87,13 +94,17 @@ def parse_policy(data: Any, *, where: str) -> AccessPolicy:
         ) from error
     found = list(problems(policy))
     if found:
-        raise SerinusError(
-            "SRN-ACCESS-003",
-            "; ".join(found),
-            where=where,
-            hint="Mend each of these in the policy; serinus access show tells what a policy says.",
-        )
+        raise _contradiction("; ".join(found), where)
     return policy
+
+
+def _contradiction(what: str, where: str) -> SerinusError:
+    return SerinusError(
+        "SRN-ACCESS-003",
+        what,
+        where=where,
+        hint="Mend each of these in the policy; serinus access show tells what a policy says.",
+    )
 
 
 def problems(policy: AccessPolicy) -> Iterator[str]:
@@ -109,6 +120,8 @@ def problems(policy: AccessPolicy) -> Iterator[str]:
             if person == EVERYONE or person.startswith(GROUP):
                 yield f"groups.{group} may hold names only, not {person}"
     for role, actions in policy.permissions.items():
+        if role == EVERYONE:
+            yield "permissions must name a role, not *: to each role its own"
         for action in actions:
             if action not in ACTIONS:
                 yield f"permissions.{role} has {action}, which is no action; known are {', '.join(ACTIONS)}"
@@ -128,7 +141,9 @@ def problems(policy: AccessPolicy) -> Iterator[str]:
     if policy.override.role == EVERYONE:
         yield "override.role must name a role"
     for role in policy.delegation.never:
-        if role not in named and EVERYONE not in policy.roles:
+        if role == EVERYONE:
+            yield "delegation.never must name roles, not *"
+        elif role not in named and EVERYONE not in policy.roles:
             yield f"delegation.never names the role {role}, which is not among roles"
     yield from _duration("delegation.longest", policy.delegation.longest)
     yield from _duration("override.lasts", policy.override.lasts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -62,6 +62,16 @@ def has(policy: AccessPolicy, who: str, role: str) -> bool:
     return False
 
 
+def holders(policy: AccessPolicy, roles: Iterable[str]) -> tuple[str, ...]:
+    """Who has one of these roles in their own right, groups by their people; ``*`` is everybody."""
+    found: dict[str, None] = {}
+    for role in roles:
+        for entry in members(policy, role):
+            people = policy.groups.get(entry.removeprefix(GROUP), ()) if entry.startswith(GROUP) else (entry,)
+            found |= dict.fromkeys(people)
+    return tuple(found)
+
+
 def known_roles(policy: AccessPolicy) -> tuple[str, ...]:
     """Roles that the policy or this program names, sorted."""
     asked = {role for tier in policy.approvals.values() for role in tier.roles}
@@ -104,22 +114,26 @@ def may(
     now: float,
     *,
     role: str | None = None,
+    own: Collection[str] = (),
 ) -> Ruling:
     """Whether somebody may do something.
 
     Args:
         role: the role in which they act, where the action is done in one (``actions.APPROVING``).
+        own: who had a hand in what it is about. A role that one of them lent is taken only where nobody
+            else lent it: their voice may not count.
     """
     able = [known for known in _candidates(policy, role) if action in permitted(policy, known)]
     needed = tuple(sorted(able))
     if role is not None and not able:
-        return Ruling(allowed=False, why=f"the role {role} is not one that may {action}")
+        others = tuple(known for known in known_roles(policy) if action in permitted(policy, known))
+        return Ruling(allowed=False, why=f"the role {role} is not one that may {action}", needed=others)
     if not able:
         return Ruling(allowed=False, why=f"no role may {action}")
     found = rights(policy, delegations, who, now, able)
     if not found:
         return Ruling(allowed=False, why=f"{who} has none of the roles that may {action}", needed=needed)
-    right = found[0]
+    right = min(found, key=lambda right: right.on_behalf_of in own)
     lent = f", lent by {right.on_behalf_of}" if right.on_behalf_of else ""
     return Ruling(allowed=True, why=f"{who} has the role {right.role}{lent}", right=right, needed=needed)
 

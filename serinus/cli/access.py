@@ -22,13 +22,13 @@ from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.home import Home, find_home
 from serinus.identity import current_identity
-from serinus.registry import Registry
+from serinus.registry import Registry, Version
 from serinus.registry.policy import check_approval
 
 PolicyOption = Annotated[
     Path | None,
     typer.Option(
-        help="Try this policy instead of the one in force (<home>/policy.yaml, else the built-in one)."
+        help="Try this policy instead of the one in force ($SERINUS_POLICY, else <home>/policy.yaml, else built in)."
     ),
 ]
 RoleOption = Annotated[str | None, typer.Option(help="The role in which they would act.")]
@@ -36,7 +36,9 @@ RoleOption = Annotated[str | None, typer.Option(help="The role in which they wou
 
 def access_app() -> typer.Typer:
     """The commands."""
-    app = group("Who may do what. The policy in force is <home>/policy.yaml, else the built-in one.")
+    app = group(
+        "Who may do what. The policy in force is $SERINUS_POLICY, else <home>/policy.yaml, else the built-in one."
+    )
     app.command()(check)
     app.command()(show)
     app.command()(explain)
@@ -63,12 +65,9 @@ def check(
     _known(action)
     installation = find_home(home)
     access = Access(installation, policy)
-    ruling = access.may(who, action, role=role)
-    own = (
-        _own_work(installation, access, ruling, who, subject)
-        if action in APPROVING and ruling.right
-        else None
-    )
+    version = _version(installation, subject) if subject is not None and action in APPROVING else None
+    ruling = access.may(who, action, role=role, own=() if version is None else {version.built_by})
+    own = None if version is None else _own_work(version, ruling, who)
     allowed = ruling.allowed and own is None
     why = own or ruling.why
     if output is Output.json:
@@ -239,14 +238,18 @@ def rbac(
     typer.echo(yaml.safe_dump_all(documents, sort_keys=False), nl=False)
 
 
-def _own_work(home: Home, access: Access, ruling: Ruling, who: str, subject: str | None) -> str | None:
-    """Why an approval of the subject would be refused although the role allows it, or None."""
-    if subject is None or ruling.right is None:
-        return None
-    model, _, number = subject.partition("/")
-    if not number:
+def _version(home: Home, subject: str) -> Version:
+    model, _, number = subject.rpartition("/")
+    if not (model and number):
         raise click.UsageError(f"--subject {subject} is not MODEL/VERSION")
-    version = Registry(home).get(model, number)
+    return Registry(home).get(model, number)
+
+
+def _own_work(version: Version, ruling: Ruling, who: str) -> str | None:
+    """Why an approval of the version would be refused although the role allows it, or None."""
+    if ruling.right is None:
+        return None
+    subject = f"{version.model}/{version.version}"
     for person in (who, ruling.right.on_behalf_of):
         try:
             check_approval(

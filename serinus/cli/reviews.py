@@ -50,7 +50,8 @@ def review(
     registry = Registry(installation)
     book = ReviewBook(registry, load_policy(installation))
     found, by = registry.get(model, version), current_identity(acting)
-    right = registry.access.require(by, "version.review", f"{model}/{found.version}")
+    subject = f"{model}/{found.version}"
+    right = registry.access.require(by, "version.review", subject, own={found.built_by})
     done = book.record(
         found,
         by=by,

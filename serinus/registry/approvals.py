@@ -55,7 +55,8 @@ def record(
             )
 
     check("")
-    right = access.require(by, action, subject, role=role)
+    own = {current.built_by} | ({started_by} if started_by else set())
+    right = access.require(by, action, subject, role=role, own=own)
     check(right.on_behalf_of)
     override = role == access.policy().override.role
     if override:

@@ -103,7 +103,8 @@ def load_policy(home: Home) -> ReviewPolicy:
     """
     named = os.environ.get("SERINUS_REVIEWS")
     path = Path(named) if named else home.root / FILE
-    if not named and not path.exists():
+    # A link to a policy that is gone is one that cannot be read, not the absence of one.
+    if not named and not os.path.lexists(path):
         return parse_policy(
             files("serinus.registry").joinpath(FILE).read_text(encoding="utf-8"), where="the shipped policy"
         )

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from serinus.access import Access, Judgement
+from serinus.access.approving import tier_name
 from serinus.audit import AuditLog
 from serinus.bundle import Bundle, Keyring, open_bundle
 from serinus.errors import SerinusError
@@ -95,9 +96,11 @@ class Registry:
             source: where the records were read.
 
         Raises:
-            SerinusError: ``SRN-REGISTRY-004`` if the version exists with another digest.
+            SerinusError: ``SRN-REGISTRY-004`` if the version exists with another digest; ``SRN-ACCESS-009``
+                its tier is none.
         """
         facts = facts_of(bundle.path)
+        tier_name(facts.tier)
         data = msgspec.structs.replace(facts.lineage.data, source=source)
         version = Version(
             model=bundle.name,

@@ -78,8 +78,10 @@ class ReviewDesk:
         """Give a case back.
 
         Raises:
-            SerinusError: ``SRN-QUEUE-002`` no such case; ``-003`` another is at it, or it is answered.
+            SerinusError: ``SRN-ACCESS-005`` if the policy does not let them; ``SRN-QUEUE-002`` no such
+                case; ``-003`` another is at it, or it is answered.
         """
+        self._access.require(by, "review.answer", name)
         now = self._clock()
         with self.queue.transaction() as db:
             self._open(self.queue.find(name, db), by, now)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from serinus.access import Requirement, Word, built_in, judge, requirement
 from serinus.access.approving import ANOTHER
+from serinus.errors import SerinusError
 
 from .policies import DAY, bank, word
 
@@ -184,3 +185,9 @@ def test_a_crowd_is_judged_at_once() -> None:
     crowd = [word(f"p{i}", f"r{i % 5}", at=float(i)) for i in range(500)]
     needed = Requirement(roles=(*(f"r{i}" for i in range(5)), "nobody"), people=10)
     assert judge(needed, crowd, own=(), now=1e3).missing == ("nobody",)
+
+
+@pytest.mark.parametrize("tier", [0, 5, -1])
+def test_a_number_that_is_no_tier_asks_for_nothing_because_it_is_refused(tier: int) -> None:
+    with pytest.raises(SerinusError, match=f"SRN-ACCESS-009.*{tier} is no tier"):
+        requirement(bank(), tier)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from pathlib import Path
 
@@ -106,3 +107,42 @@ def test_a_book_that_was_never_finished_turns_nobody_away(tmp_path: Path, made: 
     assert access.require("amy", "audit.export", "fraud").role == "auditor"
     given = access.delegate(role="approver", by="oscar", to="zoe", since=100.0, until=200.0, reason="leave")
     assert access.book.delegations() == [given]
+
+
+@pytest.mark.parametrize(
+    ("who", "action", "role", "way"),
+    [
+        ("ann", "audit.export", None, r"It takes the role auditor \(of amy\): ask them, or to be lent it"),
+        (
+            "amy",
+            "version.approve",
+            "auditor",
+            r"It takes the role approver or validator \(of oscar, olga, ann, vera, vic and 1 more\)",
+        ),
+        ("ann", "privacy.erase", None, "It takes the role privacy, which nobody has: give it to somebody"),
+    ],
+)
+def test_a_refusal_points_to_who_could(
+    tmp_path: Path, who: str, action: str, role: str | None, way: str
+) -> None:
+    with pytest.raises(SerinusError, match="SRN-ACCESS-005") as error:
+        door(tmp_path).require(who, action, "fraud/1", role=role)
+    assert re.search(way, error.value.hint), error.value.hint
+
+
+def test_where_everybody_has_every_role_only_its_name_was_wrong(tmp_path: Path) -> None:
+    with pytest.raises(SerinusError, match="SRN-ACCESS-005") as error:
+        Access(Home(tmp_path)).require("amy", "version.approve", "fraud/1", role="auditor")
+    assert "which everybody has: name it" in error.value.hint
+
+
+def test_what_two_take_back_at_once_ends_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    access = door(tmp_path, now)
+    given = access.delegate(role="approver", by="oscar", to="zoe", since=0.0, until=DAY, reason="leave")
+    seen = access.book.delegations()
+    access.take_back(given.id, by="oscar", reason="back early")
+    monkeypatch.setattr(access.book, "delegations", lambda: seen)  # who looked before that
+    with pytest.raises(SerinusError, match="SRN-ACCESS-007.*ended already"):
+        access.take_back(given.id, by="zoe", reason="not needed")
+    assert actions(access) == ["delegate", "delegation-ended"]

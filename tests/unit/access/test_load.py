@@ -49,6 +49,19 @@ HEAD = "apiVersion: serinus.io/v1\nkind: AccessPolicy\n"
         ),
         (HEAD + "roles: {}\noverride: {lasts: 0s}", "SRN-ACCESS-003", "override.lasts must be longer"),
         (HEAD + "groups: {a: ['group:b']}\nroles: {}", "SRN-ACCESS-003", "may hold names only"),
+        (
+            HEAD + "roles: {}\napprovals: {1: {people: 1}, '1': {people: 0}}",
+            "SRN-ACCESS-003",
+            "approvals names the tier 1 twice",
+        ),
+        (
+            HEAD + "roles:\n  approver: [oscar]\n  approver: [ben]",
+            "SRN-ACCESS-001",
+            "line 5.*approver is there twice",
+        ),
+        (HEAD + "roles: {}\npermissions: {'*': [audit.export]}", "SRN-ACCESS-003", "a role, not \\*"),
+        (HEAD + "roles: {'*': [ann]}\ndelegation: {never: ['*']}", "SRN-ACCESS-003", "roles, not \\*"),
+        (HEAD + "roles: {1: [ann]}", "SRN-ACCESS-002", "Expected `str`"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, text: str, code: str, says: str) -> None:
@@ -90,3 +103,16 @@ def test_a_link_to_a_policy_that_is_gone_opens_no_door(tmp_path: Path) -> None:
     (tmp_path / "policy.yaml").symlink_to(tmp_path / "mounted" / "policy.yaml")
     with pytest.raises(SerinusError, match="SRN-ACCESS-001"):
         policy_of(Home(tmp_path))
+
+
+def test_the_environment_names_a_policy_before_that_of_the_installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "policy.yaml").write_text(BANK)
+    mounted = tmp_path / "mounted.yaml"
+    monkeypatch.setenv("SERINUS_POLICY", str(mounted))
+    with pytest.raises(SerinusError, match="SRN-ACCESS-001"):
+        policy_of(Home(tmp_path))  # named and not there: nobody may do anything
+    mounted.write_text(HEAD + "roles: {operator: [zed]}")
+    assert policy_of(Home(tmp_path))[0].roles == {"operator": ("zed",)}
+    assert policy_of(Home(tmp_path), tmp_path / "policy.yaml")[0].roles["operator"] == ("pat",)

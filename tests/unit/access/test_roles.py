@@ -6,7 +6,7 @@ import pytest
 
 from serinus.access import Delegation, built_in, may
 from serinus.access.actions import ACTIONS, EVERYDAY
-from serinus.access.roles import has, known_roles, lending
+from serinus.access.roles import has, holders, known_roles, lending
 
 from .policies import DAY, bank, lent
 
@@ -135,3 +135,27 @@ def test_what_may_be_lent(given: Delegation, why: str | None) -> None:
 def test_a_group_is_no_person() -> None:
     assert not has(bank(), "risk", "validator")
     assert not has(bank(), "group:risk", "validator")
+
+
+TWO = (lent("approver", "ann", "zoe"), lent("approver", "oscar", "zoe"))
+
+
+@pytest.mark.parametrize(
+    ("own", "lender"),
+    [((), "ann"), ({"ann"}, "oscar"), ({"oscar"}, "ann"), ({"ann", "oscar"}, "ann")],
+    ids=["nobody had a hand in it", "the first lender built it", "the second did", "both did"],
+)
+def test_a_role_is_taken_from_whose_voice_may_count(own: set[str], lender: str) -> None:
+    ruling = may(bank(), TWO, "zoe", "version.approve", 1.0, role="approver", own=own)
+    assert ruling.right is not None
+    assert ruling.right.on_behalf_of == lender
+
+
+def test_a_role_that_may_not_says_which_one_may() -> None:
+    ruling = may(bank(), NONE, "amy", "version.approve", 0.0, role="auditor")
+    assert ruling.needed == ("approver", "breakglass", "validator")
+
+
+def test_holders_are_people_not_groups() -> None:
+    assert holders(bank(), ("validator", "operator")) == ("vera", "vic", "dora", "pat")
+    assert holders(built_in(), ("validator",)) == ("*",)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serinus.documents import UnreadableError, read_yaml
+from serinus.documents import UnreadableError, parse_yaml, read_yaml
 
 
 def test_plain_values_come_out(tmp_path: Path) -> None:
@@ -38,3 +38,33 @@ def test_what_is_wrong_is_said(
         read_yaml(path)
     assert caught.value.what.startswith(what)
     assert (caught.value.where, caught.value.parsed) == (f"{path}{line}", parsed)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a: 1\nb: 2\na: 3\n", 3),
+        ("a:\n  b: 1\n  b: 1\n", 3),
+        ("- {a: 1, a: 2}\n", 1),
+        ("{1: a, 1: b}\n", 1),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused_with_its_line(text: str, line: int) -> None:
+    with pytest.raises(UnreadableError, match=f"line {line}.*is there twice"):
+        parse_yaml(text, where="p.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "document"),
+    [
+        ("{1: a, '1': b}", {1: "a", "1": "b"}),
+        ("[{a: 1}, {a: 2}]", [{"a": 1}, {"a": 2}]),
+        # A merged key that is written over is how merging is meant.
+        (
+            "a: &a {x: 1}\nb:\n  c: &c {<<: *a, x: 2}\nd: {<<: *c, x: 3}\n",
+            {"a": {"x": 1}, "b": {"c": {"x": 2}}, "d": {"x": 3}},
+        ),
+    ],
+)
+def test_keys_that_are_not_the_same_stay(text: str, document: object) -> None:
+    assert parse_yaml(text, where="p.yaml") == document

@@ -267,3 +267,9 @@ def test_an_alert_that_the_policy_names_asks_for_a_review(desk: Desk, given_aler
 def test_no_registry_is_made_where_there_is_none(tmp_path: Path) -> None:
     assert ask_for_review(Home(tmp_path / "other"), alert()) is None
     assert not (tmp_path / "other" / "registry.db").exists()
+
+
+def test_a_link_to_a_review_policy_that_is_gone_is_not_the_shipped_one(tmp_path: Path) -> None:
+    (tmp_path / "reviews.yaml").symlink_to(tmp_path / "mounted" / "reviews.yaml")
+    with pytest.raises(SerinusError, match="SRN-REVIEW-001.*reviews.yaml"):
+        load_policy(Home(tmp_path))

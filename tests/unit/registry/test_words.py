@@ -11,6 +11,7 @@ from serinus.access import Judgement
 from serinus.cli import main
 from serinus.errors import SerinusError
 from serinus.registry import Registry, Version, approvals
+from serinus.registry.records import Facts
 from tests.support.bundles import small_bundle, small_home
 from tests.unit.access.policies import BANK, DAY
 
@@ -149,3 +150,26 @@ def test_the_commands_say_what_is_missing(tmp_path: Path, capsys: pytest.Capture
     check = ["access", "check", "ben", "version.approve", "--subject", "small/1", *home]
     assert main(check) == 1
     assert main(["access", "check", "oscar", "version.approve", "--subject", "small/1", *home]) == 0
+
+
+def test_a_word_is_given_for_a_lender_who_did_not_build_it(tmp_path: Path) -> None:
+    bank = Bank(tmp_path, 2)
+    bank.home.policy.write_text(BANK.replace("olga, ann]", "olga, ben]"))
+    access = bank.registry.access
+    for lender in ("ben", "oscar"):
+        access.delegate(
+            role="approver", by=lender, to="zoe", since=bank.now, until=bank.now + DAY, reason="leave"
+        )
+    bank.approve("zoe", "approver")
+    (word,) = bank.registry.approvals("small", 1)
+    assert (word.on_behalf_of, bank.stage) == ("oscar", "approved")
+
+
+def test_a_version_of_no_tier_that_there_is_is_not_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry(small_home(tmp_path))
+    monkeypatch.setattr("serinus.registry.store.facts_of", lambda path: Facts(tier=9))
+    with pytest.raises(SerinusError, match="SRN-ACCESS-009"):
+        registry.register(small_bundle(tmp_path), by="ben", owner="cards", run="r1")
+    assert registry.models() == []

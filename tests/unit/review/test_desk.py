@@ -193,3 +193,11 @@ def test_a_case_whose_bundle_is_not_here_says_so(office: Office) -> None:
         db.execute("DELETE FROM versions")
     with pytest.raises(SerinusError, match="SRN-QUEUE-006"):
         office.desk.answer("a", "bad", by="rita", reason="seen")
+
+
+def test_a_case_is_given_back_by_who_may_have_it(office: Office) -> None:
+    office.desk.next("rita")
+    with pytest.raises(SerinusError, match="SRN-ACCESS-005.*amy may not review.answer a"):
+        office.desk.release("a", "amy")
+    office.desk.release("a", "rita")
+    assert office.actions[-1] == "access-refused"
