@@ -84,9 +84,11 @@ class Served:
     def __init__(self, kube: Kube, namespace: str, name: str = "fraud") -> None:
         self.kube, self.namespace, self.name = kube, namespace, name
 
-    def create(self, *predictors: Obj) -> None:
+    def create(self, *predictors: Obj, labels: dict[str, str] | None = None) -> None:
         """Ask for it."""
-        self.kube.create(seldon_deployment(self.namespace, self.name, *predictors))
+        made = seldon_deployment(self.namespace, self.name, *predictors)
+        made["metadata"]["labels"] = labels or {}
+        self.kube.create(made)
 
     def set_predictors(self, *predictors: Obj) -> None:
         """Write the whole list anew."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -26,17 +26,21 @@ class Done:
 
 
 class Kubectl:
-    """``user`` is impersonated; None is the cluster's administrator."""
+    """``user`` is impersonated, as one of these groups; None is the cluster's administrator."""
 
-    def __init__(self, namespace: str, environment: dict[str, str], user: str | None = None) -> None:
+    def __init__(
+        self, namespace: str, environment: dict[str, str], user: str | None = None, groups: Sequence[str] = ()
+    ) -> None:
         self.namespace = namespace
+        self.groups = groups
         self.environment = environment
         self.user = user
 
-    def run(self, *arguments: str, document: Any = None) -> Done:
+    def run(self, *arguments: str, document: Any = None, text: str | None = None) -> Done:
         acting = ["--as", self.user] if self.user else []
+        acting += [f"--as-group={group}" for group in self.groups]
         command = ["kubectl", "-n", self.namespace, *acting, *arguments]
-        text = json.dumps(document) if document is not None else None
+        text = json.dumps(document) if document is not None else text
         return Done(
             subprocess.run(
                 command, input=text, capture_output=True, text=True, env=self.environment, timeout=60

@@ -47,6 +47,7 @@ def controller(
         made: Controller = Processes(kube, models, tmp_path_factory.mktemp("controller"))
         made.start()
         yield made
+        forgotten(kube, models)
         made.stop()
         return
     system = f"{PREFIX}-system"
@@ -55,9 +56,15 @@ def controller(
     try:
         made.start()
         yield made
+        forgotten(kube, models)
         made.stop()
     finally:
         kube.delete("Namespace", None, system)
+
+
+def forgotten(kube: Kube, models: str) -> None:
+    """Wait until the controller let go of what tests deleted, or its finalizer would keep the namespace for ever."""
+    eventually(lambda: not kube.list("ModelRollout", models), 60, what="no ModelRollout is left")
 
 
 def _established(kube: Kube, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import subprocess
 import sys
@@ -44,8 +45,8 @@ def leader(kube: Kube, namespace: str) -> str:
 class Pods:
     """The chart's Deployment of two, serving one namespace by a Role in it."""
 
-    def __init__(self, kube: Kube, models: str, namespace: str) -> None:
-        self._kube, self._models, self._namespace = kube, models, namespace
+    def __init__(self, kube: Kube, models: str, namespace: str, *more: str) -> None:
+        self._kube, self._models, self._namespace, self._more = kube, models, namespace, more
 
     def start(self) -> None:
         values = {
@@ -62,7 +63,8 @@ class Pods:
         sets = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
         chart = str(node.ROOT / "charts" / "serinus")
         try:
-            node.helm("install", "serinus", chart, "-n", self._namespace, *sets, "--wait", "--timeout", "3m")
+            install = ["install", "serinus", chart, "-n", self._namespace, *sets, *self._more]
+            node.helm(*install, "--wait", "--timeout", "3m")
             self._acting()
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.logs()}") from None
@@ -77,6 +79,16 @@ class Pods:
             return next((name for name in self._names() if holder.startswith(name)), "")
 
         return eventually(found, 90, what="a controller acts")
+
+    def metrics(self) -> str:
+        """The page of the one that acts."""
+        pod = self._kube.must("Pod", self._namespace, self._acting())
+        connection = http.client.HTTPConnection(pod["status"]["podIP"], 9090, timeout=5)
+        try:
+            connection.request("GET", "/metrics")
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
 
     def kill_leader(self) -> str:
         name = self._acting()
