@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from serving.rollout.kube.api import Api, Object
+from serinus.kube.api import Api, Object
 from serving.rollout.kube.names import COMMAND, ROLLOUT
 from tests.cluster.controller.server import install
 from tests.support.apiserver import ApiServer, free_port, tools

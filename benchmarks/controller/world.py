@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from serving.rollout.kube.api import Api, ApiError, Object, UnreachableError
+from serinus.kube.api import Api, ApiError, Object, UnreachableError
 from serving.rollout.kube.names import DEPLOYMENT, POD, SELDON, SLICE, VIRTUAL_SERVICE, Kind, service_of
 from serving.rollout.kube.watch import OWN_NAME, Watch
 

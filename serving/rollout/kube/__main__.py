@@ -15,10 +15,10 @@ import typer
 
 from serinus.access import built_in, load_policy
 from serinus.errors import SerinusError
+from serinus.kube.api import configuration
 from serinus.masking import mask_logs
 from serinus.program import duration_of, run_program
 
-from .api import configuration
 from .operator import Controller, Flags
 from .rollout import Settings
 from .traffic import Pace

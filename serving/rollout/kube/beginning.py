@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from serinus.errors import SerinusError
+from serinus.kube.api import Api, ApiError, Object
 
 from ..status import Phase
-from .api import Api, ApiError, Object
 from .keeping import StatusStore, event, invalid, publish
 from .names import ROLLOUT, SELDON
 from .resource import ModelRolloutSpec, read_rollout

@@ -12,12 +12,12 @@ import typer
 
 from serinus.documents import UnreadableError, read_yaml
 from serinus.errors import SerinusError
+from serinus.kube.api import Api, ApiError, Object, UnreachableError, configuration, current_namespace
 from serinus.registry.policy import check_approval
 
 from ..commands import unasked
 from ..desk import Wish
 from ..status import Entry, Phase, RolloutStatus, Routes
-from .api import Api, ApiError, Object, UnreachableError, configuration, current_namespace
 from .beginning import ended
 from .names import APPROVAL, COMMAND, ROLLOUT, Kind, predictor_of
 from .resource import to_wire

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from serinus.errors import SerinusError
+from serinus.kube.api import Api, ApiError, Object, UnreachableError
 
 from ..adapters.webhook import Webhooks
 from ..ports import SupersededError
 from ..spec import Notification, RolloutSpec
 from ..status import ENDED, Entry, Phase, RolloutStatus
-from .api import Api, ApiError, Object, UnreachableError
 from .names import EVENT, REPORTER, ROLLOUT, Kind
 from .subject import Scene
 from .view import material, unpack, view

@@ -14,7 +14,8 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from .api import Api, ApiError, Object, UnreachableError
+from serinus.kube.api import Api, ApiError, Object, UnreachableError
+
 from .names import LEASE
 
 log = logging.getLogger(__name__)

@@ -3,9 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, NamedTuple
+from typing import Any
 
-FIELD_MANAGER = "serinus-rollout"
+from serinus.kube.kinds import APPROVAL, COMMAND, FIELD_MANAGER, ROLLOUT, Kind
+
+__all__ = [
+    "APPROVAL",
+    "COMMAND",
+    "DEPLOYMENT",
+    "EVENT",
+    "FIELD_MANAGER",
+    "FINALIZER",
+    "LEASE",
+    "POD",
+    "REPORTER",
+    "REVIEW",
+    "ROLLOUT",
+    "SELDON",
+    "SELDON_APP",
+    "SELDON_ID",
+    "SERVICE_NAME",
+    "SLICE",
+    "VIRTUAL_SERVICE",
+    "Kind",
+    "predictor_of",
+    "service_of",
+]
+
 FINALIZER = "serinus.io/champion-first"  # a rollout is not forgotten while its candidate has traffic
 REPORTER = "serinus.io/rollout"
 
@@ -15,30 +39,6 @@ SERVICE_NAME = "seldon.io/svc-name"
 NAME_LIMIT = 63
 
 
-class Kind(NamedTuple):
-    """A kind as the API's paths name it."""
-
-    group: str
-    version: str
-    plural: str
-    kind: str
-
-    @property
-    def api_version(self) -> str:
-        """``apps/v1``, or ``v1`` for the core group."""
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    def path(self, namespace: str | None = None, name: str | None = None, subresource: str = "") -> str:
-        """The URL's path of one object, or of all in a namespace, or of all."""
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        parts = [root, *(("namespaces", namespace) if namespace else ()), self.plural]
-        parts += [part for part in (name, subresource) if part]
-        return "/".join(parts)
-
-
-ROLLOUT = Kind("serinus.io", "v1alpha1", "modelrollouts", "ModelRollout")
-APPROVAL = Kind("serinus.io", "v1alpha1", "rolloutapprovals", "RolloutApproval")
-COMMAND = Kind("serinus.io", "v1alpha1", "rolloutcommands", "RolloutCommand")
 SELDON = Kind("machinelearning.seldon.io", "v1", "seldondeployments", "SeldonDeployment")
 VIRTUAL_SERVICE = Kind("networking.istio.io", "v1", "virtualservices", "VirtualService")
 DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")

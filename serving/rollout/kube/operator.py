@@ -11,7 +11,8 @@ from typing import Any
 import kopf
 import msgspec
 
-from .api import Api
+from serinus.kube.api import Api
+
 from .lease import Election
 from .names import ROLLOUT
 from .pages import Pages

@@ -10,9 +10,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from serinus import metrics as names
 from serinus.errors import SerinusError
+from serinus.kube.api import Api
 
 from ..exposition import RolloutCollector
-from .api import Api
 from .lease import Election
 from .supervise import Supervisor
 from .watch import World

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable
 from msgspec.structs import replace
 
 from serinus.evidence import Sample
+from serinus.kube.api import Api, ApiError, Object
 
 from ..adapters.prometheus import PrometheusMetrics, any_of, quoted
 from ..adapters.scrape import ScrapeMetrics
 from ..ports import Health, ProviderError
-from .api import Api, ApiError, Object
 from .health import belongs, health, routable
 from .names import DEPLOYMENT, POD, SELDON, SLICE
 from .routing import ready_endpoints

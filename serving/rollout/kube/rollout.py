@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from serinus.access import AccessPolicy, built_in, requirement
 from serinus.errors import SerinusError
+from serinus.kube.api import Api, ApiError, Object, UnreachableError
 
 from ..adapters.webhook import Webhooks
 from ..engine import Engine, Ports, new_status
 from ..ports import SupersededError
 from ..spec import RolloutSpec, strengthened
 from ..status import Phase, RolloutStatus
-from .api import Api, ApiError, Object, UnreachableError
 from .beginning import Beginning, Turns, begun, ended
 from .keeping import StatusStore, Teller, event, publish
 from .names import APPROVAL, FINALIZER, ROLLOUT

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from serinus.errors import SerinusError
+from serinus.kube.api import Api, Object
 
 from ..exposition import RESULTS
 from ..status import Phase, RolloutStatus
-from .api import Api, Object
 from .beginning import Turns
 from .names import SELDON_ID
 from .rollout import RolloutTask, Settings, finished

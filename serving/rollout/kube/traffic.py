@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from serinus.kube.api import Object
+
 from ..ports import Readback
 from ..status import RolloutStatus, Routes
-from .api import Object
 from .hands import Hands
 from .names import SLICE, VIRTUAL_SERVICE
 from .ports import Cluster

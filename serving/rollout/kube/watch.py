@@ -8,25 +8,17 @@ server's side where the kind has one.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
-from .api import Api, ApiError, Object, UnreachableError
+from serinus.kube.api import Api, Object
+from serinus.kube.follow import Following
+
 from .hands import own_predictors
 from .names import APPROVAL, COMMAND, DEPLOYMENT, POD, SELDON, SELDON_ID, SLICE, VIRTUAL_SERVICE, Kind
 
-log = logging.getLogger(__name__)
-
-SESSION = 240  # seconds until the server ends a watch, and it is begun anew where it ended
-BACKOFF = (0.2, 10.0)
-HEALTHY = 5.0  # seconds that a watch lasts where nothing is wrong
-
 OWN_NAME = "metadata.name"
-pause = asyncio.sleep
 
 WATCHED: tuple[tuple[Kind, str, str], ...] = (
     # kind, label selector, label or spec field by which objects are looked up
@@ -54,17 +46,12 @@ def trim(found: Object) -> Object:
     return found
 
 
-class Watch:
+class Watch(Following):
     """All objects of one kind in one namespace (or all), by namespace and owner."""
 
     def __init__(self, api: Api, kind: Kind, namespace: str | None, selector: str, key: str) -> None:
-        self.kind = kind
-        self.synced = asyncio.Event()
-        self.seen_at = float("-inf")  # monotonic; when the server last told us anything
+        super().__init__(api, kind, namespace, selector)
         self.changed: Callable[[Object], None] = lambda found: None
-        self._api = api
-        self._namespace = namespace
-        self._selector = selector
         self._key = key
         self._objects: dict[tuple[str, str], Object] = {}
         self._owned: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -74,59 +61,18 @@ class Watch:
         for name in sorted(self._owned.get((namespace, owner), ())):
             yield self._objects[namespace, name]
 
-    async def run(self) -> None:
-        """Keep it up to date for ever. Lost connections and expired versions are made good by themselves."""
-        wait = BACKOFF[0]
-        while True:
-            try:
-                since = await self._list()
-                while True:
-                    began = time.monotonic()
-                    since = await self._follow(since)
-                    if time.monotonic() - began >= HEALTHY:
-                        wait = BACKOFF[0]
-                    else:  # a server, or a proxy before it, that ends every watch at once
-                        await pause(wait * random.uniform(0.5, 1.0))
-                        wait = min(wait * 2, BACKOFF[1])
-            except Exception as problem:
-                # A watch that ended would leave every rollout with a memory that grows old unsaid.
-                if isinstance(problem, ApiError) and problem.gone:
-                    log.warning("watch of %s: this cluster has no such kind yet", self.kind.plural)
-                elif not isinstance(problem, ApiError | UnreachableError):
-                    log.exception("watch of %s: failed, trying again", self.kind.plural)
-                elif not (isinstance(problem, ApiError) and problem.code == 410):
-                    log.warning("watch of %s: %s", self.kind.plural, problem)
-                await pause(wait * random.uniform(0.5, 1.0))  # so that replicas do not call in step
-                wait = min(wait * 2, BACKOFF[1])
-
-    async def _list(self) -> str:
-        listed = await self._api.list(self.kind, self._namespace, self._selector)
+    async def _listed(self, items: list[Object]) -> None:
         self._objects.clear()
         self._owned.clear()
-        for found in listed["items"]:
+        for found in items:
             self._put(found)
-        self.seen_at = time.monotonic()
-        self.synced.set()
-        return str(listed["metadata"]["resourceVersion"])
 
-    async def _follow(self, since: str) -> str:
-        async with contextlib.aclosing(
-            self._api.watch(self.kind, self._namespace, self._selector, since, SESSION)
-        ) as events:
-            async for what, found in events:
-                self.seen_at = time.monotonic()
-                if what == "ERROR":
-                    raise ApiError(
-                        found.get("code") or 0, found.get("reason") or "", found.get("message") or ""
-                    )
-                since = str(found["metadata"]["resourceVersion"])
-                if what == "DELETED":
-                    self._drop(found)
-                elif what != "BOOKMARK":
-                    self._put(found)
-                if what != "BOOKMARK":
-                    self.changed(found)
-        return since
+    async def _heard(self, what: str, found: Object) -> None:
+        if what == "DELETED":
+            self._drop(found)
+        else:
+            self._put(found)
+        self.changed(found)
 
     def _owner(self, found: Object) -> str:
         metadata = found["metadata"]

@@ -10,13 +10,13 @@ from serinus.access import built_in, justified
 from serinus.access.types import Override
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
+from serinus.kube.api import Object
 from serinus.registry.policy import check_approval
 
 from ..account import LIVE
 from ..commands import PAUSABLE
 from ..ports import ApprovalRecord, Command
 from ..status import Phase, RolloutStatus
-from .api import Object
 from .names import APPROVAL, COMMAND
 from .resource import ApprovalSpec, CommandSpec, ModelRolloutSpec, read_spec
 from .subject import Scene

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serving.rollout.kube.api import Api, Object
+from serinus.kube.api import Api, Object
 from serving.rollout.kube.crd import definitions
 from serving.rollout.kube.names import Kind
 from serving.rollout.kube.policy import policies

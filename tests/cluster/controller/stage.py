@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from serving.rollout.kube.api import Api, ApiError, Object
+from serinus.kube.api import Api, ApiError, Object
 from serving.rollout.kube.names import (
     DEPLOYMENT,
     EVENT,

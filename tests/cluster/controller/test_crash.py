@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serving.rollout.kube.api import Object
+from serinus.kube.api import Object
 from serving.rollout.kube.names import COMMAND, ROLLOUT
 from tests.support.apiserver import ApiServer
 

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from serving.rollout.kube.api import Api, UnreachableError
+from serinus.kube.api import Api, UnreachableError
 from serving.rollout.kube.lease import DEADLINE, DURATION, RENEW, Election
 from serving.rollout.kube.names import LEASE, Kind
 from tests.support.apiserver import ApiServer

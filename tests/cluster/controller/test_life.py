@@ -140,7 +140,7 @@ async def test_a_second_person_approves_and_the_first_cannot(server: ApiServer) 
         assert "SRN-APPROVAL-001" in refused["note"]
         assert refused["regarding"]["kind"] == "RolloutApproval"
         assert (await stage.status())["phase"] == "AwaitingApproval"
-        from serving.rollout.kube.api import Api
+        from serinus.kube.api import Api
 
         bob = Api(server.configuration("bob"))
         await grant(stage, "bob")

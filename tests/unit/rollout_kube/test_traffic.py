@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from serinus.kube.api import ApiError
 from serving.rollout.engine import new_status
-from serving.rollout.kube.api import ApiError
 from serving.rollout.kube.hands import Hands, another_hand, own_predictors
 from serving.rollout.kube.names import DEPLOYMENT, FIELD_MANAGER, SELDON, SLICE, VIRTUAL_SERVICE, Kind
 from serving.rollout.kube.ports import Cluster, SeldonPredictors

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from serving.rollout.kube.api import ApiError, UnreachableError
+from serinus.kube.api import ApiError, UnreachableError
 from serving.rollout.kube.names import APPROVAL, POD, SELDON, SELDON_ID, Kind
 from serving.rollout.kube.watch import OWN_NAME, Watch
 
@@ -130,7 +130,7 @@ async def test_a_server_that_ends_every_watch_at_once_is_asked_less_and_less_oft
     async def sleep(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr("serving.rollout.kube.watch.pause", sleep)
-    monkeypatch.setattr("serving.rollout.kube.watch.random.uniform", lambda low, high: high)
+    monkeypatch.setattr("serinus.kube.follow.pause", sleep)
+    monkeypatch.setattr("serinus.kube.follow.random.uniform", lambda low, high: high)
     await watched(Script([[pod("a")]], [[] for _ in range(8)]))
     assert waited == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]

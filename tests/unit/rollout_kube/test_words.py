@@ -12,8 +12,8 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from serinus.kube.api import Api
 from serving.rollout.engine import new_status
-from serving.rollout.kube.api import Api
 from serving.rollout.kube.names import APPROVAL, COMMAND, Kind
 from serving.rollout.kube.resource import BundleRef, Candidate, ModelRolloutSpec
 from serving.rollout.kube.subject import Scene, Subject

@@ -1,4 +1,4 @@
-"""The Kubernetes API, as far as a rollout needs it: JSON over HTTP, authenticated as kubectl or a pod is.
+"""The Kubernetes API, as far as our programs need it: JSON over HTTP, authenticated as kubectl or a pod is.
 
 The client library reads kubeconfigs and service accounts and renews tokens;
 requests go through httpx, since the library's own are neither asynchronous nor
@@ -21,8 +21,7 @@ from kubernetes import client as kubernetes_client
 from kubernetes import config as kubernetes_config
 
 from serinus.errors import SerinusError
-
-from .names import FIELD_MANAGER, Kind
+from serinus.kube.kinds import FIELD_MANAGER, Kind
 
 log = logging.getLogger(__name__)
 
