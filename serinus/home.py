@@ -95,6 +95,29 @@ def find_home(explicit: str | Path | None = None) -> Home:
     return Home(Path(root).absolute())
 
 
+def existing_home(explicit: str | Path | None = None, *, needed: bool = True) -> Home:
+    """The installation, for whoever makes none: a mistyped path is told, and not made.
+
+    Args:
+        needed: False where everything asked for was named, and only an installation that is named
+            as well has to be there.
+
+    Raises:
+        SerinusError: ``SRN-HOME-003`` it is not there.
+    """
+    home = find_home(explicit)
+    named = explicit or os.environ.get("SERINUS_HOME")
+    if (needed or named) and not home.root.is_dir():
+        how = "Check --home and SERINUS_HOME" if named else "Name one with --home or SERINUS_HOME"
+        raise SerinusError(
+            "SRN-HOME-003",
+            "no installation is there",
+            where=str(home.root),
+            hint=f"{how}; serinus pipeline run makes one.",
+        )
+    return home
+
+
 def atomic_write(path: Path, data: bytes | str) -> None:
     """Write a file so that a reader sees the old content or the new, never a part.
 

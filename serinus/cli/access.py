@@ -20,7 +20,7 @@ from serinus.access.types import AccessPolicy
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json, print_table
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
-from serinus.home import Home, find_home
+from serinus.home import Home, existing_home
 from serinus.identity import current_identity
 from serinus.registry import Registry, Version
 from serinus.registry.policy import check_approval
@@ -63,7 +63,7 @@ def check(
 ) -> None:
     """Say whether WHO may do ACTION now. Exit code 0 if they may, 1 if not; nothing is recorded."""
     _known(action)
-    installation = find_home(home)
+    installation = existing_home(home, needed=False)
     access = Access(installation, policy)
     version = _version(installation, subject) if subject is not None and action in APPROVING else None
     ruling = access.may(who, action, role=role, own=() if version is None else {version.built_by})
@@ -83,7 +83,7 @@ def check(
 
 def show(policy: PolicyOption = None, home: HomeOption = None, output: OutputOption = Output.text) -> None:
     """Show the policy in force: roles, who has them, what they may do, and what each tier asks for."""
-    access = Access(find_home(home), policy)
+    access = Access(existing_home(home, needed=False), policy)
     found, place = access.policy(), access.place()
     roles = {
         role: {"members": members(found, role), "may": permitted(found, role)} for role in known_roles(found)
@@ -133,7 +133,7 @@ def explain(
 ) -> None:
     """Explain an action: what it is, which roles may do it, who has those, and who is lent them now."""
     _known(action)
-    access = Access(find_home(home), policy)
+    access = Access(existing_home(home, needed=False), policy)
     found = access.policy()
     roles = {r: members(found, r) for r in known_roles(found) if action in permitted(found, r)}
     lent = [d for d in access.book.delegations() if d.role in roles and d.holds(access.now())]
@@ -170,7 +170,7 @@ def delegate(
     """Lend a role to somebody for a time. They speak with your voice: what you may not approve they may not
     either, and the two of you are one person where several are asked for. It cannot be lent on.
     """
-    access = Access(find_home(home))
+    access = Access(existing_home(home))
     begin = _time(since, "--from", access.now()) if since else access.now()
     given = access.delegate(
         role=role,
@@ -192,7 +192,7 @@ def delegations(
     output: OutputOption = Output.text,
 ) -> None:
     """List roles that are lent, or will be."""
-    access = Access(find_home(home))
+    access = Access(existing_home(home))
     now = access.now()
     found = [d for d in access.book.delegations() if every or (d.ended is None and d.until > now)]
     if output is Output.json:
@@ -214,7 +214,7 @@ def revoke(
     home: HomeOption = None,
 ) -> None:
     """End a delegation now. Whoever lent the role may, and whoever has it lent."""
-    found = Access(find_home(home)).take_back(delegation, by=current_identity(acting), reason=reason)
+    found = Access(existing_home(home)).take_back(delegation, by=current_identity(acting), reason=reason)
     typer.echo(f"{found.to} no longer has {found.role} from {found.by}.")
 
 
@@ -233,7 +233,7 @@ def rbac(
     Names and groups must be those that the cluster's authenticator gives. Lent roles are left out, since
     RBAC knows no end.
     """
-    found = Access(find_home(home), policy).policy()
+    found = Access(existing_home(home, needed=False), policy).policy()
     documents = [*cluster_roles(found, prefix), *bindings(found, prefix, namespace)]
     typer.echo(yaml.safe_dump_all(documents, sort_keys=False), nl=False)
 

@@ -22,7 +22,7 @@ from serinus.chain.checkpoint import checkpoints_path, read_checkpoints, vouched
 from serinus.chain.segments import segment_number
 from serinus.cli.auditor import checkpoint, export
 from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json, print_table
-from serinus.home import Home, find_home
+from serinus.home import Home, existing_home
 from serinus.registry import Registry
 
 _LONG = 64 << 20
@@ -63,7 +63,7 @@ def verify(
 
     The signed checkpoints of a log are verified too, and the log must still hold what they say.
     """
-    installation = find_home(home)
+    installation = existing_home(home, needed=not logs)
     found = list(find_logs(_given(logs, installation)))
     noted = _noted(known or [])
     if checkpoints is not None and not checkpoints.is_file():
@@ -89,14 +89,14 @@ def verify(
             }
         )
     elif not found:
-        typer.echo(f"There is no log yet in {find_home(home).root}.")
+        typer.echo(f"There is no log yet in {installation.root}.")
     if any(r.broken is not None for r in results):
         raise typer.Exit(1)
 
 
 def list_actions(home: HomeOption = None, output: OutputOption = Output.text) -> None:
     """List recorded actions: when, who, what, on which subject, why."""
-    entries = list(Registry(find_home(home)).audit.entries())
+    entries = list(Registry(existing_home(home)).audit.entries())
     if output is Output.json:
         print_json(entries)
         return

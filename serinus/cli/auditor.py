@@ -26,7 +26,7 @@ from serinus.chain.checkpoint import (
 )
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, print_json
 from serinus.export import export_archive, parse_period
-from serinus.home import find_home
+from serinus.home import existing_home
 from serinus.identity import current_identity
 from serinus.registry import Registry
 
@@ -48,7 +48,7 @@ def checkpoint(
     entries were cut off a log's end or the whole log was written anew; `audit verify`
     compares. A log that has not grown gets none. Exit code 1 where a log is broken: it gets none.
     """
-    installation = find_home(home)
+    installation = existing_home(home)
     Access(installation).require(current_identity(acting), "audit.checkpoint", "every log")
     key, trusted = SigningKey.load_or_create(installation.keys), Keyring.load(installation.keys)
     made: list[Checkpoint] = []
@@ -116,7 +116,7 @@ def export(
     )
     if not path.name.endswith(".tar.gz"):
         raise click.UsageError(f"--out {path}: the archive's name ends in .tar.gz")
-    installation, by = find_home(home), current_identity(acting)
+    installation, by = existing_home(home), current_identity(acting)
     Access(installation).require(by, "audit.export", f"{model or 'every model'} {period}")
     console = Console(stderr=True, quiet=output is not Output.text)
     with console.status("verifying and copying") as status:

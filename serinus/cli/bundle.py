@@ -10,7 +10,7 @@ import typer
 from serinus.bundle import Keyring, fetch_bundle, open_bundle, push_bundle
 from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json
 from serinus.durations import parse_duration
-from serinus.home import find_home
+from serinus.home import existing_home
 from serinus.storage import Budget, open_store
 
 _LARGEST = 2 << 30
@@ -33,7 +33,7 @@ def bundle_app() -> typer.Typer:
 
 def verify(path: Path, home: HomeOption = None, keys: KeysOption = None) -> None:
     """Check every file's hash and the signature of the bundle in PATH."""
-    bundle = open_bundle(path, trusted=Keyring.load(keys or find_home(home).keys))
+    bundle = open_bundle(path, trusted=Keyring.load(keys or existing_home(home).keys))
     what = f"{bundle.name} v{bundle.version}"
     typer.echo(f"{what}: {len(bundle.manifest.files)} files, signature sound, {bundle.digest}")
 
@@ -53,7 +53,7 @@ def push(
 
     Example: serinus bundle push .serinus/bundles/fraud-1-9f2c… --to s3://models/bundles
     """
-    bundle = open_bundle(path, trusted=Keyring.load(keys or find_home(home).keys))
+    bundle = open_bundle(path, trusted=Keyring.load(keys or existing_home(home).keys))
     pushed = push_bundle(bundle, open_store(to))
     if output is Output.json:
         print_json({"uri": pushed.uri, "digest": pushed.digest, "created": pushed.created})
@@ -81,7 +81,7 @@ def pull(
         seconds = parse_duration(timeout)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--timeout") from error
-    trusted = Keyring.load_some(keys or find_home(home).keys)
+    trusted = Keyring.load_some(keys or existing_home(home).keys)
     found = fetch_bundle(
         open_store(uri), to.absolute(), trusted=trusted, digest=digest, budget=Budget(seconds, _LARGEST)
     )

@@ -11,8 +11,8 @@ import typer
 from rich.table import Table
 
 from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json, print_table
-from serinus.home import find_home
-from serinus.registry import Registry
+from serinus.home import existing_home
+from serinus.registry import Registry, Version
 from serinus.registry.data import check_data, data_versions
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -32,7 +32,7 @@ def list_data(
     output: OutputOption = Output.text,
 ) -> None:
     """List every content: rows, period, which versions were trained on it, where it was read."""
-    found = data_versions(Registry(find_home(home)), model)
+    found = data_versions(Registry(existing_home(home)), model)
     if output is Output.json:
         print_json(found)
         return
@@ -50,7 +50,7 @@ def list_data(
 def verify(
     file: Annotated[Path, typer.Argument(help="The file of records, as the pipeline read it.")],
     version: Annotated[
-        str | None, typer.Option(metavar="MODEL/N", help="The version; N may be champion or latest.")
+        str | None, typer.Option(metavar="MODEL/VERSION", help="VERSION: a number, champion or latest.")
     ] = None,
     digest: Annotated[str | None, typer.Option(help="sha256:… that it must have.")] = None,
     home: HomeOption = None,
@@ -60,20 +60,27 @@ def verify(
 
     Example: serinus data verify loans.csv --version credit/champion
     """
-    registry = Registry(find_home(home))
+    registry = Registry(existing_home(home))
     if version is not None and digest is not None:
         raise click.UsageError("give --version or --digest, not both")
     if digest is not None and not _DIGEST.fullmatch(digest):
         raise click.UsageError(f"--digest {digest} is not sha256: and 64 hexadecimal digits")
-    model, slash, number = (version or "").rpartition("/")
-    if version is not None and not (slash and model and number):
-        raise click.UsageError(f"--version {version} is not MODEL/N, such as credit/3 or credit/champion")
-    found = check_data(
-        registry, file, version=registry.get(model, number) if version else None, digest=digest
-    )
+    wanted = None if version is None else _version(registry, version)
+    found = check_data(registry, file, version=wanted, digest=digest)
     if output is Output.json:
         print_json(found)
         return
     used = f": what {', '.join(found.versions)} was trained on" if found.versions else ""
     rows = "" if found.rows is None else f", {found.rows:,} rows"
     typer.echo(f"{file} is {found.digest}{rows}{used}")
+
+
+def _version(registry: Registry, text: str) -> Version:
+    """``credit/3``, ``credit/champion``, or as in other commands ``credit@3``."""
+    model, sign, which = text.rpartition("@" if "@" in text else "/")
+    if not (sign and model and which):
+        models = ", ".join(registry.models()) or "none is registered"
+        raise click.UsageError(
+            f"--version {text} is not MODEL/VERSION, such as credit/3 or credit/champion (models: {models})"
+        )
+    return registry.get(model, which)

@@ -12,7 +12,7 @@ from rich.table import Table
 from serinus.chain import find_logs, last_bodies
 from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json, print_table
 from serinus.events import WithheldEvent, decode_decision, find_decisions
-from serinus.home import find_home
+from serinus.home import existing_home
 from serinus.privacy import find_keys
 
 
@@ -40,7 +40,7 @@ def show(
     """
     if (request_id is None) == (last is None):
         raise click.UsageError("give a request id, or --last N")
-    installation = find_home(home)
+    installation = existing_home(home, needed=log is None)
     place, keys = log or installation.decisions, find_keys(installation)
     if last is None:
         found = [event for _, event in find_decisions([place], request_id or "", model=model, keys=keys)]

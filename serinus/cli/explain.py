@@ -13,7 +13,7 @@ from serinus.bundle import Bundle, Keyring, directory_name, open_bundle
 from serinus.cli.options import HomeOption, Output, OutputOption, print_json, print_table
 from serinus.errors import SerinusError
 from serinus.events import Decision, DecisionEvent, WithheldEvent, find_decisions
-from serinus.home import Home, find_home
+from serinus.home import Home, existing_home
 from serinus.privacy import find_keys
 from serinus.recompute import Compared, Recomputed, recompute
 from serinus.registry import Registry
@@ -46,7 +46,7 @@ def explain(
     Exit code 0 if they do, 1 if anything differs, the person was erased, or the decision, its log or its bundle is
     not what it should be (the reason is printed).
     """
-    installation = find_home(home)
+    installation = existing_home(home, needed=log is None)
     place = log or installation.decisions
     found = find_decisions([place], request_id, keys=find_keys(installation))
     closed = [(event, path) for path, event in found if isinstance(event, WithheldEvent)]

@@ -13,7 +13,7 @@ from rich.table import Table
 from serinus.cli.options import HomeOption, print_json, print_table
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
-from serinus.home import Home, atomic_write, find_home
+from serinus.home import Home, atomic_write, existing_home
 from serinus.papers.html import to_html
 from serinus.papers.inventory import HEADINGS, Entry, cells, to_csv, to_document
 from serinus.papers.inventory import inventory as take
@@ -53,7 +53,7 @@ def inventory(
     What is overdue comes first. Of a model it is about the version that answers: the champion, else the canary, else
     the latest. Example, for a nightly job: serinus inventory --due -o json
     """
-    installation = find_home(home)
+    installation = existing_home(home)
     registry = Registry(installation)
     entries = take(installation, registry, soon=_soon(soon))
     if due:

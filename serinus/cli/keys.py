@@ -13,7 +13,7 @@ from rich.table import Table
 
 from serinus.access import Access
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json, print_table
-from serinus.home import Home, find_home
+from serinus.home import Home, existing_home, find_home
 from serinus.identity import current_identity
 from serinus.registry import Registry
 from serinus.registry.reviews import moment
@@ -40,7 +40,7 @@ def keys_app() -> typer.Typer:
 
 def list_keys(home: HomeOption = None, output: OutputOption = Output.text) -> None:
     """List every key: which signs, which stand by, which are trusted, which are retired."""
-    installation = find_home(home)
+    installation = existing_home(home)
     found = keys_of(Registry(installation), installation)
     if output is Output.json:
         print_json(found)
@@ -97,7 +97,7 @@ def use(
     key: IdArgument, acting: AsOption = None, home: HomeOption = None, output: OutputOption = Output.text
 ) -> None:
     """Let a key that stands by sign from now on."""
-    installation = find_home(home)
+    installation = existing_home(home)
     now = use_key(Registry(installation), installation, key, by=_keeper(installation, acting))
     if output is Output.json:
         print_json(now)
@@ -155,7 +155,7 @@ def retire(
     That list is what makes the difference later, offline too: a signature says nothing of its
     time. The private half is removed. Hand the files to pods and auditors: serinus keys export DIR
     """
-    installation = find_home(home)
+    installation = existing_home(home)
     made = retire_key(
         Registry(installation),
         installation,
@@ -186,7 +186,7 @@ def export(
     Example: serinus keys export keys && kubectl create configmap serinus-keys --from-file=keys
     --dry-run=client -o yaml | kubectl apply -f -
     """
-    names = export_keys(find_home(home), directory)
+    names = export_keys(existing_home(home), directory)
     if output is Output.json:
         print_json(names)
         return

@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from serinus.cli.lineage_send import send
 from serinus.cli.options import HomeOption, print_json, print_table
-from serinus.home import find_home
+from serinus.home import existing_home
 from serinus.lineage import draw
 from serinus.lineage.ancestry import ancestry
 from serinus.lineage.graph import Graph, Node, parents
@@ -94,7 +94,7 @@ def show(
     Examples: serinus lineage fraud; serinus lineage fraud@3 -o mermaid;
     serinus lineage fraud --column terminal_risk_7d; serinus lineage tx.csv
     """
-    installation = find_home(home)
+    installation = existing_home(home)
     registry = Registry(installation)
     if _is_content(registry, target):
         _pictures_only_of_versions(output)

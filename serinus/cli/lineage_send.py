@@ -12,7 +12,7 @@ import typer
 
 from serinus.cli.options import HomeOption, Output, OutputOption, print_json
 from serinus.errors import SerinusError
-from serinus.home import find_home
+from serinus.home import existing_home
 from serinus.lineage import journal
 from serinus.lineage.backend import configured, open_backend
 from serinus.lineage.outbox import Delivery, deliver, forget
@@ -51,7 +51,7 @@ def send(
         if files:
             paths = [_given(path, Path(scratch)) for path in files]
         else:
-            installation = find_home(home)
+            installation = existing_home(home)
             record_stages(installation)
             paths = journal.files(installation.lineage)
         total = Delivery()

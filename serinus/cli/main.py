@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import sys
 from collections.abc import Sequence
@@ -55,6 +56,15 @@ class Rooms(click.Group):
         """The rooms' commands and the kernel's."""
         return sorted({*self._entry_points(), *kernel_apps()})
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with what a mistyped name may have meant."""
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}.{did_you_mean(args[0], known)}")
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, its room loaded; None if there is none."""
         if cmd_name in kernel_apps():
@@ -71,6 +81,12 @@ class Rooms(click.Group):
         if isinstance(command, click.Group) and cmd_name in command.commands:
             return command.commands[cmd_name]
         return command
+
+
+def did_you_mean(given: str, known: Sequence[str]) -> str:
+    """A sentence with the names that are close to a mistyped one; empty where none is."""
+    close = difflib.get_close_matches(given, known, n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def _not_installed(name: str, package: str) -> click.Command:

@@ -20,7 +20,7 @@ from serinus.cli.explain import bundle_of
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, print_json
 from serinus.errors import SerinusError
 from serinus.events import DecisionEvent, WithheldEvent, find_decisions, withheld
-from serinus.home import Home, atomic_write, find_home
+from serinus.home import Home, atomic_write, existing_home
 from serinus.identity import current_identity
 from serinus.notice import Notice, letter, load_notice_policy, principal_reasons
 from serinus.notice.letter import rules_of
@@ -89,7 +89,7 @@ def notice(
 
     Example: serinus notice 7c1e… --applied 2026-11-02 --to applicant.txt --format pdf --out notice.pdf --as kim
     """
-    installation = find_home(home)
+    installation = existing_home(home)
     if form is Form.pdf and out is None:
         raise SerinusError(
             "SRN-NOTICE-004",

@@ -18,7 +18,7 @@ from serinus.audit import AuditLog
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json
 from serinus.contract import Contract, parse_contract
 from serinus.events import decode_decision
-from serinus.home import Home, find_home
+from serinus.home import Home, existing_home
 from serinus.identity import current_identity
 from serinus.privacy import KeyStore, MasterKey, open_store
 from serinus.privacy.erase import Asked, Forget, erase, recorded_erasures
@@ -70,7 +70,7 @@ def status(
 
     Exit code 1 if something has to be done.
     """
-    installation = find_home(home)
+    installation = existing_home(home)
     store = open_store(installation)
     recorded = recorded_erasures(AuditLog(installation.audit))
     back = [key for key in recorded if _living(store, key)]
@@ -128,7 +128,7 @@ def show(
     Decisions with their features, reasons and outcomes, from every log of the home, each verified up
     to there. Who asked is recorded in the audit log, of whom is not.
     """
-    installation = find_home(home)
+    installation = existing_home(home)
     who = current_identity(acting)
     Access(installation).require(who, "privacy.show", "a person")
     store = open_store(installation)
@@ -179,7 +179,7 @@ def erase_command(
     histories are forgotten too. Interrupted, it is finished by repeating it. Exit code 1 if a hold
     or a duty to keep stands against it.
     """
-    installation = find_home(home)
+    installation = existing_home(home)
     who = current_identity(acting)
     Access(installation).require(who, "privacy.erase", "a person")
     store = open_store(installation)
@@ -264,7 +264,7 @@ def rotate(
 
     With $SERINUS_MASTER_KEY give --to, and name the new file there afterwards.
     """
-    installation = find_home(home)
+    installation = existing_home(home)
     who = current_identity(acting)
     Access(installation).require(who, "keys.manage", "the master key")
     given = os.environ.get("SERINUS_MASTER_KEY")
@@ -295,7 +295,7 @@ def seal(
 
     `python -m serving.outcomes --protected` reads it sealed. Destroy the file in clear afterwards.
     """
-    installation = find_home(home)
+    installation = existing_home(home)
     done = seal_protected(source, target, [installation.decisions], open_store(installation))
     if output is Output.json:
         print_json(done)
@@ -312,7 +312,7 @@ def seal(
 def _someone(
     subject: str, column: str | None, acting: str | None, home: Path | None, action: str
 ) -> tuple[Home, str, KeyStore, bytes]:
-    installation, who = find_home(home), current_identity(acting)
+    installation, who = existing_home(home), current_identity(acting)
     Access(installation).require(who, action, "a person")
     store = open_store(installation)
     return installation, who, store, store.mark(_kind(store, column), subject)

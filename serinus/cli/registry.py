@@ -13,7 +13,7 @@ from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, grou
 from serinus.cli.reviews import due, review, trigger
 from serinus.cli.syncing import sync
 from serinus.errors import SerinusError
-from serinus.home import find_home
+from serinus.home import existing_home
 from serinus.identity import current_identity
 from serinus.registry import Data, Registry, Version
 from serinus.registry.review_book import ReviewBook
@@ -43,10 +43,13 @@ def list_versions(
     output: OutputOption = Output.text,
 ) -> None:
     """List versions with their stage, tier, owner and digest."""
-    registry = Registry(find_home(home))
+    registry = Registry(existing_home(home))
     found = [v for name in ([model] if model else registry.models()) for v in registry.versions(name)]
     if output is Output.json:
         print_json(found)
+        return
+    if not found and (known := registry.models()):
+        typer.echo(f"No version of {model} is registered here; registered models: {', '.join(known)}.")
         return
     if not found:
         typer.echo("No version is registered here. `serinus pipeline run` builds and registers one.")
@@ -67,7 +70,7 @@ def show(
     With --output json also its metrics, validation and provenance. The bundle is verified
     first; where it cannot be, what the registry knows is shown all the same (exit code 1).
     """
-    installation = find_home(home)
+    installation = existing_home(home)
     registry = Registry(installation)
     found = registry.get(model, version)
     bundle, problem = _bundle(registry, found)
@@ -132,7 +135,7 @@ def approve(
     missing is said. The access policy's override role (breakglass) stands for all of them for a
     time: it needs a justification, and raises an alert.
     """
-    registry = Registry(find_home(home))
+    registry = Registry(existing_home(home))
     approval = registry.approve(model, version, by=current_identity(acting), role=role, reason=reason)
     lent = f", lent by {approval.on_behalf_of}" if approval.on_behalf_of else ""
     word = "overridden" if approval.override else "approved"
@@ -157,7 +160,7 @@ def retire(
     A champion or canary answers customers, so it is refused (exit code 1): another version that
     is promoted retires the champion by itself. --live gives a model up as a whole; it stops no scorer.
     """
-    registry, by = Registry(find_home(home)), current_identity(acting)
+    registry, by = Registry(existing_home(home)), current_identity(acting)
     registry.access.require(by, "version.stage", f"{model}/{version}")
     retired = registry.retire(model, version, by=by, reason=reason, live=live)
     if output is Output.json:

@@ -13,7 +13,7 @@ import typer
 from serinus.bundle import Keyring, open_bundle
 from serinus.cli.options import HomeOption, Output, OutputOption, print_json
 from serinus.errors import SerinusError
-from serinus.home import Home, atomic_write, find_home
+from serinus.home import Home, atomic_write, existing_home
 from serinus.papers.evidence import Evidence, of_bundle
 from serinus.papers.make import ENDINGS, make
 from serinus.papers.standing import standing_of
@@ -84,7 +84,7 @@ def report(
     serinus report credit@2 --kind card --format cyclonedx --out credit.cdx.json
     serinus report credit --kind fairness --format json --out - | jq .sections
     """
-    installation = find_home(home)
+    installation = existing_home(home)
     evidence = _evidence(installation, model, bundle)
     data = make(evidence, kind.value, form.value)
     if str(out) == "-":

@@ -16,7 +16,7 @@ from serinus.chain.segments import log_of
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json, print_table
 from serinus.durations import parse_duration
 from serinus.events import DecisionEvent, WithheldEvent, find_decisions, withheld
-from serinus.home import Home, find_home
+from serinus.home import Home, existing_home
 from serinus.identity import current_identity
 from serinus.privacy import find_keys
 from serinus.review import Case, ReviewDesk, leaning, words_of
@@ -44,7 +44,7 @@ def list_cases(
     output: OutputOption = Output.text,
 ) -> None:
     """List what waits for a person, oldest first: since when, how sure the model was, and who is at it."""
-    desk = ReviewDesk(find_home(home))
+    desk = ReviewDesk(existing_home(home))
     waiting = desk.waiting(model)
     found = desk.queue.answered(model) if answered else waiting
     now = desk.now()
@@ -83,7 +83,7 @@ def next_case(
     Asked again, it gives the same until it is answered, given back, or the time is over.
     Exit code 0 with a case, 3 if nothing waits.
     """
-    installation = find_home(home)
+    installation = existing_home(home)
     desk = ReviewDesk(installation)
     try:
         lasts = parse_duration(claim)
@@ -101,7 +101,7 @@ def next_case(
 
 def show(request_id: CaseArgument, home: HomeOption = None, output: OutputOption = Output.text) -> None:
     """Show a case: what was scored, the reasons, and which way the model leaned; the log is verified up to there."""
-    installation = find_home(home)
+    installation = existing_home(home)
     desk = ReviewDesk(installation)
     desk.queue.sync()
     _show(installation, desk, desk.queue.find(request_id), output)
@@ -123,7 +123,7 @@ def answer(
 
     Example: serinus review answer 5f1c… --answer legitimate --reason "the customer was called"
     """
-    desk = ReviewDesk(find_home(home))
+    desk = ReviewDesk(existing_home(home))
     case = desk.answer(request_id, said, by=current_identity(acting), reason=reason, correct=correct)
     if output is Output.json:
         print_json(_document(case, desk.now()))
@@ -137,7 +137,7 @@ def answer(
 
 def release(request_id: CaseArgument, acting: AsOption = None, home: HomeOption = None) -> None:
     """Give a case back without an answer."""
-    ReviewDesk(find_home(home)).release(request_id, current_identity(acting))
+    ReviewDesk(existing_home(home)).release(request_id, current_identity(acting))
     typer.echo(f"{request_id} waits again for anybody.")
 
 

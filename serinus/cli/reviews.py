@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, print_json, print_table
-from serinus.home import find_home
+from serinus.home import existing_home
 from serinus.identity import current_identity
 from serinus.registry import Registry
 from serinus.registry.review_book import ReviewBook
@@ -46,7 +46,7 @@ def review(
 
     serinus registry review fraud champion --outcome fit --reason "drift of amounts is the price rise" --next 2027-03-01
     """
-    installation = find_home(home)
+    installation = existing_home(home)
     registry = Registry(installation)
     book = ReviewBook(registry, load_policy(installation))
     found, by = registry.get(model, version), current_identity(acting)
@@ -90,7 +90,7 @@ def trigger(
     Example: serinus registry trigger --all --kind policy --due 2027-12-02
     --reason "EU AI Act: credit scoring becomes high-risk"
     """
-    installation = find_home(home)
+    installation = existing_home(home)
     registry = Registry(installation)
     book = ReviewBook(registry, load_policy(installation))
     until = _day("--due", due_date)
@@ -127,7 +127,7 @@ def due(
     Exit code 1 if one is overdue, so that a cron job can tell somebody. Which tier is
     reviewed how often, and why, stands in the review policy (docs/registry.md).
     """
-    installation = find_home(home)
+    installation = existing_home(home)
     book = ReviewBook(Registry(installation), load_policy(installation))
     found = book.due([model] if model else None)
     if output is Output.json:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from serinus.cli.options import HomeOption, Output, OutputOption, print_json, print_table
-from serinus.home import find_home
+from serinus.home import existing_home
 from serinus.registry import Registry
 from serinus.registry.telling import sync as tell
 from serinus.registry.telling import tracking_uri
@@ -36,7 +36,7 @@ def sync(
     place = uri or tracking_uri()
     if not place:
         raise click.UsageError("name MLflow with --uri, or set MLFLOW_TRACKING_URI")
-    found = tell(Registry(find_home(home)), place, [model] if model else None)
+    found = tell(Registry(existing_home(home)), place, [model] if model else None)
     left = [state for state in found if not state.current]
     if output is Output.json:
         print_json({"left": len(left), "versions": found})

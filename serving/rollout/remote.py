@@ -46,7 +46,7 @@ def find_control(home: Home) -> Control:
     Raises:
         SerinusError: SRN-PLATFORM-009 if none is running here.
     """
-    path = home.platform / CONTROL
+    path = home.root / "platform" / CONTROL  # asked, not made
     try:
         return msgspec.json.decode(path.read_bytes(), type=Control)
     except (OSError, msgspec.DecodeError):
@@ -78,6 +78,6 @@ def _not_running(home: Home) -> SerinusError:
     return SerinusError(
         "SRN-PLATFORM-009",
         "no platform is running here",
-        where=str(home.platform),
+        where=str(home.root / "platform"),
         hint="Start one: serinus up. If it runs elsewhere, name its --home.",
     )

@@ -138,7 +138,9 @@ def test_rotate_leaves_a_backup_with_its_old_master_key_worthless(
 
 
 def test_a_home_without_keys_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, error = run(capsys, Home(tmp_path / "none"), "status")
+    home = Home(tmp_path / "none")
+    home.root.mkdir()
+    code, _, error = run(capsys, home, "status")
     assert (code, "SRN-PRIVACY-002" in error) == (1, True)
 
 
