@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.config import Training
+from components.config.training import Lightgbm
 from components.train.lean import import_lightgbm
 from serinus.contract import Contract
+from serinus.errors import SerinusError
 from serinus.model.portable import is_portable
 
 Floats = NDArray[np.float64]
@@ -97,6 +100,9 @@ def fit(
     ``deterministic`` with a fixed histogram layout makes the trees independent of the
     number of threads (LightGBM parameters, ``deterministic``); the number itself is
     left to OpenMP, so that it does not stand in the model's text.
+
+    Raises:
+        SerinusError: ``SRN-PIPELINE-043`` LightGBM refuses these parameters or rows.
     """
     if settings.algorithm != "lightgbm":
         from components.train.estimators import fit_estimator
@@ -125,8 +131,40 @@ def fit(
     if validation is not None and settings.early_stopping:
         against = [lightgbm.Dataset(*validation, reference=data)]
         callbacks = [lightgbm.early_stopping(settings.early_stopping, verbose=False)]
-    booster = lightgbm.train(
-        parameters, data, num_boost_round=rounds or settings.rounds, valid_sets=against, callbacks=callbacks
-    )
+    most = rounds or settings.rounds
+    try:
+        booster = lightgbm.train(
+            parameters, data, num_boost_round=most, valid_sets=against, callbacks=callbacks
+        )
+    except lightgbm.basic.LightGBMError as error:
+        raise refused(str(error), rows=len(rows), where=contract.name) from error
     best = booster.best_iteration if booster.best_iteration > 0 else booster.num_trees()
     return load(booster.model_to_string(num_iteration=best))
+
+
+def refused(message: str, *, rows: int, where: str) -> SerinusError:
+    """What LightGBM's last words mean in the terms of config and data (``SRN-PIPELINE-043``).
+
+    Args:
+        message: of its error: ``Check failed: (num_leaves) <= (131072) at …/config_auto.cpp, line 353 .``
+        rows: that it was to learn from.
+    """
+    said = message.partition(" at /")[0].strip()
+    name = match[1] if (match := re.match(r"Check failed: \((\w+)\)", said)) else ""
+    if name in Lightgbm.__struct_fields__:
+        hint = f"Set training.parameters.{name} in model.yaml to what it takes."
+    elif name == "num_data":
+        hint = (
+            "No row is left to learn from: give more records, raise split.train, or raise "
+            f"training.parameters.bagging_fraction, of which {rows:,} rows are too few."
+        )
+    elif "best_split_info" in said:
+        hint = (
+            "A split had an empty side: raise training.parameters.min_sum_hessian_in_leaf or min_data_in_leaf; "
+            "very unequal weights (training.mitigation) are the usual cause."
+        )
+    else:
+        hint = "Look at training.parameters in model.yaml, and at the features' values in the data profile."
+    return SerinusError(
+        "SRN-PIPELINE-043", f"LightGBM refused to train on {rows:,} rows: {said}", where=where, hint=hint
+    )
