@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import click
 import msgspec
@@ -22,11 +22,12 @@ from serinus.home import Home, existing_home
 from serinus.identity import current_identity
 from serinus.privacy import KeyStore, MasterKey, open_store
 from serinus.privacy.erase import Asked, Forget, erase, recorded_erasures
-from serinus.privacy.kept import entries_of, outcomes_of
+from serinus.privacy.kept import Entry, entries_of, outcomes_of
 from serinus.privacy.protected import seal_protected
 from serinus.privacy.retention import duty, load_retention
 from serinus.privacy.store import Hold
 from serinus.registry import Registry
+from serinus.shadows import Shadows, shadows_of
 
 SubjectArgument = Annotated[
     str, typer.Argument(help="The person, as the contract's privacy.subject names them.")
@@ -126,7 +127,8 @@ def show(
     """Show all that is kept of a person, as JSON: for a request for access (GDPR, article 15).
 
     Decisions with their features, reasons and outcomes, from every log of the home, each verified up
-    to there. Who asked is recorded in the audit log, of whom is not.
+    to there; `shadow` marks what a candidate decided on a copy, which answered nobody. Who asked is
+    recorded in the audit log, of whom is not.
     """
     installation = existing_home(home)
     who = current_identity(acting)
@@ -139,6 +141,7 @@ def show(
     AuditLog(installation.audit).append(
         actor=who, action="privacy-show", subject="a person", details={"keys": sorted({*living, *gone})}
     )
+    shadows = shadows_of(AuditLog(installation.audit))
     held = store.held(mark)
     decided = [(e.model, e.time) for e in entries]
     print_json(
@@ -149,10 +152,17 @@ def show(
             "erased": [{"id": key, "at": at} for key, at in gone.items()],
             "hold": None if held is None else held._asdict(),
             "kept_until": duty(load_retention(installation.root), decided, time.time()),
-            "decisions": [{"log": str(e.log), "event": decode_decision(e.body, store)} for e in entries],
+            "decisions": [_shown(e, store, shadows) for e in entries],
             "outcomes": outcomes_of(installation.decisions, {e.id for e in entries}),
         }
     )
+
+
+def _shown(entry: Entry, store: KeyStore, shadows: Shadows) -> dict[str, Any]:
+    """A decision, and whether it was of a copy: kept like any other, but nobody was answered by it."""
+    event = decode_decision(entry.body, store)
+    shadow = shadows.holds(event.data.digest, datetime.fromisoformat(event.time).timestamp())
+    return {"log": str(entry.log), "shadow": shadow, "event": event}
 
 
 def erase_command(

@@ -176,7 +176,9 @@ def _event(home: Home, case: Case) -> DecisionEvent:
     log = log_of(Path(case.log))
     places = [log] if log.exists() or segments(log) else [home.decisions]  # logs may have been moved
     found = find_decisions(places, case.id, model=case.model, keys=find_keys(home))
-    event = next((e for _, e in found if e.id == case.id), found[0][1])
+    # A copy in the shadow, or another version, may have logged the same request.
+    own = [e for _, e in found if e.data.digest == case.digest]
+    event = next((e for e in own if e.id == case.id), (own or [found[0][1]])[0])
     if isinstance(event, WithheldEvent):
         raise withheld(event)
     return event

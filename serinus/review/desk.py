@@ -19,6 +19,7 @@ from serinus.privacy import find_keys
 from serinus.registry import Registry
 from serinus.review.queue import Case, Queue
 from serinus.review.rules import BAD, GOOD, Answered, answer_of, leaning
+from serinus.shadows import shadows_of
 
 CLAIM = 30 * 60.0
 """Seconds for which a case is one person's, unless they say otherwise."""
@@ -37,7 +38,12 @@ class ReviewDesk:
         self._access = Access(home, clock=clock)
         self._registry = Registry(home, clock)
         self._contracts: dict[str, Contract] = {}
-        self.queue = Queue(home.root / "review" / "queue.db", home.decisions, find_keys(home))
+        self.queue = Queue(
+            home.root / "review" / "queue.db",
+            home.decisions,
+            find_keys(home),
+            lambda: shadows_of(self._access.audit),
+        )
 
     def now(self) -> float:
         """Unix seconds."""

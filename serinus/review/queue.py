@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from serinus.events import WithheldEvent, decode_decision, withheld
 from serinus.follow import FEEDBACK, Followed, matching
 from serinus.privacy.seal import key_of
 from serinus.privacy.store import FoundKeys
+from serinus.shadows import Shadows
 
 _LINES = 20_000
 _SCHEMA = """
@@ -55,6 +57,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         return self.claimed_by if self.claimed_until is not None and now < self.claimed_until else None
 
 
+def _no_shadows() -> Shadows:
+    return Shadows({})
+
+
 class Queue:
     """Referred decisions of one installation; several processes may use it.
 
@@ -62,13 +68,18 @@ class Queue:
         path: the database, readable by its owner only.
         decisions: the directory of the decision logs.
         keys: open decisions that are sealed by person, and say who was erased.
+        shadows: which decisions were of copies, asked anew where something was referred: a person is
+            asked about what somebody waits for.
 
     Raises:
         SerinusError: ``SRN-QUEUE-001`` if it cannot be opened.
     """
 
-    def __init__(self, path: Path, decisions: Path, keys: FoundKeys) -> None:
+    def __init__(
+        self, path: Path, decisions: Path, keys: FoundKeys, shadows: Callable[[], Shadows] = _no_shadows
+    ) -> None:
         self._path = path
+        self._shadows = shadows
         self._decisions = decisions
         self._keys = keys
         try:
@@ -105,13 +116,14 @@ class Queue:
                 they wait for somebody who can.
         """
         new = 0
+        shadows = cache(self._shadows)
         while True:
             with self.transaction() as db:
                 places = dict(db.execute("SELECT key, offset FROM places").fetchall())
                 followed = Followed(matching(self._decisions, "*.jsonl", leave_out=FEEDBACK), places)
                 lines = 0
                 for path, found, place in followed.read(_LINES):
-                    new += sum(self._take(db, path, line) for line in found)
+                    new += sum(self._take(db, path, line, shadows) for line in found)
                     db.execute("INSERT OR REPLACE INTO places VALUES (?, ?)", (place.key, place.offset))
                     followed.keep(place)
                     lines += len(found)
@@ -119,7 +131,7 @@ class Queue:
                     self._erase(db)
                     return new
 
-    def _take(self, db: sqlite3.Connection, path: Path, line: bytes) -> int:
+    def _take(self, db: sqlite3.Connection, path: Path, line: bytes, shadows: Callable[[], Shadows]) -> int:
         key = key_of(line)
         if key is None and b'"decision":"review"' not in line:
             return 0
@@ -136,6 +148,8 @@ class Queue:
             return 0
         data = event.data
         at = datetime.fromisoformat(event.time).timestamp()
+        if shadows().holds(data.digest, at):
+            return 0
         row = (event.id, data.model, data.version, data.digest, data.predictor, at, data.probability)
         return db.execute(
             "INSERT OR IGNORE INTO cases (id, model, version, digest, predictor, at, probability, log, key)"

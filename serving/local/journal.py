@@ -61,6 +61,8 @@ class LocalJournal:
                 details={
                     "rollout": status.id,
                     "seq": entry.seq,
+                    "at": entry.at,
+                    "digest": self._target.digest,
                     "phase": entry.phase,
                     "weight": entry.weight,
                 },

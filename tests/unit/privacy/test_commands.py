@@ -12,7 +12,7 @@ from serinus.audit import AuditLog
 from serinus.cli import main
 from serinus.home import Home
 from serinus.privacy import open_store
-from tests.unit.privacy.support import INCOME, decide, everything, outcome
+from tests.unit.privacy.support import IDENTITY, INCOME, NOW, decide, everything, outcome
 
 
 @pytest.fixture
@@ -43,6 +43,18 @@ def test_show_prints_all_that_is_kept_and_records_that_somebody_looked(
     (entry,) = AuditLog(home.audit).entries()
     assert (entry.actor, entry.action, len(entry.details["keys"])) == ("dpo", "privacy-show", 1)
     assert b"ann" not in everything(home.root)
+
+
+def test_what_was_decided_on_a_copy_is_shown_as_such(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    details = {"rollout": "r", "digest": IDENTITY.digest, "weight": 0}
+    audit = AuditLog(home.audit)
+    audit.append(actor="e", action="rollout-StepStarted", subject="credit/3", details=details | {"at": NOW})
+    shown = json.loads(run(capsys, home, "show", "ann")[1])
+    assert [one["shadow"] for one in shown["decisions"]] == [True, True]
+    live = details | {"at": NOW, "weight": 5}
+    audit.append(actor="e", action="rollout-StepStarted", subject="credit/3", details=live)
+    shown = json.loads(run(capsys, home, "show", "ann")[1])
+    assert [one["shadow"] for one in shown["decisions"]] == [False, False]
 
 
 def test_erase_asks_first(
