@@ -226,6 +226,25 @@ COST_ROWS = "serinus_cost_rows"
 OUTCOMES_LAST = "serinus_outcomes_last_read_timestamp_seconds"
 """{model}: when the logs were last read to their ends."""
 
+# --- archive: logs of a cluster kept as files -----------------------------
+ARCHIVE_LINES = "serinus_archive_lines_total"
+"""{source, result}: kept, duplicate (it was here already), aside (it has no place in its log). source is http or
+kafka:<topic>, here and below."""
+ARCHIVE_BYTES = "serinus_archive_bytes_total"
+"""{source}: bytes kept."""
+ARCHIVE_GAPS = "serinus_archive_gaps_total"
+"""{source}: places in a log at which entries are missing."""
+ARCHIVE_MISSING = "serinus_archive_missing_total"
+"""{source}: entries that are missing there."""
+ARCHIVE_LOST = "serinus_archive_lost_messages_total"
+"""{source}: messages that the topic had removed before they were read."""
+ARCHIVE_LAG = "serinus_archive_lag_messages"
+"""{source}: messages of the topic that are not kept yet. Absent until the brokers said."""
+ARCHIVE_FAILING = "serinus_archive_failing"
+"""{source} = 1: nothing can be read or kept now."""
+ARCHIVE_LAST = "serinus_archive_last_timestamp_seconds"
+"""{source}: when lines last came and were on the disk. Absent before the first."""
+
 # --- rollouts -------------------------------------------------------------
 ROLLOUT_PHASE = "serinus_rollout_phase"
 """{model, rollout, phase} = 1: where the model's latest rollout stands; one series per rollout shown."""

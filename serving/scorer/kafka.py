@@ -26,7 +26,7 @@ from serinus.chain import GENESIS, NotAnEntry, decode_entry, entry_hash
 from serinus.chain.lock import lock
 from serinus.errors import SerinusError
 from serinus.home import atomic_write
-from serving.scorer.kafka_address import Address, parse_address
+from serinus.kafka_address import Address, parse_address
 from serving.scorer.kafka_topic import Reader, Topic
 
 _SAVE_EVERY = 1.0
@@ -45,7 +45,7 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def open_kafka(text: str, directory: Path, name: str) -> KafkaLog:
     """The log at an address. The local head is ``<directory>/<name>.kafka.json``."""
-    return KafkaLog(parse_address(text), directory / f"{name}.kafka.json", name)
+    return KafkaLog(parse_address(text, code="SRN-SCORER-008"), directory / f"{name}.kafka.json", name)
 
 
 class KafkaLog:

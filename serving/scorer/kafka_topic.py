@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from serinus.errors import SerinusError
-from serving.scorer.kafka_address import Address
+from serinus.kafka_address import Address
 
 
 class Topic:

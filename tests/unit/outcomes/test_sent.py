@@ -12,9 +12,9 @@ from starlette.testclient import TestClient
 
 from serinus.errors import SerinusError
 from serinus.follow import FEEDBACK, matching
+from serinus.shipping import MemoryChannel, Shipper, Untaken, run
 from serving.outcomes.engine import MAX_WAITING, BusyError
 from serving.outcomes.http import MAX_BODY, build_app
-from serving.outcomes.ship import MemoryChannel, Shipper, Untaken, run
 from tests.unit.outcomes.lines import DAY, START, decision, feedback, protected
 from tests.unit.outcomes.test_engine import World, series
 
@@ -181,7 +181,7 @@ def test_after_the_end_was_asked_for_what_is_left_is_sent(tmp_path: Path) -> Non
     channel, stopping, alive = MemoryChannel(), threading.Event(), tmp_path / "alive"
     logs(tmp_path)["decisions"].write_bytes(b"".join(decision(f"r{i}") for i in range(3)))
     stopping.set()
-    run(shipper(tmp_path, channel, tmp_path / "places.json"), 0.01, 0.0, stopping, alive)
+    run(shipper(tmp_path, channel, tmp_path / "places.json"), 0.01, 0.0, stopping, alive.touch)
     assert len(channel.sent) == 3
     assert alive.exists()
 
@@ -191,7 +191,7 @@ def test_an_end_without_anybody_to_send_to_is_an_end(tmp_path: Path) -> None:
     channel.down = True
     logs(tmp_path)["decisions"].write_bytes(decision("a"))
     stopping.set()
-    run(shipper(tmp_path, channel, tmp_path / "places.json"), 0.01, 0.0, stopping, None)
+    run(shipper(tmp_path, channel, tmp_path / "places.json"), 0.01, 0.0, stopping)
     assert channel.sent == []
 
 

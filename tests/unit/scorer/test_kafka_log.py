@@ -13,8 +13,8 @@ pytest.importorskip("confluent_kafka")
 
 from serinus.chain import Linker, verify_log
 from serinus.errors import SerinusError
+from serinus.kafka_address import Address, parse_address
 from serving.scorer.kafka import Head, KafkaLog, open_kafka
-from serving.scorer.kafka_address import Address, parse_address
 from tests.support.kafka import dump, lines_of, mock_cluster
 
 
@@ -143,8 +143,8 @@ def test_the_address_carries_servers_topic_deadline_and_settings(tmp_path: Path)
     config.write_text("# ours\nsasl.username = bank\nclient.id=a\n")
     text = f"kafka://a:9092,b:9092/decisions?deadline=2s&client.id=b&config={config}"
     options = {"sasl.username": "bank", "client.id": "b"}
-    assert parse_address(text) == Address("a:9092,b:9092", "decisions", 2.0, options)
-    assert parse_address("kafka://a:1/t") == Address("a:1", "t")
+    assert parse_address(text, code="SRN-SCORER-008") == Address("a:9092,b:9092", "decisions", 2.0, options)
+    assert parse_address("kafka://a:1/t", code="SRN-SCORER-008") == Address("a:1", "t")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_the_address_carries_servers_topic_deadline_and_settings(tmp_path: Path)
 )
 def test_another_address_is_refused(text: str) -> None:
     with pytest.raises(SerinusError, match="SRN-SCORER-008"):
-        parse_address(text)
+        parse_address(text, code="SRN-SCORER-008")
 
 
 def test_a_setting_librdkafka_does_not_know_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from serinus.errors import SerinusError
 class Address(msgspec.Struct, frozen=True):
     """``kafka://host:port,host:port/topic?deadline=5s&config=FILE&any.librdkafka.setting=…``, taken apart.
 
-    ``deadline`` is how long a delivery may take before scoring stops. Secrets
+    ``deadline`` is how long the brokers may take: a delivery, before scoring stops. Secrets
     belong into the file (``key=value`` lines), not on the command line.
     """
 
@@ -24,8 +24,8 @@ class Address(msgspec.Struct, frozen=True):
     options: dict[str, str] = {}
 
 
-def parse_address(text: str) -> Address:
-    """Raises ``SRN-SCORER-008`` for what is not of that form."""
+def parse_address(text: str, *, code: str) -> Address:
+    """An address taken apart. Raises ``code`` for what is not of that form."""
     try:
         parts = urlsplit(text)
         options = dict(parse_qsl(parts.query, strict_parsing=True) if parts.query else ())
@@ -40,7 +40,7 @@ def parse_address(text: str) -> Address:
             options = {key.strip(): value.strip() for key, _, value in pairs} | options
     except (ValueError, OSError) as error:
         raise SerinusError(
-            "SRN-SCORER-008",
+            code,
             f"the Kafka address cannot be used ({error})",
             where=text.partition("?")[0],
             hint="Write kafka://host:port/topic, with ?deadline=5s and ?config=FILE where needed.",

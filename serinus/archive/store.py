@@ -1,0 +1,311 @@
+"""The archive of an installation: many writers' logs, each with one file that grows."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from serinus.archive.aside import AsideFile, append_durably
+from serinus.archive.chain import Chain, Step, read_entry
+from serinus.archive.kept import KeptHashes
+from serinus.chain import GENESIS, ChainWriter, Entry, NotAnEntry
+from serinus.chain.lock import unwritable
+from serinus.errors import SerinusError
+from serinus.follow import FEEDBACK
+from serinus.home import Home
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}")
+_SEGMENT = re.compile(r"\.\d{6,}$")
+_UNNAMED = "unnamed"
+_FEEDBACK_KNOWN = 50_000
+
+
+class UnusableName(ValueError):  # noqa: N818  what a name is
+    """A name under which no log can be kept; the message says why."""
+
+
+class GapAhead(Exception):  # noqa: N818  what stands in the lines
+    """Entries are missing before these lines, and may come yet: nothing was kept, the same may be sent again."""
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of some lines. ``bytes`` of what was kept; ``why`` of the first that was set aside."""
+
+    kept: int = 0
+    duplicate: int = 0
+    aside: int = 0
+    gaps: int = 0
+    missing: int = 0
+    bytes: int = 0
+    first_gap: int = 0
+    """Number of the entry behind the first gap."""
+    why: str = ""
+
+
+class Archive:
+    """Keeps logs below ``decisions/``; what has no place in one, below ``archive/aside/``.
+
+    A file is the log's name with ``.jsonl``. A chain that begins anew under a name that holds another one (a pod
+    that came back with an empty disk) gets a file of its own, ``<name>~<first eight digits of its first hash>.jsonl``.
+    Several threads may call it.
+
+    Args:
+        rotate_bytes: size at which a file is closed as a segment.
+        most_open: logs held open; the one longest unused is closed for another.
+    """
+
+    def __init__(self, home: Home, *, rotate_bytes: int | None = None, most_open: int = 64) -> None:
+        self._directory = home.decisions
+        self._aside = home.root / "archive" / "aside"
+        self._rotate_bytes = rotate_bytes
+        self._most_open = most_open
+        self._open: OrderedDict[str, _Log] = OrderedDict()
+        self._current: dict[str, str] = {}
+        self._feedback: OrderedDict[str, _Feedback] = OrderedDict()
+        self._lock = threading.Lock()
+        self._held: dict[str, tuple[int, int]] = {}
+
+    def take(self, name: str, lines: Sequence[bytes], *, patience: int = 0) -> Taken:
+        """Lines of a log in the order in which they came. On return they are on the disk.
+
+        Args:
+            patience: how often lines with a gap before them are sent back. A sender that reads files may look
+                just while one is rotated, and finds at its next look what it left out.
+
+        Raises:
+            UnusableName: nothing was kept.
+            GapAhead: entries are missing, and patience is not at its end.
+            SerinusError: ``SRN-AUDIT-001`` another process writes that log; ``-002`` the disk is full or not to be
+                written; ``-003`` the log's end was changed. Some may be kept: send all of them again.
+        """
+        check_name(name)
+        with self._lock:
+            total = Taken()
+            start = 0
+            while start < len(lines):
+                life, stop = self._run(name, lines, start)
+                log = self._log(life)
+                try:
+                    part = lines[start:stop]
+                    total = _sum(
+                        total, log.take(part, lambda gap, life=life: self._hold(life, gap, patience))
+                    )
+                except OSError as error:
+                    self._forget(life)
+                    raise unwritable(log.path, error) from error
+                except BaseException:
+                    self._forget(life)  # what stands in the file is found out anew
+                    raise
+                start = stop
+            return total
+
+    def set_aside(self, why: str, lines: Sequence[bytes]) -> Taken:
+        """Keep lines that are of no log. Raises as ``take``."""
+        with self._lock:
+            path = self._aside / f"{_UNNAMED}.jsonl"
+            try:
+                new = AsideFile(path).add([(why, line) for line in lines])
+            except OSError as error:
+                raise unwritable(path, error) from error
+            return Taken(aside=new, duplicate=len(lines) - new, why=why if new else "")
+
+    def feedback(self, name: str, lines: Sequence[bytes]) -> Taken:
+        """Outcomes that a scorer was sent: no chain, so the same line counts once among the latest 50,000.
+
+        Raises:
+            UnusableName: nothing was kept.
+            SerinusError: ``SRN-AUDIT-002`` the disk is full or not to be written; send all of them again.
+        """
+        check_name(name)
+        with self._lock:
+            path = self._directory / f"{name}{FEEDBACK}jsonl"
+            try:
+                file = self._feedback.pop(name, None) or _Feedback(path)
+                taken = file.take(lines)
+            except OSError as error:
+                raise unwritable(path, error) from error
+            self._feedback[name] = file
+            while len(self._feedback) > self._most_open:
+                self._feedback.popitem(last=False)
+            return taken
+
+    def close(self) -> None:
+        """Release the files and their locks."""
+        with self._lock:
+            while self._open:
+                self._open.popitem()[1].close()
+
+    # -----------------------------------------------------------------------
+
+    def _hold(self, life: str, gap: int, patience: int) -> None:
+        """Raises ``GapAhead`` for the first looks at a gap."""
+        before, times = self._held.get(life, (0, 0))
+        times = times if before == gap else 0
+        if times < patience:
+            self._held[life] = (gap, times + 1)
+            raise GapAhead(f"entries before {gap:,} are missing")
+        self._held.pop(life, None)
+
+    def _run(self, name: str, lines: Sequence[bytes], start: int) -> tuple[str, int]:
+        """Which chain of that name the next lines are of, and up to where: the next that begins anew."""
+        stop = next(
+            (i for i in range(start + 1, len(lines)) if lines[i].startswith(b'{"seq":1,')), len(lines)
+        )
+        try:
+            entry = read_entry(lines[start])
+        except NotAnEntry:
+            return self._current.get(name, name), stop
+        lives = self._lives(name)
+        life = next((life for life in lives if self._log(life).chain.follows(entry)), None)
+        if life is None and _first(entry) and self._log(name).chain.seq > 0:
+            life = f"{name}~{entry.hash[:8]}"
+        self._current[name] = life or lives[0]
+        return self._current[name], stop
+
+    def _lives(self, name: str) -> list[str]:
+        """Chains of that name, the one written last first."""
+        current = self._current.get(name)
+        found = [current] if current else []
+        found += sorted(path.stem for path in self._directory.glob(f"{name}~????????.jsonl"))
+        return list(dict.fromkeys([*found, name]))
+
+    def _log(self, life: str) -> _Log:
+        log = self._open.pop(life, None)
+        if log is None:
+            aside = self._aside / f"{life}.jsonl"
+            log = _Log(self._directory / f"{life}.jsonl", aside, self._rotate_bytes)
+        self._open[life] = log
+        while len(self._open) > self._most_open:
+            self._open.popitem(last=False)[1].close()
+        return log
+
+    def _forget(self, life: str) -> None:
+        log = self._open.pop(life, None)
+        if log is not None:
+            log.close()
+
+
+class _Log:
+    """One chain and its file."""
+
+    def __init__(self, path: Path, aside: Path, rotate_bytes: int | None) -> None:
+        self.path = path
+        try:
+            self._aside = AsideFile(aside)
+        except (OSError, msgspec.DecodeError) as error:
+            raise SerinusError(
+                "SRN-ARCHIVE-002",
+                f"what was set aside cannot be read ({error})",
+                where=str(aside),
+                hint="Mend the permissions; a file that was altered may be moved away, as evidence.",
+            ) from error
+        self._writer = ChainWriter(path, rotate_bytes=rotate_bytes)
+        self._kept = KeptHashes(path)
+        self.chain = Chain(self._writer.seq, self._writer.head, kept=self._kept, forks=self._aside.forks)
+
+    def take(self, lines: Sequence[bytes], hold: Callable[[int], None]) -> Taken:
+        """``hold`` is told the entry behind a first gap before anything is written.
+
+        Raises OSError, SerinusError or what ``hold`` raises; the object is then of no use.
+        """
+        after = self.chain.seq
+        steps: list[Step] = []
+        blocks: list[bytes] = []
+        aside: list[tuple[str, bytes]] = []
+        for line in lines:
+            step = self.chain.take(line)
+            steps.append(step)
+            if step.fate == "kept":
+                self._kept.add(self.chain.seq, self.chain.head)
+                blocks.append(line + b"\n")
+            elif step.fate == "aside":
+                aside.append((step.why, line))
+        gaps = [step for step in steps if step.missing]
+        first_gap = gaps[0].entry.seq if gaps and gaps[0].entry else 0
+        if gaps:
+            hold(first_gap)
+        if blocks:
+            data = b"".join(blocks)
+            self._writer.write([data], self.chain.seq, self.chain.head, after=after)
+        new = self._aside.add(aside)
+        self._kept.settled()
+        return Taken(
+            kept=len(blocks),
+            duplicate=len(lines) - len(blocks) - new,
+            aside=new,
+            gaps=len(gaps),
+            missing=sum(step.missing for step in gaps),
+            bytes=sum(map(len, blocks)),
+            first_gap=first_gap,
+            why=aside[0][0] if new else "",
+        )
+
+    def close(self) -> None:
+        """Release the file."""
+        self._writer.close()
+
+
+class _Feedback:
+    """One file of outcomes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: OrderedDict[bytes, None] = OrderedDict()
+        if path.exists():
+            data = path.read_bytes()
+            whole = data[: data.rfind(b"\n") + 1]
+            if len(whole) < len(data):
+                with path.open("r+b") as file:
+                    file.truncate(len(whole))
+            for line in whole.splitlines()[-_FEEDBACK_KNOWN:]:
+                self._known[_digest(line)] = None
+
+    def take(self, lines: Sequence[bytes]) -> Taken:
+        """Raises OSError; the object is as before then."""
+        new: dict[bytes, bytes] = {}
+        for line in lines:
+            digest = _digest(line)
+            if digest not in self._known:
+                new.setdefault(digest, line)
+        data = b"".join(line + b"\n" for line in new.values())
+        if data:
+            append_durably(self._path, data)
+        self._known.update(dict.fromkeys(new))
+        while len(self._known) > _FEEDBACK_KNOWN:
+            self._known.popitem(last=False)
+        return Taken(kept=len(new), duplicate=len(lines) - len(new), bytes=len(data))
+
+
+def check_name(name: str) -> None:
+    """Raises ``UnusableName`` for what cannot be a log's name."""
+    if not _NAME.fullmatch(name):
+        raise UnusableName("a log's name has letters, digits, and . _ @ - between them, 200 at most")
+    if FEEDBACK in f"{name}." or name.endswith(".review") or _SEGMENT.search(name):
+        raise UnusableName("that is the name of outcomes, of answers, or of a segment")
+
+
+def _first(entry: Entry) -> bool:
+    return entry.seq == 1 and entry.prev == GENESIS
+
+
+def _digest(line: bytes) -> bytes:
+    return hashlib.blake2b(line, digest_size=16).digest()
+
+
+def _sum(a: Taken, b: Taken) -> Taken:
+    return Taken(
+        kept=a.kept + b.kept,
+        duplicate=a.duplicate + b.duplicate,
+        aside=a.aside + b.aside,
+        gaps=a.gaps + b.gaps,
+        missing=a.missing + b.missing,
+        bytes=a.bytes + b.bytes,
+        first_gap=a.first_gap or b.first_gap,
+        why=a.why or b.why,
+    )

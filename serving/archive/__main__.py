@@ -1,0 +1,5 @@
+"""``python -m serving.archive``."""
+
+from serving.archive.cli import main
+
+main()

@@ -1,0 +1,99 @@
+"""A source of messages, and the turn that keeps what it gives."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from serinus.archive import Archive, UnusableName
+from serinus.errors import SerinusError
+from serving.archive.board import Board
+
+_SLOWEST = 30.0
+
+
+class Item(msgspec.Struct, frozen=True):
+    """A message: of which writer, and the line."""
+
+    writer: str
+    line: bytes
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Some messages, in order, and the places behind them."""
+
+    items: Sequence[Item]
+    places: Mapping[str, int]
+
+
+class Source(Protocol):
+    """Where messages come from."""
+
+    @property
+    def name(self) -> str:
+        """For metrics and people."""
+        ...
+
+    def read(self) -> Batch | None:
+        """The next messages; None if there are none at present. Raises SerinusError: none can be had now."""
+        ...
+
+    def done(self, batch: Batch) -> None:
+        """They are kept: their places are too, from now on. Raises SerinusError."""
+        ...
+
+
+class Intake:
+    """Takes from one source, a batch at a time: the next is read when this one is on the disk.
+
+    Killed between the two, the batch comes again and is known already.
+    """
+
+    def __init__(self, source: Source, archive: Archive, board: Board) -> None:
+        self._source = source
+        self._archive = archive
+        self._board = board
+        self._batch: Batch | None = None
+        board.source(source.name)
+
+    def turn(self) -> int:
+        """Keep one batch; how many messages. What failed is tried again by the next turn.
+
+        Raises:
+            SerinusError: the source gives nothing now, or the disk takes nothing.
+        """
+        self._batch = self._batch or self._source.read()
+        if self._batch is None:
+            return 0
+        for writer, lines in _by_writer(self._batch.items).items():
+            try:
+                taken = self._archive.take(writer, lines)
+            except UnusableName as error:
+                taken = self._archive.set_aside(f"key {writer!r:.100}: {error}", lines)
+            self._board.taken(self._source.name, writer, taken)
+        self._source.done(self._batch)
+        count, self._batch = len(self._batch.items), None
+        return count
+
+    def run(self, stopping: threading.Event) -> None:
+        """Turn until stopped."""
+        wait = 1.0
+        while not stopping.is_set():
+            try:
+                self.turn()
+                self._board.problem(self._source.name, "")
+                wait = 1.0
+            except SerinusError as error:
+                self._board.problem(self._source.name, str(error))
+                stopping.wait(wait)
+                wait = min(_SLOWEST, 2 * wait)
+
+
+def _by_writer(items: Sequence[Item]) -> dict[str, list[bytes]]:
+    found: dict[str, list[bytes]] = {}
+    for item in items:
+        found.setdefault(item.writer, []).append(item.line)
+    return found
