@@ -164,7 +164,7 @@ $(DRIFT_APACHE)/.locked: requirements/drift-apache-test.txt | uv
 
 $(STAMP): pyproject.toml uv.lock .python-version hatch_build.py $(wildcard serinus/model/native/*) | uv
 	@echo "setting up the locked environment in .venv (once; about 1.3 GB)"
-	@$(UV) sync --locked --quiet --extra local --extra credit --extra kafka --extra mlflow --group oracles --group clients --group storage --group bom
+	@$(UV) sync --locked --quiet --extra local --extra credit --extra kafka --extra postgres --extra mlflow --group oracles --group clients --group storage --group bom
 	@touch $@
 
 # A Debian without python3-venv has no ensurepip; pip alone can still install into a directory.

@@ -19,7 +19,7 @@ WORKDIR /src
 # 200 MB; docs/install.md says what is then missing.
 ARG OMIT=""
 COPY pyproject.toml uv.lock ./
-RUN uv sync --quiet --locked --no-dev --extra scorer --extra kafka --no-install-project \
+RUN uv sync --quiet --locked --no-dev --extra scorer --extra kafka --extra postgres --no-install-project \
       $(for name in ${OMIT}; do echo --no-install-package "$name"; done)
 COPY hatch_build.py README.md LICENSE ./
 COPY serinus serinus
@@ -27,7 +27,7 @@ COPY components components
 COPY pipelines pipelines
 COPY serving serving
 COPY docker/slim.py docker/slim.py
-RUN uv sync --quiet --locked --no-dev --extra scorer --extra kafka --no-editable \
+RUN uv sync --quiet --locked --no-dev --extra scorer --extra kafka --extra postgres --no-editable \
       $(for name in ${OMIT}; do echo --no-install-package "$name"; done) \
  && /opt/serinus/bin/python -c "import serinus.model._native" \
  && python3 docker/slim.py /opt/serinus \

@@ -137,11 +137,17 @@ def client_context(environment: Mapping[str, str] | None = None) -> ssl.SSLConte
 
 
 def check_plain(
-    host: str, what: str, environment: Mapping[str, str] | None = None, tell: Tell = _to_stderr
+    host: str,
+    what: str,
+    environment: Mapping[str, str] | None = None,
+    tell: Tell = _to_stderr,
+    *,
+    how: str = "plain HTTP",
 ) -> None:
     """Say, or refuse, that something leaves this machine without TLS.
 
-    ``SERINUS_PLAIN_HTTP``: ``warn`` (default), ``refuse``, or ``allow`` where a mesh encrypts.
+    ``SERINUS_PLAIN_HTTP``: ``warn`` (default), ``refuse``, or ``allow`` where a mesh encrypts; ``how``
+    says what is spoken instead.
 
     Raises:
         SerinusError: ``SRN-TLS-003`` it is refused, or the variable is none of these words.
@@ -153,7 +159,7 @@ def check_plain(
     said = "" if policy in ("warn", "refuse") else f"; {PLAIN} is {policy}, not allow, warn or refuse"
     error = SerinusError(
         "SRN-TLS-003",
-        f"{what} is plain HTTP beyond this machine{said}",
+        f"{what} is {how} beyond this machine{said}",
         where=host,
         hint=f"Give TLS (docs/security.md); where a service mesh encrypts, set {PLAIN}=allow.",
     )

@@ -53,7 +53,12 @@ StoreOption = Annotated[
 
 def privacy_app() -> typer.Typer:
     """The commands."""
-    app = group("What is kept of a person, and erasing it by destroying their key.")
+    app = group(
+        "What is kept of a person, and erasing it by destroying their key.\n\n"
+        "The keys lie in <home>/privacy/keys.db, or where $SERINUS_SUBJECT_KEYS says: another file, or "
+        "postgresql://user@host:5432/database, its password in the file that "
+        "$SERINUS_SUBJECT_KEYS_PASSWORD_FILE names. $SERINUS_MASTER_KEY names the file of the key that opens them."
+    )
     for function in (status, show, hold, release, rotate, seal):
         app.command()(function)
     app.command("erase")(erase_command)
@@ -82,7 +87,7 @@ def status(
     if output is Output.json:
         print_json(
             {
-                "store": str(store.path),
+                "store": store.where,
                 "keys": kept,
                 "destroyed": destroyed,
                 "columns": store.kinds(),
@@ -93,7 +98,7 @@ def status(
         )
     else:
         columns = ", ".join(store.kinds()) or "none yet"
-        typer.echo(f"{store.path}: {kept:,} keys, {destroyed:,} destroyed; persons are named by: {columns}")
+        typer.echo(f"{store.where}: {kept:,} keys, {destroyed:,} destroyed; persons are named by: {columns}")
         for name, since in unfinished:
             typer.echo(
                 f"Erasure {name}, begun {since}, is unfinished: repeat `serinus privacy erase` for that person."

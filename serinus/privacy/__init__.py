@@ -12,8 +12,9 @@ master key, can tell whether a given person has keys there.
 """
 
 from serinus.privacy.master import MasterKey
+from serinus.privacy.opening import FoundKeys, find_keys, open_store, store_path
 from serinus.privacy.seal import Keys, NoKeys, Seal, SubjectKey, Withheld
-from serinus.privacy.store import FoundKeys, KeyStore, find_keys, open_store, store_path
+from serinus.privacy.store import KeyStore
 
 __all__ = [
     "FoundKeys",

@@ -17,8 +17,8 @@ from serinus.database import create_private
 from serinus.errors import SerinusError
 from serinus.events import WithheldEvent, decode_decision, withheld
 from serinus.follow import FEEDBACK, Followed, matching
+from serinus.privacy import FoundKeys
 from serinus.privacy.seal import key_of
-from serinus.privacy.store import FoundKeys
 from serinus.shadows import Shadows
 
 _LINES = 20_000
@@ -158,11 +158,12 @@ class Queue:
         ).rowcount
 
     def _erase(self, db: sqlite3.Connection) -> None:
-        heard = db.execute("SELECT coalesce(max(seq), 0) FROM heard").fetchone()[0]
-        gone = self._keys.erased_after(heard)
+        # Whatever kind of column it is: a number, as earlier versions wrote it, or a number with its token.
+        heard = db.execute("SELECT max(seq) FROM heard").fetchone()[0]
+        gone = self._keys.erased_after(str(heard or ""))
         if gone:
             db.executemany("DELETE FROM cases WHERE key = ?", [(erased.key,) for erased in gone])
-            db.execute("INSERT OR REPLACE INTO heard VALUES (0, ?)", (gone[-1].seq,))
+            db.execute("INSERT OR REPLACE INTO heard VALUES (0, ?)", (gone[-1].position,))
 
     def waiting(self, model: str | None = None) -> list[Case]:
         """Cases without an answer, oldest first."""

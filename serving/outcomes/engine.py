@@ -220,7 +220,7 @@ class Engine:
         now, settings = self._clock(), self.settings
         gone = [] if self._keys is None else self._keys.erased_after(self._store.heard())
         if gone:
-            self._store.erase([erased.key for erased in gone], gone[-1].seq)
+            self._store.erase([erased.key for erased in gone], gone[-1].position)
         self._store.mature(now - settings.delay)
         self._store.forget(now - settings.keep)
         due = now - settings.delay - settings.grace

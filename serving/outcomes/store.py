@@ -245,13 +245,13 @@ class Store:
             raise _unusable(self._where, error) from error
         return gone
 
-    def erase(self, keys: Sequence[str], heard: int) -> int:
+    def erase(self, keys: Sequence[str], heard: str) -> int:
         """Drop the decisions that were sealed with these keys, and what belongs to them; how many.
 
         Counts of outcomes stay: they name nobody.
 
         Args:
-            heard: how many destroyed keys were heard of, these included; see ``heard``.
+            heard: the position of the last destroyed key that was heard of; see ``heard``.
 
         Raises:
             SerinusError: ``SRN-OUTCOMES-001`` if the database cannot be written.
@@ -266,7 +266,7 @@ class Store:
                         self._db.execute(f"DELETE FROM {table} WHERE id IN {mine}", (key,))
                     gone += self._db.execute("DELETE FROM decisions WHERE key = ?", (key,)).rowcount
                 self._add_results(Counter({"erased": gone}))
-                self._db.execute("INSERT OR REPLACE INTO memory VALUES ('erasures', ?)", (b"%d" % heard,))
+                self._db.execute("INSERT OR REPLACE INTO memory VALUES ('erasures', ?)", (heard.encode(),))
                 self._db.execute("COMMIT")
             except BaseException:
                 self._undo()
@@ -278,9 +278,10 @@ class Store:
 
     # --- reading -----------------------------------------------------------
 
-    def heard(self) -> int:
-        """How many destroyed keys were heard of."""
-        return int(self.recall("erasures") or b"0")
+    def heard(self) -> str:
+        """The position of the last destroyed key that was heard of; empty for none."""
+        found = (self.recall("erasures") or b"").decode()
+        return "" if found == "0" else found
 
     def places(self) -> dict[str, int]:
         """How far each file was read, by key."""

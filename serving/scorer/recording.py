@@ -42,8 +42,9 @@ class Recording:
             self.recorder: Recorder = NoRecorder()
         else:
             if privacy is not None:
-                store, again = open_store(home, create=True), open_store(home)
-                self.subjects = Subjects(privacy, store, again, now=time.time)
+                writer = open_store(home, create=True)
+                reader = open_store(home, at_once=True)
+                self.subjects = Subjects(privacy, reader, writer, now=time.time)
             self._sink = _sink(settings, home, identity)
             self.recorder = Recorder(
                 self._sink,

@@ -4,6 +4,9 @@ A key that was met before is looked up in memory; else in the store; else it is
 made here, and kept in the store before any line that it seals is written. What an
 erasure destroyed is dropped from memory within ``LEARN_EVERY``; what is decided on
 that person until then is as unreadable as what was decided before.
+
+While the store cannot be asked, whoever is not in memory is refused (503); who is, is served for
+``STALE_AFTER`` and no longer, since an erasure would not be heard of.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from serinus.contract.types import Privacy
 from serinus.errors import SerinusError
@@ -24,10 +29,15 @@ from serinus.privacy.store import Erased, NewKey
 from serving.scorer.records import LONGEST
 from serving.scorer.refusal import Refusal
 
+T = TypeVar("T")
 LEARN_EVERY = 0.5
 """Seconds after which an erasure is learned of."""
+LOOK_AGAIN_WITHIN = 2.0
+"""The longest wait, in seconds, for a store that cannot be asked."""
+STALE_AFTER = 30.0
+"""Seconds without hearing of erasures after which keys in memory seal nothing more."""
 AGAIN_WITHIN = 16.0
-"""The longest wait, in seconds, for what failed: writing large histories anew holds up requests."""
+"""The longest wait, in seconds, for what else failed: writing large histories anew holds up requests."""
 REQUEST = "request"
 """The kind of mark of a decision on nobody in particular."""
 
@@ -42,6 +52,7 @@ class Subjects:
         reader, writer: the same store twice: nobody who looks up a key waits for a sync of new ones.
         now: seconds since the epoch.
         keep: keys kept in memory, 3 KB each; the longest unused goes first.
+        clock: seconds that only grow.
     """
 
     def __init__(
@@ -52,6 +63,7 @@ class Subjects:
         *,
         now: Callable[[], float],
         keep: int = 10_000,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.column = privacy.subject
         self._refuse = privacy.without == "refuse"
@@ -62,7 +74,12 @@ class Subjects:
         self._known: OrderedDict[str, SubjectKey] = OrderedDict()
         self._new: list[NewKey] = []
         self._swap = threading.Lock()
-        self._learned = self._dropped = 0
+        self._learned = ""
+        self._dropped = 0
+        self._clock = clock
+        self._heard = clock()
+        self._away = False
+        self._sessions = (reader.engine.session, writer.engine.session)
         writer.add_kind(self.column)
         if not self._refuse:
             writer.add_kind(REQUEST)
@@ -82,15 +99,45 @@ class Subjects:
         if subjects is None:
             subjects = (None,) * count
         try:
+            if self._clock() - self._heard > STALE_AFTER:
+                raise _unheard(self._writer.where)
             if count == 1:
                 return (self._key(request_id, subjects[0]),)
-            return tuple(self._key(f"{request_id}.{i}", subject) for i, subject in enumerate(subjects))
+            found = self._found(subjects)
+            return tuple(self._key(f"{request_id}.{i}", subject, found) for i, subject in enumerate(subjects))
         except SerinusError as error:
             raise Refusal(
                 503, "", f"the decision could not be sealed ({error.code}), so it is not given", retry_after=1
             ) from error
 
-    def _key(self, event_id: str, subject: str | None) -> SubjectKey:
+    def _found(self, subjects: Sequence[str | None]) -> dict[bytes, tuple[str, bytes]]:
+        """Of a batch's persons those that the store knows and memory does not, asked for at once."""
+        with self._swap:
+            unknown = {subject for subject in subjects if subject is not None and subject not in self._known}
+        marks = [self._reader.mark(self.column, subject) for subject in sorted(unknown)]
+        return self._ask(lambda: self._reader.find_all(marks)) if marks else {}
+
+    def _ask(self, question: Callable[[], T]) -> T:
+        """Ask the store, unless it was silent a moment ago: the requests behind this one wait too."""
+        if self._away:
+            raise SerinusError(
+                "SRN-PRIVACY-002",
+                "the store of subject keys could not be asked a moment ago",
+                where=self._reader.where,
+                hint="Whose key is in memory is served on; mend the store.",
+            )
+        try:
+            return question()
+        except SerinusError:
+            self._away = True
+            raise
+
+    def _key(
+        self,
+        event_id: str,
+        subject: str | None,
+        batch: Mapping[bytes, tuple[str, bytes]] | None = None,
+    ) -> SubjectKey:
         if subject is None:
             if self._refuse:
                 raise Refusal(
@@ -99,7 +146,7 @@ class Subjects:
                     "decisions are sealed by person, so the request has to name one: in its record, "
                     "or in the header Serinus-Subject",
                 )
-            return self._make(self._reader.mark(REQUEST, event_id))
+            return self._ask(lambda: self._make(self._reader.mark(REQUEST, event_id)))
         with self._swap:
             known = self._known.get(subject)
             if known is not None:
@@ -107,7 +154,7 @@ class Subjects:
                 return known
             dropped = self._dropped
         mark = self._reader.mark(self.column, subject)
-        found = self._reader.find(mark)
+        found = self._ask(lambda: self._reader.find(mark)) if batch is None else batch.get(mark)
         key = self._make(mark) if found is None else SubjectKey(*found)
         with self._swap:
             # A key whose erasure was learned of since it was found would be kept for good.
@@ -142,22 +189,40 @@ class Subjects:
     def learn(self) -> list[Erased]:
         """What was erased since what was ``learned``; those keys are sealed with no more.
 
+        After a connection was lost every key is looked up anew: whoever answers now may be a server that was put
+        back to an earlier state.
+
         Raises:
             SerinusError: ``SRN-PRIVACY-002``.
         """
-        gone = self._writer.erased_after(self._learned)
-        if gone:
-            ids = {erased.key for erased in gone}
-            with self._swap:
-                for subject in [subject for subject, key in self._known.items() if key.id in ids]:
-                    del self._known[subject]
-                self._dropped = gone[-1].seq
+        began = self._clock()
+        try:
+            self._reader.engine.refresh()
+            gone = self._writer.erased_after(self._learned)
+        except SerinusError:
+            self._away = True
+            raise
+        sessions = (self._reader.engine.session, self._writer.engine.session)
+        ids = {erased.key for erased in gone}
+        with self._swap:
+            if sessions != self._sessions:
+                self._known.clear()
+            for subject in [subject for subject, key in self._known.items() if key.id in ids]:
+                del self._known[subject]
+            if gone or sessions != self._sessions:
+                self._dropped += 1
+            self._sessions = sessions
+        self._heard, self._away = began, False
         return gone
+
+    def since(self, position: str) -> list[Erased]:
+        """What was erased since another position. Raises ``SRN-PRIVACY-002``."""
+        return self._writer.erased_after(position)
 
     def learned(self, gone: Sequence[Erased]) -> None:
         """What ``learn`` told is forgotten wherever it has to be; it is not told again."""
         if gone:
-            self._learned = gone[-1].seq
+            self._learned = gone[-1].position
 
     def matching(self, names: Sequence[str], gone: Sequence[Erased]) -> list[str]:
         """Those of some persons that were erased."""
@@ -168,6 +233,15 @@ class Subjects:
         """Release the store."""
         self._reader.close()
         self._writer.close()
+
+
+def _unheard(where: str) -> SerinusError:
+    return SerinusError(
+        "SRN-PRIVACY-011",
+        f"no erasure could be heard of for {STALE_AFTER:.0f} seconds, so no key in memory is used any more",
+        where=where,
+        hint="Mend the store of subject keys or the way to it; scoring goes on by itself then.",
+    )
 
 
 def named(header: bytes | None) -> str | None:
@@ -194,8 +268,8 @@ async def learn(subjects: Subjects, store: OnlineStore | None) -> None:
     """
     loop = asyncio.get_running_loop()
     gone = await loop.run_in_executor(None, subjects.learn)
-    if isinstance(store, MemoryStore):
-        fresh = [erased for erased in gone if erased.seq > store.erasures]
+    if isinstance(store, MemoryStore) and gone:
+        fresh = await loop.run_in_executor(None, subjects.since, store.erasures)
         if fresh:
             await _forget(subjects, store, fresh)
     subjects.learned(gone)
@@ -207,7 +281,7 @@ async def _forget(subjects: Subjects, store: MemoryStore, fresh: Sequence[Erased
         if column == subjects.column:
             names = store.stream.names(index)
             store.forget(index, await loop.run_in_executor(None, subjects.matching, names, fresh))
-    before, store.erasures = store.erasures, fresh[-1].seq
+    before, store.erasures = store.erasures, fresh[-1].position
     try:
         store.save()
     except BaseException:
@@ -219,9 +293,9 @@ async def follow(
     subjects: Subjects, store: OnlineStore | None, report: Callable[[SerinusError], None]
 ) -> None:
     """``learn`` until cancelled; a failure is reported once until it works again, and each wait is longer."""
-    failed = 0
+    failed, within = 0, AGAIN_WITHIN
     while True:
-        await asyncio.sleep(min(LEARN_EVERY * 2**failed, AGAIN_WITHIN))
+        await asyncio.sleep(min(LEARN_EVERY * 2**failed, within))
         try:
             await learn(subjects, store)
             failed = 0
@@ -229,3 +303,5 @@ async def follow(
             if not failed:
                 report(error)
             failed = min(failed + 1, 10)
+            # A store is asked in no time; writing large histories anew holds up requests.
+            within = LOOK_AGAIN_WITHIN if error.code.startswith("SRN-PRIVACY") else AGAIN_WITHIN

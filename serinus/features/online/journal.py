@@ -104,7 +104,7 @@ class Journal:
         except SerinusError as error:
             raise SerinusError(error.code, error.what, where=str(self._path), hint=error.hint) from error
         store.decided = decided
-        store.erasures = int(state.get("erasures", 0))
+        store.erasures = str(state.get("erasures") or "")
         return first
 
     def _replay(self, store: MemoryStore, number: int) -> int:

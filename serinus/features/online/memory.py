@@ -36,8 +36,8 @@ class MemoryStore:
         self.stream = FeatureStream(contract)
         self.decided: dict[str, str] = {}
         """Decision id to event id, of events whose label may come back by the former."""
-        self.erasures = 0
-        """How many destroyed keys (``serinus.privacy``) these histories have heard of."""
+        self.erasures = ""
+        """The last destroyed key (``serinus.privacy``) that these histories have heard of: its position."""
         self._journal: Journal | None = None
         if file is not None:
             journal = Journal(file, report)

@@ -94,7 +94,8 @@ def test_a_store_of_before_gets_the_column(home: Home, tmp_path: Path) -> None:
     store = Store(path)
     engine(home, store).read()
     assert (
-        store.erase(list(open_store(home, {}).keys_of(open_store(home, {}).mark("customer", "ann"))), 1) == 1
+        store.erase(list(open_store(home, {}).keys_of(open_store(home, {}).mark("customer", "ann"))), "1:a")
+        == 1
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,19 +24,33 @@ ANSWER = Answer(score=0.75, probability=0.625, decision="decline", reasons=(REAS
 INCOME = 31415.9265
 
 
-def subjects(home: Home, *, without: str = "refuse", keep: int = 100, now: float = NOW) -> Subjects:
+def subjects(
+    home: Home,
+    *,
+    without: str = "refuse",
+    keep: int = 100,
+    now: float = NOW,
+    environment: Mapping[str, str] | None = None,
+    clock: Callable[[], float] = lambda: 0.0,
+) -> Subjects:
     privacy = Privacy(subject="customer", without=without)  # type: ignore[arg-type]
-    return Subjects(
-        privacy, open_store(home, {}, create=True), open_store(home, {}), now=lambda: now, keep=keep
-    )
+    where = environment or {}
+    writer = open_store(home, where, create=True)
+    reader = open_store(home, where, at_once=True)
+    return Subjects(privacy, reader, writer, now=lambda: now, keep=keep, clock=clock)
 
 
 def decide(
-    home: Home, *names: str | None, first: int = 0, now: float = NOW, without: str = "request"
+    home: Home,
+    *names: str | None,
+    first: int = 0,
+    now: float = NOW,
+    without: str = "request",
+    environment: Mapping[str, str] | None = None,
 ) -> list[str]:
     """A decision on each of these persons, as requests r<first> and on; their ids."""
     ids = [f"r{first + i}" for i in range(len(names))]
-    persons = subjects(home, without=without, now=now)
+    persons = subjects(home, without=without, now=now, environment=environment)
     with DecisionLog(home.decisions / "credit-champion.jsonl") as log:
         recorder = Recorder(log, IDENTITY, now=lambda: now, before=persons.flush)
         for name, request in zip(names, ids, strict=True):

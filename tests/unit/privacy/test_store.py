@@ -12,8 +12,8 @@ import pytest
 
 from serinus.errors import SerinusError
 from serinus.home import Home
-from serinus.privacy import KeyStore, MasterKey, Withheld, find_keys, open_store
-from serinus.privacy.store import NewKey, store_path
+from serinus.privacy import KeyStore, MasterKey, Withheld, find_keys, open_store, store_path
+from serinus.privacy.store import NewKey
 
 AT = "2026-09-21T00:00:00+00:00"
 
@@ -28,7 +28,9 @@ def new(store: KeyStore, name: str, kind: str = "customer") -> NewKey:
 
 
 def files(store: KeyStore) -> bytes:
-    return b"".join(path.read_bytes() for path in store.path.parent.iterdir() if path.name != "master.key")
+    return b"".join(
+        path.read_bytes() for path in Path(store.where).parent.iterdir() if path.name != "master.key"
+    )
 
 
 def test_a_key_is_found_by_its_person_and_by_its_id(home: Home) -> None:
@@ -84,7 +86,7 @@ def test_a_destroyed_key_leaves_no_byte_of_itself(home: Home) -> None:
     for i in range(200):
         store.add([new(store, f"p{i}")])
     mark = store.mark("customer", "p77")
-    wrapped = store._read("SELECT wrapped FROM keys WHERE mark = ?", (mark,))[0][0]
+    wrapped = store.engine.read("SELECT wrapped FROM keys WHERE mark = ?", (mark,))[0][0]
     assert wrapped in files(store)
     (gone,) = store.destroy(mark, AT)
     assert wrapped not in files(store)
@@ -105,9 +107,9 @@ def test_all_keys_of_a_person_go_and_nobody_elses(home: Home) -> None:
 
 def test_only_its_owner_may_read_it(home: Home) -> None:
     store = open_store(home, {}, create=True)
-    for path in (store.path, store.path.with_name("master.key")):
+    for path in (Path(store.where), Path(store.where).with_name("master.key")):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(store.path.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(Path(store.where).parent.stat().st_mode) == 0o700
 
 
 def test_another_master_key_opens_nothing_and_is_told(home: Home, tmp_path: Path) -> None:
@@ -154,8 +156,8 @@ def test_a_row_that_was_moved_to_another_person_opens_nothing(home: Home) -> Non
     store = open_store(home, {}, create=True)
     ann, bob = new(store, "ann"), new(store, "bob")
     store.add([ann, bob])
-    with store._transaction() as db:
-        db.execute(
+    with store.engine.transaction() as run:
+        run(
             "UPDATE keys SET wrapped = (SELECT wrapped FROM keys WHERE id = ?) WHERE id = ?", (ann.id, bob.id)
         )
     with pytest.raises(Withheld) as caught:
@@ -227,7 +229,7 @@ def test_a_home_without_keys_gives_verdicts_and_no_errors(home: Home) -> None:
     with pytest.raises(Withheld) as caught:
         find_keys(home).key("ab")
     assert caught.value.verdict == "no_key"
-    assert find_keys(home).erased_after(0) == []
+    assert find_keys(home).erased_after("") == []
     assert not home.root.exists()
 
 
@@ -236,6 +238,32 @@ def test_a_file_that_is_no_database_is_told(home: Home) -> None:
     store_path(home, {}).write_bytes(b"not a database, and long enough to be looked at" * 100)
     with pytest.raises(SerinusError, match="SRN-PRIVACY-002"):
         open_store(home, {})
+
+
+def test_a_store_of_the_format_before_is_brought_up_to_date_where_it_lies(home: Home) -> None:
+    store = open_store(home, {}, create=True)
+    ann, bob = new(store, "ann"), new(store, "bob")
+    store.add([ann, bob])
+    store.destroy(ann.mark, AT)
+    with store.engine.transaction() as run:
+        run("ALTER TABLE erased DROP COLUMN token")
+        run("UPDATE meta SET value = ? WHERE name = 'format'", (b"1",))
+    store.close()
+    store = open_store(home, {})
+    (erased,) = store.erased_after("")
+    assert (erased.key, len(erased.token)) == (ann.id, 24)
+    assert open_store(home, {}).erased_after("") == [erased], "once"
+    assert store.erased_after("1") == [], "who kept a number goes on from it"
+    assert store.key(bob.id) == bob.key
+
+
+def test_a_store_of_a_later_format_is_refused_and_stays(home: Home) -> None:
+    store = open_store(home, {}, create=True)
+    with store.engine.transaction() as run:
+        run("UPDATE meta SET value = ? WHERE name = 'format'", (b"3",))
+    with pytest.raises(SerinusError, match="another version of serinus"):
+        open_store(home, {})
+    assert store.engine.read("SELECT value FROM meta WHERE name = 'format'") == [(b"3",)]
 
 
 def test_another_process_that_comes_and_goes_takes_nothing_away(home: Home) -> None:
@@ -248,7 +276,7 @@ def test_another_process_that_comes_and_goes_takes_nothing_away(home: Home) -> N
         "store.destroy(store.mark('customer', 'ann'), '2026-09-21T00:00:00+00:00'); store.close()"
     )
     subprocess.run([sys.executable, "-c", program, str(home.root)], check=True, timeout=60)
-    assert [erased.key for erased in writer.erased_after(0)] == [first.id]
+    assert [erased.key for erased in writer.erased_after("")] == [first.id]
     writer.add([second])
     assert reader.key(second.id) == second.key
     assert open_store(home, {}).key(second.id) == second.key
