@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from serinus.database import create_private
 from serinus.errors import SerinusError
 from serinus.privacy.store import Run
 
+_TIMEOUT = 10.0
+_PAUSE = 0.01
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS kinds (kind TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -65,7 +68,7 @@ class SqliteEngine:
         self._lock = threading.Lock()
         try:
             create_private(path)
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_TIMEOUT)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")  # a key must outlive what it seals
             self._db.execute("PRAGMA secure_delete = ON")
@@ -115,9 +118,13 @@ class SqliteEngine:
 
     def cut(self) -> None:
         """Take what was overwritten out of the write-ahead log too. Waits for readers up to the time-out."""
-        row = self.read("PRAGMA wal_checkpoint(TRUNCATE)")[0]
-        if row[0]:
-            raise self.unusable(TimeoutError("its write-ahead log is in use by a reader that does not end"))
+        until = time.monotonic() + _TIMEOUT
+        while self.read("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
+            if time.monotonic() > until:
+                raise self.unusable(
+                    TimeoutError("its write-ahead log is in use by a reader that does not end")
+                )
+            time.sleep(_PAUSE)  # SQLite waits for readers, and not for another who cuts
 
     def refresh(self) -> None:
         """A file is never lost."""
