@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import gzip
 import io
+import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
 DEEPEST = 3
+# RuntimeError: a zip with a password.
+_UNREADABLE = (
+    OSError, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError,
+)  # fmt: skip
 
 
 def forms(secret: str) -> set[bytes]:
@@ -30,21 +37,31 @@ def pieces(name: str, data: bytes, depth: int = 0) -> Iterator[tuple[str, bytes]
     yield name, data
     if depth >= DEEPEST:
         return
-    if data[:2] == b"\x1f\x8b":
-        try:
-            yield from pieces(f"{name}!gz", gzip.decompress(data), depth + 1)
-        except (OSError, EOFError):
-            return
-    elif data[:4] == b"PK\x03\x04":
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for member in archive.namelist():
-                yield from pieces(f"{name}!{member}", archive.read(member), depth + 1)
-    elif data[257:262] == b"ustar":
-        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            for member in archive.getmembers():
-                file = archive.extractfile(member)
-                if file is not None:
-                    yield from pieces(f"{name}!{member.name}", file.read(), depth + 1)
+    for inner, content in _packed(data):
+        yield from pieces(f"{name}!{inner}", content, depth + 1)
+
+
+def _packed(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """What an archive holds, as far as it can be read: a cut or locked one was searched as it is."""
+    try:
+        if data[:2] == b"\x1f\x8b":
+            yield "gz", gzip.decompress(data)
+        elif data[:3] == b"BZh":
+            yield "bz2", bz2.decompress(data)
+        elif data[:6] == b"\xfd7zXZ\0":
+            yield "xz", lzma.decompress(data)
+        elif data[:4] == b"PK\x03\x04":
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                for member in archive.namelist():
+                    yield member, archive.read(member)
+        elif data[257:262] == b"ustar":
+            with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+                for member in archive.getmembers():
+                    file = archive.extractfile(member)
+                    if file is not None:
+                        yield member.name, file.read()
+    except _UNREADABLE:
+        return
 
 
 def leaks(
