@@ -14,7 +14,7 @@ import msgspec
 from serinus.archive.aside import AsideFile, append_durably
 from serinus.archive.chain import Chain, Step, read_entry
 from serinus.archive.kept import KeptHashes
-from serinus.chain import GENESIS, ChainWriter, Entry, NotAnEntry
+from serinus.chain import GENESIS, ChainWriter, Entry, NotAnEntry, segments
 from serinus.chain.lock import unwritable
 from serinus.errors import SerinusError
 from serinus.follow import FEEDBACK
@@ -134,6 +134,25 @@ class Archive:
             while len(self._feedback) > self._most_open:
                 self._feedback.popitem(last=False)
             return taken
+
+    def forget(self, before: float) -> int:
+        """Remove files that were last written before that time (Unix seconds); how many.
+
+        Closed segments go, and a whole log once its live file is as old. Of a log that lives the newest segment
+        stays: an empty live file after it takes its place in the chain from there.
+        """
+        removed = 0
+        with self._lock:
+            for live in sorted(self._directory.glob("*.jsonl")):
+                if _SEGMENT.search(live.stem):
+                    continue
+                if not _older(live, before):
+                    removed += _remove(_older_segments(live, before)[:-1])
+                    continue
+                self._forget(live.stem)
+                self._feedback.pop(live.name.partition(FEEDBACK)[0], None)
+                removed += _remove([*(path for _, path in segments(live)), live])
+        return removed
 
     def close(self) -> None:
         """Release the files and their locks."""
@@ -288,6 +307,26 @@ def check_name(name: str) -> None:
         raise UnusableName("a log's name has letters, digits, and . _ @ - between them, 200 at most")
     if FEEDBACK in f"{name}." or name.endswith(".review") or _SEGMENT.search(name):
         raise UnusableName("that is the name of outcomes, of answers, or of a segment")
+
+
+def _older(path: Path, before: float) -> bool:
+    try:
+        return path.stat().st_mtime < before
+    except FileNotFoundError:
+        return False
+
+
+def _older_segments(live: Path, before: float) -> list[Path]:
+    """Closed segments, oldest first, that may go; the list ends with one that may not."""
+    found = [path for _, path in segments(live)]
+    keep = next((i for i, path in enumerate(found) if not _older(path, before)), len(found) - 1)
+    return found[: keep + 1]
+
+
+def _remove(paths: Sequence[Path]) -> int:
+    for path in paths:
+        path.unlink(missing_ok=True)
+    return len(paths)
 
 
 def _first(entry: Entry) -> bool:

@@ -14,11 +14,14 @@ from serinus.errors import SerinusError
 log = logging.getLogger("serinus.archive")
 
 
+RESULTS = ("kept", "duplicate", "aside", "passed")
+
+
 @dataclass
 class Counts:
     """Of one source, since the program began."""
 
-    lines: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("kept", "duplicate", "aside"), 0))
+    lines: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RESULTS, 0))
     bytes: int = 0
     gaps: int = 0
     missing: int = 0
@@ -59,6 +62,11 @@ class Board:
             log.warning("%s", _missing(source, name, taken))
         if taken.aside:
             log.warning("%s", _aside(source, name, taken))
+
+    def passed(self, source: str, lines: int) -> None:
+        """Count lines of writers that are not kept here."""
+        with self._lock:
+            self._counts.setdefault(source, Counts()).lines["passed"] += lines
 
     def lost(self, source: str, where: str, messages: int) -> None:
         """Messages that are not in the topic any more, and never were read."""

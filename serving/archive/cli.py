@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -50,6 +51,15 @@ def archive(
     rotate_mib: Annotated[
         int, typer.Option(min=0, help="Size in MiB at which a log is closed as a segment; 0: never.")
     ] = 256,
+    writers: Annotated[
+        str, typer.Option(help="Glob of the writers (messages' keys) to keep, such as 'fraud-*'.")
+    ] = "*",
+    forget_after: Annotated[
+        str,
+        typer.Option(
+            help="Remove what has not been written for so long, such as 7d: only for a copy that is no record."
+        ),
+    ] = "",
     answers: Annotated[
         list[str] | None,
         typer.Option(
@@ -86,6 +96,11 @@ def archive(
     installation = find_home(home)
     senders = [_answers(installation, pair) for pair in answers or []]
     pause = duration_of("--every", every, code="SRN-ARCHIVE-003", hint=_HINT)
+    forget = (
+        duration_of("--forget-after", forget_after, code="SRN-ARCHIVE-003", hint=_HINT)
+        if forget_after
+        else None
+    )
     listener = http.bind(host, port, "SRN-ARCHIVE-001")
     board, stopping = Board(), threading.Event()
     with ExitStack() as ending:
@@ -98,12 +113,14 @@ def archive(
             for address in addresses:
                 source = source_of(address, places, board, group=group)
                 ending.callback(source.close)
-                intake = Intake(source, kept, board)
+                intake = Intake(source, kept, board, writers=writers)
                 threads.append(threading.Thread(target=intake.run, args=(stopping,), name=source.name))
         threads += [
             threading.Thread(target=run, args=(sender, pause, 0.0, stopping), name="answers")
             for sender in senders
         ]
+        if forget is not None:
+            threads.append(threading.Thread(target=_forget, args=(kept, forget, stopping), name="forget"))
         ending.callback(_end, threads, stopping)
         for thread in threads:
             thread.start()
@@ -118,6 +135,14 @@ def _end(threads: list[threading.Thread], stopping: threading.Event) -> None:
     for thread in threads:
         if thread.ident is not None:
             thread.join(30)
+
+
+def _forget(kept: Archive, age: float, stopping: threading.Event) -> None:
+    while not stopping.is_set():
+        removed = kept.forget(time.time() - age)
+        if removed:
+            log.info("removed %d file(s) that were not written for longer than --forget-after", removed)
+        stopping.wait(min(60.0, age / 10))
 
 
 def _kafka() -> type[KafkaSource]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Protocol
 
 import msgspec
@@ -50,9 +51,13 @@ class Intake:
     """Takes from one source, a batch at a time: the next is read when this one is on the disk.
 
     Killed between the two, the batch comes again and is known already.
+
+    Args:
+        writers: glob of the writers that are kept; lines of others are passed over, and counted.
     """
 
-    def __init__(self, source: Source, archive: Archive, board: Board) -> None:
+    def __init__(self, source: Source, archive: Archive, board: Board, *, writers: str = "*") -> None:
+        self._writers = writers
         self._source = source
         self._archive = archive
         self._board = board
@@ -69,6 +74,9 @@ class Intake:
         if self._batch is None:
             return 0
         for writer, lines in _by_writer(self._batch.items).items():
+            if not fnmatchcase(writer, self._writers):
+                self._board.passed(self._source.name, len(lines))
+                continue
             try:
                 taken = self._archive.take(writer, lines)
             except UnusableName as error:

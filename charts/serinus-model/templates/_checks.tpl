@@ -19,9 +19,6 @@
 {{- if and .Values.monitor.enabled (not .Values.drift.enabled) (ne .Values.payloads.mode "all") }}
 {{- fail (printf "payloads.mode is %s, and the monitor judges requests and answers: set payloads.mode=all." .Values.payloads.mode) }}
 {{- end }}
-{{- if and .Values.outcomes.enabled .Values.decisions.kafka }}
-{{- fail "outcomes.enabled and decisions.kafka: the outcomes program reads decisions from files, not from Kafka. Set decisions.existingClaim, or leave both empty: pods then send their logs." }}
-{{- end }}
 {{- if ne (empty .Values.privacy.existingClaim) (empty .Values.privacy.masterKeySecret) }}
 {{- fail "privacy.existingClaim and privacy.masterKeySecret: set both, or neither. The claim holds the keys of persons, and the Secret the key that opens them." }}
 {{- end }}

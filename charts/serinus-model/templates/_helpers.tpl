@@ -58,9 +58,15 @@ http://{{ include "model.name" . }}-drift.{{ .Release.Namespace }}:8090
 http://{{ include "model.name" . }}-outcomes.{{ .Release.Namespace }}:8091
 {{- end }}
 
-{{/* Whether pods send their logs to the outcomes program, which cannot read them where they lie. */}}
-{{- define "model.ships" -}}
+{{/* Whether pods send their logs to the outcomes program, which cannot read them where they lie. Feedback lies in
+     the pod where decisions go to Kafka too. */}}
+{{- define "model.shipsToOutcomes" -}}
 {{- and .Values.outcomes.enabled (not .Values.decisions.existingClaim) -}}
+{{- end }}
+
+{{/* Whether pods send their logs anywhere. */}}
+{{- define "model.ships" -}}
+{{- or (eq (include "model.shipsToOutcomes" .) "true") (not (empty .Values.decisions.archive)) -}}
 {{- end }}
 
 {{/* Where payload events go: to the sidecar, else to the one monitor, else to the URL given, else nowhere. */}}

@@ -128,7 +128,12 @@ containers:
     imagePullPolicy: {{ .Values.image.pullPolicy }}
     command: [python3, -m, serving.outcomes.ship]
     args:
+      {{- if eq (include "model.shipsToOutcomes" .) "true" }}
       - --to={{ include "model.outcomesUrl" . }}
+      {{- end }}
+      {{- with .Values.decisions.archive }}
+      - --archive={{ . }}
+      {{- end }}
       - --logs=/var/lib/serinus/decisions
       - --decisions={{ include "model.id" . }}-$(POD_NAME)*.jsonl
       - --feedback={{ include "model.id" . }}-$(POD_NAME).feedback*.jsonl

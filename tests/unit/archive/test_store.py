@@ -198,3 +198,22 @@ def test_outcomes_that_come_again_count_once(home: Home) -> None:
     archive = Archive(home)
     assert archive.feedback("m-pod", lines).duplicate == 7
     assert path.read_bytes().splitlines() == lines
+
+
+def test_a_copy_that_is_no_record_forgets_what_is_old_and_goes_on(home: Home) -> None:
+    lines = WRITERS["m-x"]
+    archive = Archive(home, rotate_bytes=700)
+    archive.take("m-z", WRITERS["m-z"])
+    for i in range(0, 8, 2):
+        archive.take("m-x", lines[i : i + 2])
+    segments = sorted(home.decisions.glob("m-x.??????.jsonl"))
+    assert len(segments) == 3
+    for path in [*segments, home.decisions / "m-z.jsonl", *home.decisions.glob("m-z.??????.jsonl")]:
+        os.utime(path, (100, 100))
+    assert archive.forget(50) == 0
+    assert archive.forget(200) == 2 + 1
+    assert sorted(home.decisions.glob("m-*.jsonl")) == [segments[-1], home.decisions / "m-x.jsonl"]
+    archive.close()
+    archive = Archive(home, rotate_bytes=700)
+    assert archive.take("m-x", lines[6:]) == Taken(kept=4, duplicate=2, bytes=sum(map(len, lines[8:])) + 4)
+    archive.close()
