@@ -43,7 +43,7 @@ def run(
         Path | None, typer.Option(help="Where everything is kept ($SERINUS_HOME, else .serinus).")
     ] = None,
     output: Annotated[
-        Output, typer.Option(help="json: the last line of stdout is a JSON object.")
+        Output, typer.Option("--output", "-o", help="json: the last line of stdout is a JSON object.")
     ] = Output.text,
 ) -> None:
     """Run the pipeline on this machine.
@@ -144,7 +144,7 @@ def compile_(
         str,
         typer.Option(help="Secret with MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and _PASSWORD."),
     ] = "",
-    output: Annotated[Output, typer.Option(help="json: one object.")] = Output.text,
+    output: Annotated[Output, typer.Option("--output", help="json: one object.")] = Output.text,
 ) -> None:
     """Compile the pipeline to the YAML that a KFP server takes.
 
@@ -208,7 +208,7 @@ app.command()(submit)
 
 @app.command()
 def steps(
-    output: Annotated[Output, typer.Option(help="json: a list of names.")] = Output.text,
+    output: Annotated[Output, typer.Option("--output", "-o", help="json: a list of names.")] = Output.text,
 ) -> None:
     """List the pipeline's steps in the order in which they run."""
     from pipelines.kfp_lean import import_kfp

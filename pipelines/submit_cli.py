@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from serinus.cli.options import Output
 from serinus.errors import SerinusError
 
 
@@ -74,8 +75,8 @@ def submit(
         str | None, typer.Option("--as", help="Who builds ($SERINUS_USER, else the login).")
     ] = None,
     output: Annotated[
-        str, typer.Option(help="text or json: the last line of stdout is a JSON object.")
-    ] = "text",
+        Output, typer.Option("--output", "-o", help="json: the last line of stdout is a JSON object.")
+    ] = Output.text,
 ) -> None:
     """Start the pipeline on a Kubeflow Pipelines server.
 
@@ -93,8 +94,6 @@ def submit(
         raise typer.BadParameter("goes with neither --alert, --again nor --wait", param_hint="--cron")
     if replace and not cron:
         raise typer.BadParameter("goes with --cron", param_hint="--replace")
-    if output not in ("text", "json"):
-        raise typer.BadParameter("text or json", param_hint="--output")
     times = {flag: _seconds(flag, text) for flag, text in
              (("--timeout", timeout), ("--poll", poll), ("--patience", patience))}  # fmt: skip
     try:
@@ -109,7 +108,7 @@ def submit(
             times,
         )  # fmt: skip
     except SerinusError as error:
-        if output == "json":
+        if output is Output.json:
             typer.echo(json.dumps({"error": error.to_dict()}))
         typer.echo(f"serinus: {error}", err=True)
         raise typer.Exit(1) from error
@@ -117,7 +116,7 @@ def submit(
         typer.echo("serinus: stopped waiting; what was started goes on", err=True)
         raise typer.Exit(130) from None
     failed = [run for run in done if wait and run.state != "SUCCEEDED"]
-    if output == "json":
+    if output is Output.json:
         typer.echo(json.dumps({"submitted": [run.to_dict() for run in done]}))
     else:
         for run in done:

@@ -24,6 +24,7 @@ from serinus.home import Home, existing_home
 from serinus.identity import current_identity
 from serinus.registry import Registry, Version
 from serinus.registry.policy import check_approval
+from serinus.registry.reviews import moment
 
 PolicyOption = Annotated[
     Path | None,
@@ -161,8 +162,15 @@ def delegate(
     role: Annotated[str, typer.Argument(help="A role that is yours in your own right.")],
     to: Annotated[str, typer.Argument(help="Who shall have it meanwhile.")],
     reason: Annotated[str, typer.Option(help="Why; it is recorded.")],
-    until: Annotated[str, typer.Option(help="Its end: 2026-12-24T18:00, or so long from its beginning: 7d.")],
-    since: Annotated[str, typer.Option("--from", help="Its beginning, as a time (default: now).")] = "",
+    until: Annotated[
+        str,
+        typer.Option(
+            help="Its end: 2026-12-24T18:00 (UTC, or with a zone: +01:00), or so long from its beginning: 7d."
+        ),
+    ],
+    since: Annotated[
+        str, typer.Option("--from", help="Its beginning, as a time (UTC, or with a zone; default: now).")
+    ] = "",
     acting: AsOption = None,
     home: HomeOption = None,
     output: OutputOption = Output.text,
@@ -212,9 +220,13 @@ def revoke(
     reason: Annotated[str, typer.Option(help="Why; it is recorded.")],
     acting: AsOption = None,
     home: HomeOption = None,
+    output: OutputOption = Output.text,
 ) -> None:
     """End a delegation now. Whoever lent the role may, and whoever has it lent."""
     found = Access(existing_home(home)).take_back(delegation, by=current_identity(acting), reason=reason)
+    if output is Output.json:
+        print_json(found)
+        return
     typer.echo(f"{found.to} no longer has {found.role} from {found.by}.")
 
 
@@ -297,9 +309,8 @@ def _time(text: str, flag: str, begin: float) -> float:
     except ValueError:
         pass
     try:
-        moment = datetime.fromisoformat(text)
+        return moment(text).timestamp()
     except ValueError:
         raise click.UsageError(
             f"{flag} {text} is neither a time (2026-12-24T18:00) nor a duration (7d)"
         ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

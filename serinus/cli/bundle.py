@@ -31,9 +31,18 @@ def bundle_app() -> typer.Typer:
     return app
 
 
-def verify(path: Path, home: HomeOption = None, keys: KeysOption = None) -> None:
-    """Check every file's hash and the signature of the bundle in PATH."""
+def verify(
+    path: Annotated[Path, typer.Argument(help="The bundle's directory; `serinus registry list` names it.")],
+    home: HomeOption = None,
+    keys: KeysOption = None,
+    output: OutputOption = Output.text,
+) -> None:
+    """Check every file's hash and the signature of the bundle in PATH. Exit code 1 where one is not right."""
     bundle = open_bundle(path, trusted=Keyring.load(keys or existing_home(home).keys))
+    if output is Output.json:
+        files = len(bundle.manifest.files)
+        print_json({"name": bundle.name, "version": bundle.version, "digest": bundle.digest, "files": files})
+        return
     what = f"{bundle.name} v{bundle.version}"
     typer.echo(f"{what}: {len(bundle.manifest.files)} files, signature sound, {bundle.digest}")
 

@@ -237,6 +237,7 @@ def hold(
     column: KindOption = None,
     acting: AsOption = None,
     home: HomeOption = None,
+    output: OutputOption = Output.text,
 ) -> None:
     """Hold a person's keys against erasure, for a dispute or an investigation."""
     installation, who, store, mark = _someone(subject, column, acting, home, "privacy.hold")
@@ -248,6 +249,9 @@ def hold(
         actor=who, action="privacy-hold", subject="a person", reason=reason,
         details={"keys": list(store.keys_of(mark))},
     )  # fmt: skip
+    if output is Output.json:
+        print_json({"held": True, "by": who, "keys": list(store.keys_of(mark))})
+        return
     typer.echo("Held: no erasure until `serinus privacy release`.")
 
 
@@ -257,6 +261,7 @@ def release(
     column: KindOption = None,
     acting: AsOption = None,
     home: HomeOption = None,
+    output: OutputOption = Output.text,
 ) -> None:
     """End a hold."""
     installation, who, store, mark = _someone(subject, column, acting, home, "privacy.hold")
@@ -264,7 +269,11 @@ def release(
         actor=who, action="privacy-release", subject="a person", reason=reason,
         details={"keys": list(store.keys_of(mark))},
     )  # fmt: skip
-    typer.echo("Released." if store.release(mark) else "Nothing was held for that person.")
+    released = store.release(mark)
+    if output is Output.json:
+        print_json({"released": released, "by": who})
+        return
+    typer.echo("Released." if released else "Nothing was held for that person.")
 
 
 def rotate(
@@ -274,6 +283,7 @@ def rotate(
     ] = None,
     acting: AsOption = None,
     home: HomeOption = None,
+    output: OutputOption = Output.text,
 ) -> None:
     """Wrap every key with a new master key. The old one, and each backup of the store, opens nothing then.
 
@@ -295,6 +305,9 @@ def rotate(
     count = store.rewrap(master)
     if to is None:
         os.replace(aside, place)
+    if output is Output.json:
+        print_json({"keys": count, "master": master.id})
+        return
     typer.echo(f"{count:,} keys are wrapped by {master.id} now; destroy the old master key and its copies.")
 
 

@@ -123,11 +123,12 @@ def show(
 
 def approve(
     model: ModelArgument,
-    version: int,
+    version: Annotated[int, typer.Argument(help="Its number.")],
     reason: Annotated[str, typer.Option("--reason", help="What you looked at and why it may go live.")],
     role: Annotated[str, typer.Option(help="The role in which you approve.")] = "approver",
     acting: AsOption = None,
     home: HomeOption = None,
+    output: OutputOption = Output.text,
 ) -> None:
     """Approve a version in a role of yours. Nobody can approve what they built (exit code 1).
 
@@ -137,6 +138,9 @@ def approve(
     """
     registry = Registry(existing_home(home))
     approval = registry.approve(model, version, by=current_identity(acting), role=role, reason=reason)
+    if output is Output.json:
+        print_json({"approval": approval, "standing": registry.standing(model, version)})
+        return
     lent = f", lent by {approval.on_behalf_of}" if approval.on_behalf_of else ""
     word = "overridden" if approval.override else "approved"
     typer.echo(f"{model}/{version} {word} by {approval.by} as {approval.role}{lent}")
@@ -146,7 +150,7 @@ def approve(
 
 def retire(
     model: ModelArgument,
-    version: int,
+    version: Annotated[int, typer.Argument(help="Its number.")],
     reason: Annotated[str, typer.Option("--reason", help="Why it is taken out of use.")],
     live: Annotated[
         bool, typer.Option("--live", help="Although it is the champion: the model then has none.")

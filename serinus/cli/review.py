@@ -135,9 +135,18 @@ def answer(
     )
 
 
-def release(request_id: CaseArgument, acting: AsOption = None, home: HomeOption = None) -> None:
+def release(
+    request_id: CaseArgument,
+    acting: AsOption = None,
+    home: HomeOption = None,
+    output: OutputOption = Output.text,
+) -> None:
     """Give a case back without an answer."""
-    ReviewDesk(existing_home(home)).release(request_id, current_identity(acting))
+    desk = ReviewDesk(existing_home(home))
+    case = desk.release(request_id, current_identity(acting))
+    if output is Output.json:
+        print_json(_document(case, desk.now()))
+        return
     typer.echo(f"{request_id} waits again for anybody.")
 
 

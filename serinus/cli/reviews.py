@@ -33,7 +33,9 @@ def review(
     next_date: Annotated[
         str | None,
         typer.Option(
-            "--next", metavar="DAY", help="Of the next review (default: as late as the policy allows)."
+            "--next",
+            metavar="DAY",
+            help="Of the next review, in UTC (default: as late as the policy allows).",
         ),
     ] = None,
     acting: AsOption = None,
@@ -76,7 +78,7 @@ def trigger(
     reason: Annotated[str, typer.Option("--reason", help="What happened, in a sentence.")] = "",
     due_date: Annotated[
         str | None,
-        typer.Option("--due", metavar="DAY", help="Review until that day (needed with --kind date)."),
+        typer.Option("--due", metavar="DAY", help="Review until that day, in UTC (needed with --kind date)."),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Every version in use: a law or the bank's policy changed.")

@@ -224,9 +224,12 @@ def trigger_due(policy: ReviewPolicy, kind: Kind, now: datetime) -> datetime:
 
 
 def moment(text: str) -> datetime:
-    """A time or a day in ISO 8601; a day begins in UTC. Raises ValueError."""
+    """A time or a day in ISO 8601, in UTC: a day begins in UTC, and so is meant what names no zone. Raises ValueError.
+
+    Whatever zone it was given in it is kept in one, so that times sort as text.
+    """
     found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def by_urgency(found: Iterable[Due]) -> list[Due]:

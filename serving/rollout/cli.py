@@ -186,9 +186,13 @@ def approve(
     context: ContextOption = None,
     kubeconfig: KubeconfigOption = None,
     rollout: RolloutOption = None,
+    output: OutputOption = Output.text,
 ) -> None:
     """Approve the next step. Refused (exit code 1) for who built or started it."""
     by = _desk(home, namespace, context, kubeconfig, rollout, acting).approve(role, reason)
+    if output is Output.json:
+        typer.echo(msgspec.json.format(msgspec.json.encode({"by": by, "role": role}), indent=2).decode())
+        return
     typer.echo(f"Approved by {by} as {role}.")
 
 
@@ -201,7 +205,7 @@ def history(
     rollout: RolloutOption = None,
     output: OutputOption = Output.text,
 ) -> None:
-    """List what happened, when, and who or what did it."""
+    """List what happened, when (UTC), and who or what did it."""
     entries = _desk(home, namespace, context, kubeconfig, rollout, None).history()
     if output is Output.json:
         typer.echo(msgspec.json.format(msgspec.json.encode(entries), indent=2).decode())
@@ -221,9 +225,13 @@ def _command(kind: str, doc: str) -> None:
         context: ContextOption = None,
         kubeconfig: KubeconfigOption = None,
         rollout: RolloutOption = None,
+        output: OutputOption = Output.text,
     ) -> None:
         desk = _desk(home, namespace, context, kubeconfig, rollout, acting)
         found = desk.command(kind, reason)
+        if output is Output.json:
+            _show(found, output)
+            return
         typer.echo(f"{found.phase.value}: {found.message}")
 
     app.command(kind, help=doc)(command)
@@ -286,7 +294,7 @@ def _watch(desk: Desk, timeout: float, output: Output) -> RolloutStatus:
                     typer.echo(_line(entry))
             told = max(told, found.seq)
             if found.reason != last and not found.ended:
-                typer.echo(f"         {found.phase.value} {found.share} {found.reason}: {found.message}")
+                typer.echo(f"{' ' * 21}{found.phase.value} {found.share} {found.reason}: {found.message}")
             last = found.reason
         if found.ended or found.phase in EXIT or time.monotonic() > end:
             return found
@@ -309,6 +317,7 @@ def _show(found: RolloutStatus, output: Output) -> None:
 
 
 def _line(entry: Entry) -> str:
-    at = time.strftime("%H:%M:%S", time.localtime(entry.at))
+    # In UTC, as every log has it: an hour of the clock's change is there twice in local time.
+    at = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(entry.at))
     who = "" if entry.actor == "rollout engine" else f" [{entry.actor}]"
     return f"{at} {entry.phase} {entry.weight} % {entry.reason}: {entry.message}{who}"
