@@ -80,7 +80,7 @@ def run(
         progress.close()
         details = getattr(error, "details", {})
         if details.get("demands"):
-            console.print(demands_table(details["demands"]))
+            console.print(demands_table(details["demands"], console.width))
         _fail(error, output, details)
     except KeyboardInterrupt:
         progress.close()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 from components.step import Summary
 
 _STYLE = {"pass": "green", "fail": "bold red", "no_data": "yellow", "no_champion": "yellow"}
 WIDTH = 10
+_NOTE = 30
+"""What a note wants beside its demand, in characters."""
 
 
 class Progress:
@@ -52,24 +55,39 @@ class Progress:
             self._status = None
 
 
-def demands_table(demands: list[dict[str, Any]]) -> Table:
-    """The gate's demands, what is wrong first."""
-    table = Table(title="Validation gate", title_justify="left", box=None, pad_edge=False)
-    for name in ("metric", "value", "threshold", "verdict", ""):
-        # Wide names stay whole, also in a narrow log; the note gives way first.
-        table.add_column(name, justify="right" if name == "value" else "left", no_wrap=bool(name))
+def demands_table(demands: list[dict[str, Any]], width: int) -> Group:
+    """The gate's demands, what is wrong first.
+
+    Args:
+        width: of the console. Where the notes have no room in a column, those of what did not pass stand below.
+    """
     order = {"fail": 0, "no_data": 1, "no_champion": 1, "pass": 2}
-    for demand in sorted(demands, key=lambda item: order[item["verdict"]]):
-        verdict = demand["verdict"]
-        table.add_row(
+    demands = sorted(demands, key=lambda item: order[item["verdict"]])
+    rows = [
+        (
             demand["metric"],
             "no data" if demand["value"] is None else f"{demand['value']:.4g}",
             demand["threshold"],
-            f"[{_STYLE[verdict]}]{verdict.replace('_', ' ')}[/]",
-            # What passed needs no more than its interval here; the card and validation.json have it all.
-            demand["note"].split("; ")[0] if verdict == "pass" else demand["note"],
+            demand["verdict"].replace("_", " "),
         )
-    return table
+        for demand in demands
+    ]
+    taken = sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True))
+    beside = width - taken >= _NOTE
+    table = Table(title="Validation gate", title_justify="left", box=None, pad_edge=False)
+    for name in ("metric", "value", "threshold", "verdict", *([""] if beside else [])):
+        # Wide names stay whole, also in a narrow log; the note gives way first.
+        table.add_column(name, justify="right" if name == "value" else "left", no_wrap=bool(name))
+    below: list[Text] = []
+    for demand, row in zip(demands, rows, strict=True):
+        passed = demand["verdict"] == "pass"
+        # What passed needs no more than its interval here; the card and validation.json have it all.
+        note = demand["note"].split("; ")[0] if passed else demand["note"]
+        cells: list[str | Text] = [*row[:3], Text(row[3], style=_STYLE[demand["verdict"]])]
+        table.add_row(*cells, *([note] if beside else []))
+        if note and not passed and not beside:
+            below.append(Text(f"{demand['metric']}: {note}"))
+    return Group(table, *below)
 
 
 def _value(value: object) -> str:

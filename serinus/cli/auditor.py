@@ -140,7 +140,10 @@ def export(
     for piece in exported.logs:
         hidden = f", {piece.left_out:,} of other models without their text" if piece.left_out else ""
         typer.echo(f"  {piece.log}: entries {piece.first:,} to {piece.last:,}, {piece.shown:,} shown{hidden}")
-    typer.echo(
-        f"  {len(exported.versions)} versions, {exported.checkpoints} checkpoints, signed by {exported.key}"
-    )
+    counted = f"{_counted(len(exported.versions), 'version')}, {_counted(exported.checkpoints, 'checkpoint')}"
+    typer.echo(f"  {counted}, signed by {exported.key}")
     typer.echo(f"Verify: tar xzf {path.name} && sh {path.name.removesuffix('.tar.gz')}/verify.sh")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
