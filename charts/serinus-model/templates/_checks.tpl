@@ -19,8 +19,14 @@
 {{- if and .Values.monitor.enabled (not .Values.drift.enabled) (ne .Values.payloads.mode "all") }}
 {{- fail (printf "payloads.mode is %s, and the monitor judges requests and answers: set payloads.mode=all." .Values.payloads.mode) }}
 {{- end }}
-{{- if ne (empty .Values.privacy.existingClaim) (empty .Values.privacy.masterKeySecret) }}
-{{- fail "privacy.existingClaim and privacy.masterKeySecret: set both, or neither. The claim holds the keys of persons, and the Secret the key that opens them." }}
+{{- if and .Values.privacy.existingClaim .Values.privacy.url }}
+{{- fail "privacy.existingClaim and privacy.url: the keys of persons lie in one place. Set one of them." }}
+{{- end }}
+{{- if and .Values.privacy.passwordSecret (not .Values.privacy.url) }}
+{{- fail "privacy.passwordSecret is of the server that privacy.url names: set that too." }}
+{{- end }}
+{{- if ne (and (empty .Values.privacy.existingClaim) (empty .Values.privacy.url)) (empty .Values.privacy.masterKeySecret) }}
+{{- fail "privacy.existingClaim (or privacy.url) and privacy.masterKeySecret: set both, or neither. The claim or the server holds the keys of persons, and the Secret the key that opens them." }}
 {{- end }}
 {{- if and .Values.decisions.kafka .Values.decisions.existingClaim }}
 {{- fail "decisions.kafka and decisions.existingClaim: the decision log has one place; set one of them." }}

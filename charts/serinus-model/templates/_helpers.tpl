@@ -112,25 +112,54 @@ http://127.0.0.1:8090/
 
 {{/* The keys of persons by which decisions are sealed: one store for all pods, opened by a master key. */}}
 {{- define "model.privacyEnv" -}}
-{{- if .Values.privacy.existingClaim }}
-- {name: SERINUS_SUBJECT_KEYS, value: /var/lib/subjects/keys.db}
+{{- with .Values.privacy }}
+{{- if or .existingClaim .url }}
+- {name: SERINUS_SUBJECT_KEYS, value: {{ default "/var/lib/subjects/keys.db" .url | quote }}}
+{{- if .passwordSecret }}
+- {name: SERINUS_SUBJECT_KEYS_PASSWORD_FILE, value: /etc/serinus/subjects/password}
+{{- end }}
 - {name: SERINUS_MASTER_KEY, value: /etc/serinus/master/master.key}
+{{- end }}
 {{- end }}
 {{- end }}
 
 {{- define "model.privacyMounts" -}}
-{{- if .Values.privacy.existingClaim }}
+{{- with .Values.privacy }}
+{{- if .existingClaim }}
 - {name: subjects, mountPath: /var/lib/subjects}
+{{- end }}
+{{- if .passwordSecret }}
+- {name: subjects-password, mountPath: /etc/serinus/subjects, readOnly: true}
+{{- end }}
+{{- if .masterKeySecret }}
 - {name: master, mountPath: /etc/serinus/master, readOnly: true}
+{{- end }}
 {{- end }}
 {{- end }}
 
 {{- define "model.privacyVolumes" -}}
-{{- if .Values.privacy.existingClaim }}
+{{- with .Values.privacy }}
+{{- if .existingClaim }}
 - name: subjects
-  persistentVolumeClaim: {claimName: {{ .Values.privacy.existingClaim }}}
+  persistentVolumeClaim: {claimName: {{ .existingClaim }}}
+{{- end }}
+{{- if .passwordSecret }}
+- name: subjects-password
+  secret: {secretName: {{ .passwordSecret }}, defaultMode: 0440}
+{{- end }}
+{{- if .masterKeySecret }}
 - name: master
   # The group's, since the pods' user is not root.
-  secret: {secretName: {{ .Values.privacy.masterKeySecret }}, defaultMode: 0440}
+  secret: {secretName: {{ .masterKeySecret }}, defaultMode: 0440}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The way to the keys' server, in a NetworkPolicy. */}}
+{{- define "model.privacyEgress" -}}
+{{- with .Values.privacy.url }}
+# The server of persons' keys, which has no label that a policy could name.
+- ports:
+    - {protocol: TCP, port: {{ regexReplaceAll "^[^/]*//([^@/]*@)?[^:/]*(:([0-9]+))?.*$" . "${3}" | default "5432" }}}
 {{- end }}
 {{- end }}
