@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.challenge.calibration import of_calibration
+from components.challenge.curves import of_curves, of_shocks
+from components.challenge.exposure import amount_of, of_exposure
 from components.challenge.leakage import of_duplicates
 from components.challenge.migration import of_migration
 from components.challenge.overtime import over_time
@@ -21,6 +23,7 @@ from components.challenge.point_in_time import (
     of_timestamps,
 )
 from components.challenge.retrained import of_retrained
+from components.challenge.scorecard import of_scorecard
 from components.challenge.sensitivity import of_directions, of_importance, of_reasons
 from components.challenge.splitting import of_splitting
 from components.challenge.stability import of_periods, of_stability
@@ -59,7 +62,8 @@ def challenge(
         config: ``Challenge`` as JSON text.
         report: JSON to write: ``items`` (each with value, interval, limit, verdict and whether it
             blocks) and the tables behind them: ``grades``, ``psi``, ``psi_over_time``, ``periods``,
-            ``migration``, ``retrained``, ``scenarios``, ``splitting``, ``inputs``.
+            ``migration``, ``retrained``, ``scenarios``, ``splitting``, ``inputs``, ``curves``, ``shocks``,
+            ``scorecard``, ``exposure``.
 
     Raises:
         SerinusError: ``SRN-PIPELINE-023`` the config names a feature, a column or an entity that the contract
@@ -106,6 +110,18 @@ def challenge(
     scenarios, scenario_table = of_scenarios(settings, checked, encoded[tested], outcome, score)
     splitting, attempts = of_splitting(settings, checked, encoded[tested], outcome, score)
     lost, inputs = of_lost_inputs(settings, checked, encoded[few], rows.outcome[few], score)
+    contradicted, curves = of_curves(settings, checked, levels, encoded[few], score)
+    shocked, shocks = of_shocks(settings, checked, encoded[few], rows.outcome[few], score)
+    plain = _some(codes == TRAIN, settings.scorecard.rows)
+    benchmark, scorecard = of_scorecard(
+        settings.scorecard,
+        checked,
+        taught_by,
+        levels,
+        (encoded[plain], rows.outcome[plain]),
+        (encoded[tested], outcome, probability),
+    )
+    at_stake, exposure = of_exposure(settings.exposure, checked, encoded[tested], outcome, probability)
     with tempfile.TemporaryDirectory(prefix="challenge-", dir=report.parent) as scratch:
         later = of_later_records(settings, checked, sources, codes, Path(scratch))
     items = [
@@ -116,6 +132,10 @@ def challenge(
         *scenarios,
         *splitting,
         *lost,
+        shocked,
+        contradicted,
+        benchmark,
+        *at_stake,
         of_missing(settings, checked, encoded[few], rows.outcome[few], score),
         of_edges(checked, encoded[few[:200]], counts, score),
         of_directions(settings, checked, encoded[few], score),
@@ -147,6 +167,10 @@ def challenge(
             "scenarios": scenario_table,
             "splitting": attempts,
             "inputs": inputs,
+            "curves": curves,
+            "shocks": shocks,
+            "scorecard": scorecard,
+            "exposure": exposure,
         },
     )
     failed = [item.name for item in items if item.verdict == "fail"]
@@ -162,6 +186,8 @@ def challenge(
 def check_settings(settings: Challenge, contract: Contract) -> None:
     """Raises ``SRN-PIPELINE-023``, naming everything that the contract does not have or that cannot be changed."""
     wrong = [*_wrong_scenarios(settings, contract), *_wrong_splitting(settings, contract)]
+    if settings.exposure.column and amount_of(settings.exposure, contract) is None:
+        wrong.append(f"exposure: no feature is the number {settings.exposure.column}")
     named = {
         "shared_entities": tuple(settings.shared_entities),
         "migration.entity": (settings.migration.entity,),

@@ -20,6 +20,7 @@ Group = Literal[
     "leakage",
     "champion",
     "implementation",
+    "exposure",
 ]
 
 

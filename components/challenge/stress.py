@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from components.challenge.delong import auc_interval, paired_difference
 from components.challenge.item import Item, judged
 from components.config import Challenge, Scenario
-from serinus.contract import Contract
+from serinus.contract import Contract, Feature
 from serinus.intervals import Z95, wilson
 
 Floats = NDArray[np.float64]
@@ -29,14 +29,19 @@ def changed(scenario: Scenario, contract: Contract, rows: Floats) -> Floats:
     for name, shift in scenario.add.items():
         found[:, place[name]] += shift
     for name in {*scenario.multiply, *scenario.add}:
-        column = contract.source(contract.feature(name))
-        if column is not None:
-            low = -np.inf if column.min is None else column.min
-            high = np.inf if column.max is None else column.max
-            found[:, place[name]] = np.clip(found[:, place[name]], low, high)
+        found[:, place[name]] = within(contract, contract.feature(name), found[:, place[name]])
     for name in scenario.missing:
         found[:, place[name]] = np.nan
     return found
+
+
+def within(contract: Contract, feature: Feature, values: Floats, *, seen: Floats | None = None) -> Floats:
+    """Values kept in the contract's range of the feature; where it sets no end, in what was seen, if that is given."""
+    column = contract.source(feature)
+    low, high = (column.min, column.max) if column is not None else (None, None)
+    if seen is not None:
+        low, high = seen.min() if low is None else low, seen.max() if high is None else high
+    return np.clip(values, -np.inf if low is None else low, np.inf if high is None else high)
 
 
 def of_scenarios(
@@ -44,7 +49,7 @@ def of_scenarios(
 ) -> tuple[list[Item], list[dict[str, Any]]]:
     """One item for each scenario: the AUC in it (the outcome is taken to stay what it was), and the table."""
     before = score(rows)
-    decided = _decisions(contract, before)
+    decided = decisions(contract, before)
     items: list[Item] = []
     table: list[dict[str, Any]] = []
     for scenario in settings.scenarios:
@@ -52,7 +57,7 @@ def of_scenarios(
         area, low, high = auc_interval(outcome, after)
         lost, lost_low, lost_high = paired_difference(outcome, before, after)
         approved = [float((p < contract.decision.adverse_at).mean()) for p in (before, after)]
-        flips = float((decided != _decisions(contract, after)).mean())
+        flips = float((decided != decisions(contract, after)).mean())
         approved_bad = _approved_bad(contract, scenario, outcome, after)
         strained = _observed_to_expected(scenario, outcome, after)
         table.append(
@@ -116,7 +121,7 @@ def of_lost_inputs(
 ) -> tuple[list[Item], list[dict[str, Any]]]:
     """Each feature missing in every row, one after the other: how much AUC that costs at most."""
     before = score(rows)
-    decided = _decisions(contract, before)
+    decided = decisions(contract, before)
     table: list[dict[str, Any]] = []
     for i, name in enumerate(contract.feature_names):
         without = rows.copy()
@@ -129,7 +134,7 @@ def of_lost_inputs(
                 "auc_lost": lost,
                 "low": low,
                 "high": high,
-                "decisions_changed": float((decided != _decisions(contract, after)).mean()),
+                "decisions_changed": float((decided != decisions(contract, after)).mean()),
             }
         )
     worst = max(table, key=lambda row: row["auc_lost"])
@@ -145,7 +150,7 @@ def of_missing(settings: Challenge, contract: Contract, rows: Floats, outcome: F
     gone = np.random.default_rng(2).random(rows.shape) < settings.missing_share
     before, after = score(rows), score(np.where(gone, np.nan, rows))
     lost, low, high = paired_difference(outcome, before, after)
-    changed = float((_decisions(contract, before) != _decisions(contract, after)).mean())
+    changed = float((decisions(contract, before) != decisions(contract, after)).mean())
     return judged(
         "stress", "missing_auc_lost", lost, interval=(low, high), maximum=settings.missing_auc_lost,
         why=f"{settings.missing_share:.0%} of all values missing; {changed:.1%} of the decisions change",
@@ -207,7 +212,8 @@ def _ends(contract: Contract, name: str, values: Floats) -> list[float]:
     return [low, high, 1000 * seen[1], -1000 * abs(seen[0])]
 
 
-def _decisions(contract: Contract, probability: Floats) -> NDArray[np.int8]:
+def decisions(contract: Contract, probability: Floats) -> NDArray[np.int8]:
+    """0 approved, 1 referred to a person, 2 declined, (n,)."""
     return (probability >= contract.decision.adverse_at).astype(np.int8) + (
         probability >= contract.decision.decline_at
     )

@@ -104,6 +104,28 @@ class Migration(Strict, frozen=True):
     moved_far: Fraction | None = None
 
 
+class Scorecard(Strict, frozen=True):
+    """A logistic scorecard on ``bins`` equally filled bins of each number, fitted on at most ``rows`` training rows.
+
+    ``auc_gain_min``: the least by which the model's AUC must be above the scorecard's. Where the whole 95 % interval
+    of the difference lies below, ``demand`` says what follows: ``warn`` (the papers say attention), ``stop``, or
+    ``report``, which judges nothing. Where only part of it does, it may be chance and is no data.
+    """
+
+    demand: Literal["report", "warn", "stop"] = "warn"
+    auc_gain_min: Annotated[float, Meta(gt=-0.5, lt=0.5)] = 0.0
+    bins: Annotated[int, Meta(ge=2, le=50)] = 6
+    rows: Annotated[int, Meta(ge=100)] = 100_000
+
+
+class Exposure(Strict, frozen=True):
+    """``column``: the amount that a decision puts at stake, a number that is a feature as it stands (none: exposure
+    is not measured). ``bad_stopped_min``: least share of the amount of bad outcomes that is not approved."""
+
+    column: str = ""
+    bad_stopped_min: Annotated[float, Meta(gt=0, le=1)] | None = None
+
+
 class Challenge(Strict, frozen=True):
     """How the model is challenged. A limit that is null makes its test a report that stops nothing.
 
@@ -113,6 +135,8 @@ class Challenge(Strict, frozen=True):
     them, so they are reports by default. ``input_lost_auc``: most AUC that one lost input may cost.
     ``direction_violations``: share of rows that move against a direction that the contract declares; a report by
     default, since of the algorithms only LightGBM can be held to it.
+    ``contradicted_directions``: declared directions that the average answer may go against.
+    ``shock_decisions_changed``: share of decisions that one number moved by its standard deviation may change.
     ``first_reason_kept``: share of adverse decisions whose first reason survives a little noise.
     ``test_rows_in_training``: share of test rows that stand in the training rows too. ``shared_entities``: for an
     entity of the contract, most of the test rows that may be of one that was trained on (customers recur; applicants
@@ -131,6 +155,8 @@ class Challenge(Strict, frozen=True):
     jeffreys_p: Fraction | None = None
     input_lost_auc: Fraction | None = None
     direction_violations: Annotated[float, Meta(ge=0, lt=1)] | None = None
+    contradicted_directions: Annotated[int, Meta(ge=0)] | None = None
+    shock_decisions_changed: Fraction | None = None
     first_reason_kept: Fraction | None = 0.8
     test_rows_in_training: Share | None = 0.5
     shared_entities: dict[str, Share] = msgspec.field(default_factory=dict)
@@ -142,6 +168,8 @@ class Challenge(Strict, frozen=True):
     top_reasons_kept: Fraction | None = 0.8
     retrained: Retrained = Retrained()
     migration: Migration = Migration()
+    scorecard: Scorecard = Scorecard()
+    exposure: Exposure = Exposure()
     splitting: tuple[Splitting, ...] = ()
     scenarios: tuple[Scenario, ...] = ()
 

@@ -154,6 +154,7 @@ def of_bundle(bundle: Bundle, standing: Standing | None = None) -> Evidence:
 
 
 _BY_GROUP = (
+    ("exposure", 1),
     ("leak", 2),
     ("concept", 3),
     ("monoton", 3),
@@ -209,10 +210,13 @@ _BY_NAME = (
 )
 
 
+_WHATEVER_THE_GROUP = (("direction_violations", 3), ("contradicted_directions", 3), ("first_reason", 9))
+
+
 def section_of(metric: str, group: str = "") -> int:
     """The section of the validation report that a demand belongs to: by what it is, else by the group that it was
     challenged in, else the findings, where nothing is lost."""
-    for name, section in _BY_NAME if not group else (("direction_violations", 3), ("first_reason", 9)):
+    for name, section in _BY_NAME if not group else _WHATEVER_THE_GROUP:
         if metric.startswith(name):
             return section
     for name, section in _BY_GROUP:

@@ -76,7 +76,7 @@ def fairness_blocks(e: Evidence) -> list[Block]:
             f"Groups of fewer than {found.get('min_group')} rows are insufficient: neither a pass nor a fail."
         )
         blocks.append(Table("Findings", columns, cells, note))
-    return [*blocks, *_groups(found), *_proxies(e)]
+    return [*blocks, *_differences(found), *_groups(found), *_proxies(e)]
 
 
 def _name(finding: dict[str, Any]) -> str:
@@ -87,6 +87,24 @@ def _note(finding: dict[str, Any]) -> str:
     if finding["verdict"] == "no_data":
         return f"insufficient: {finding['why']}" if finding["why"] else "insufficient"
     return finding["why"] or ("" if finding["sure"] else "may be chance")
+
+
+def _differences(found: dict[str, Any]) -> list[Block]:
+    """How far the scores of groups lie apart, whatever the cut-off."""
+    columns = (
+        Column("Group"), Column("Against"), Column("n", "count"), Column("Difference", "number"),
+        Column("95 % interval", "interval"), Column("Note"),
+    )  # fmt: skip
+    rows = tuple(
+        (_name(d), d["reference"], d["rows"], d["value"], (d["low"], d["high"]),
+         f"insufficient: {d['why']}" if d["why"] else "")
+        for d in found.get("differences", [])
+    )  # fmt: skip
+    note = (
+        "Mean score of the group less that of the reference, in pooled standard deviations (Cohen's d); above 0, the "
+        "group scores as riskier. Interval by Hedges and Olkin (1985). Reported, not judged."
+    )
+    return [Table("Standardised mean difference of the score", columns, rows, note)] if rows else []
 
 
 def _groups(found: dict[str, Any]) -> list[Block]:
@@ -146,7 +164,11 @@ def fairness_missing(e: Evidence) -> list[str | None]:
         "Intersections: the contract names one protected attribute only."
         if len(e.contract.protected) == 1 and not crossed
         else None,
-        "Standardised mean difference of the score: not measured.",
+        None
+        if found.get("differences") or not e.contract.protected
+        else "Standardised mean difference of the score: not measured, since no policy names groups to judge."
+        if found.get("verdict", "none") == "none"
+        else "Standardised mean difference of the score: not measured by the run that made this bundle.",
         "A search for less discriminatory alternatives, beyond the mitigation and the features left out.",
     ]
 

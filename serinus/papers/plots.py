@@ -197,3 +197,55 @@ def bars(rows: Sequence[tuple[str, float, float | None, float | None]], x: str) 
     axes.set_yticks(places, [label for label, *_ in rows])
     axes.set_xlabel(x)
     return _svg(figure)
+
+
+def feature_curves(curves: Sequence[Reports]) -> str:
+    """Partial dependence of each feature, three panels a line, each with the 95 % interval of its mean; numbers have
+    accumulated local effects beside it, dashed, moved to the same mean height. All panels share their height's scale.
+
+    Args:
+        curves: entries of the challenge's ``curves``.
+    """
+    import matplotlib
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams["svg.hashsalt"] = "serinus"
+    matplotlib.rcParams["font.size"] = 8
+    lines = -(-len(curves) // 3)
+    figure = Figure(figsize=(6.4, 0.3 + 1.55 * lines), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(lines, 3, sharey=True)).ravel().tolist()
+    for axes, curve in zip(panels, curves, strict=False):
+        axes.spines[["top", "right"]].set_visible(False)
+        mean = [point[1] for point in curve["pdp"]]
+        low, high = [point[2] for point in curve["pdp"]], [point[3] for point in curve["pdp"]]
+        if curve["kind"] == "category":
+            places = list(range(len(mean)))
+            ends = [
+                [m - a for m, a in zip(mean, low, strict=True)],
+                [b - m for m, b in zip(mean, high, strict=True)],
+            ]
+            axes.errorbar(
+                places, mean, yerr=ends, color=BLUE, marker="o", markersize=4, linestyle="", capsize=2
+            )
+            axes.set_xticks(places, [_cut(str(point[0])) for point in curve["pdp"]], rotation=30, ha="right")
+            axes.set_xlim(-0.5, len(places) - 0.5)
+        else:
+            at = [point[0] for point in curve["pdp"]]
+            axes.fill_between(at, low, high, color=BLUE, alpha=0.2, linewidth=0)
+            axes.plot(at, mean, color=BLUE, linewidth=1.2, marker="o", markersize=2)
+            if curve["ale"]:
+                effect = [point[1] for point in curve["ale"]]
+                lift = float(np.mean(mean)) - float(np.mean(effect))
+                where = [point[0] for point in curve["ale"]]
+                axes.plot(where, [v + lift for v in effect], color=ORANGE, linewidth=1.2, linestyle="--")
+            axes.locator_params(axis="x", nbins=4)
+        axes.set_title(curve["feature"], fontsize=8)
+    for axes in panels[len(curves) :]:
+        axes.set_visible(False)
+    figure.supylabel("mean probability", fontsize=8)
+    return _svg(figure)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 12 else text[:11] + "…"

@@ -7,6 +7,7 @@ from typing import Any
 from serinus.papers.document import Bullets, Column, Facts, Section, Table, Text, moment
 from serinus.papers.evidence import Evidence
 from serinus.papers.validation.parts import extras, section
+from serinus.papers.validation.stake import exposure, exposure_missing
 
 
 def identity(e: Evidence) -> Section:
@@ -55,8 +56,9 @@ def identity(e: Evidence) -> Section:
                 FROM,
             )
         )
+    blocks += exposure(e)
     missing = [
-        "Exposure (volume times amount at risk): no figure is in the run's records.",
+        *exposure_missing(e),
         "Approvals: none is recorded for this version."
         if standing is not None and not standing.approvals
         else None,
@@ -93,16 +95,38 @@ def data(e: Evidence) -> Section:
         ("Left free between the parts", f"{split.get('gap', 'not recorded')}; {split.get('unused', 0):,} records"),
         ("Split", f"by {split.get('by')}" + (f", seed {split['seed']}" if split.get("by") == "seed" else "")),
     ]  # fmt: skip
+    facts += _selection(found, split)
     if found.get("dropped"):
         facts.append(("Columns not in the contract, never read", ", ".join(found["dropped"])))
     blocks: list[Any] = [Facts(tuple(facts)), _parts(split), _columns(e), *extras(e, 2)]
     if e.card.get("notes"):
         blocks.append(Bullets(tuple(e.card["notes"])))
     missing = [
-        "Reject inference: none was done; outcomes are known only of those whose outcome was recorded.",
+        "Reject inference: none was done. What those without an outcome would have done is not in the records; "
+        + ("the bounds above hold whatever it was; " if split.get("unlabelled") else "")
+        + "how the records came to be chosen is not recorded.",
         "Representativeness beyond the stability of section 6: no second population was given.",
     ]
     return section(2, "Data", e, blocks, missing=missing)
+
+
+def _selection(found: dict[str, Any], split: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is known of who has an outcome: bounds that assume nothing of the others (Manski 1989)."""
+    parts = split.get("parts", {}).values()
+    rows, bad = sum(p["rows"] for p in parts), sum(p["positives"] for p in parts)
+    without = split.get("unlabelled", 0)
+    if not rows:
+        return []
+    total = rows + without
+    low, high = bad / total, (bad + without) / total
+    said = f"{rows:,} of {total:,} records used or without an outcome have one ({100 * rows / total:.1f} %)"
+    bounds = (
+        f"; the bad share of all of them lies between {100 * low:.2f} and {100 * high:.2f} %, "
+        "whatever became of the rest"
+        if without
+        else "; records of those who were never given the chance of one are not among them"
+    )
+    return [("Selection", said + bounds)]
 
 
 def _parts(split: dict[str, Any]) -> Table | None:

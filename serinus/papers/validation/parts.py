@@ -158,7 +158,7 @@ def _plain(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float)
 
 
-KNOWN = {"items", "grades", "psi", "psi_over_time", "periods", "scenarios", "inputs"}
+KNOWN = {"items", "grades", "psi", "psi_over_time", "periods", "scenarios", "inputs", "curves", "shocks"}
 """Tables of the challenge that have a form of their own here."""
 _PLACES = (
     ("leak", 2), ("segment", 4), ("migrat", 6), ("retrain", 6), ("split", 7), ("missing", 7), ("champion", 8),

@@ -7,7 +7,8 @@ from typing import Any
 from serinus.papers import plots
 from serinus.papers.document import Column, Facts, Figure, Section, Table, Text
 from serinus.papers.evidence import Evidence
-from serinus.papers.validation.parts import everything, extras, section, table_of
+from serinus.papers.validation.parts import demands_of, everything, extras, section, table_of
+from serinus.papers.validation.stake import scorecard
 
 CALIBRATION = ("brier", "brier_skill", "log_loss", "calibration_error")
 
@@ -157,21 +158,28 @@ PSI = (
 
 
 def compared(e: Evidence) -> Section:
-    """Champion and challenger, on the same rows."""
+    """Champion and challenger, and a plain benchmark, on the same rows."""
     champion = e.outside("champion")
     # Without a champion the report holds the one demand that says so.
-    blocks = [*extras(e, 8), *(everything(champion) if champion.get("rows") else ())]
-    found = section(8, "Benchmark and challenger", e, blocks)
-    if found.blocks:
-        return found
+    blocks = [*extras(e, 8), *(everything(champion) if champion.get("rows") else ()), *scorecard(e)]
+    missing = [
+        None
+        if champion
+        else "Champion against challenger, paired, on the same rows: it depends on who is champion and so stands "
+        "beside the run, not in the bundle; `serinus report` shows it where the run's files are still there.",
+        "Champion against challenger: there was no champion when the run was made."
+        if champion and not champion.get("rows")
+        else None,
+        None
+        if e.challenge.get("scorecard")
+        else "A plain benchmark (logistic scorecard): too few outcomes of a kind to fit or compare it."
+        if "scorecard" in e.challenge
+        else "A plain benchmark (logistic scorecard): not measured by the run that made this bundle.",
+    ]
+    nothing = not blocks and not demands_of(e, 8)
     return section(
-        8, "Benchmark and challenger", e, [], verdict="no_data",
-        why="No other model was measured on these rows, as far as this report knows.",
-        missing=[
-            "Champion against challenger, paired, on the same rows: it depends on who is champion and so stands beside "
-            "the run, not in the bundle; `serinus report` shows it where the run's files are still there.",
-            "A simple benchmark (logistic scorecard): not measured.",
-        ],
+        8, "Benchmark and challenger", e, blocks, missing=missing, verdict="no_data" if nothing else None,
+        why="No other model was measured on these rows, as far as this report knows." if nothing else "",
     )  # fmt: skip
 
 

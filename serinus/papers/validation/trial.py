@@ -15,10 +15,14 @@ def stress(e: Evidence) -> Section:
     """Worlds that are not as they were, inputs lost, values far out."""
     found = e.challenge
     return section(
-        7, "Sensitivity and stress", e, [*scenarios(found), *lost(found), *extras(e, 7)],
+        7, "Sensitivity and stress", e, [*scenarios(found), *lost(found), *shocks(found), *extras(e, 7)],
         missing=[
             None if found.get("scenarios") else "Scenarios: the training config names none (challenge.scenarios).",
-            "Shocks of one standard deviation for each feature: not measured; the inputs lost above are harder.",
+            None
+            if found.get("shocks")
+            else "Shocks of one standard deviation: no feature is a number that varies."
+            if "shocks" in found
+            else "Shocks of one standard deviation: not measured by the run that made this bundle.",
         ],
     )  # fmt: skip
 
@@ -68,14 +72,79 @@ def lost(found: dict[str, Any]) -> list[Block]:
     ]  # fmt: skip
 
 
+def shocks(found: dict[str, Any]) -> list[Block]:
+    """Every number moved by its standard deviation; the largest effect on decisions first."""
+    rows = sorted(found.get("shocks", []), key=lambda s: (-s["decisions_changed"], s["feature"], s["moved"]))
+    if not rows:
+        return []
+    columns = (
+        Column("Feature", "name"), Column("Moved", "name"), Column("by", "number"),
+        Column("Probability changes by", "number"), Column("95 % interval", "interval"), Column("AUC lost", "number"),
+        Column("95 % interval", "interval"), Column("Decisions changed", "share"),
+    )  # fmt: skip
+    cells = tuple(
+        (s["feature"], s["moved"], s["by"], s["probability_change"],
+         (s["probability_change_low"], s["probability_change_high"]), s["auc_lost"],
+         (s["auc_lost_low"], s["auc_lost_high"]), s["decisions_changed"])
+        for s in rows
+    )  # fmt: skip
+    return [Table("Shocks of one standard deviation", columns, cells, SHOCKS)]
+
+
+SHOCKS = (
+    "One number at a time, kept in its range; whole numbers by at least one. What hangs together in life does not move "
+    "with it here: for that there are scenarios. The outcome is taken to stay what it was."
+)
+SHOWN = 9
+
+
+def curves(e: Evidence) -> list[Block]:
+    """How the mean answer moves with each of the most important features."""
+    shares = {item["name"]: item["importance"] for item in e.card.get("features", [])}
+    found = sorted(
+        e.challenge.get("curves", []), key=lambda c: (-shares.get(c["feature"], 0.0), c["feature"])
+    )
+    if not found:
+        return []
+    directions = {-1: "less risk", 0: "none", 1: "more risk"}
+    columns = (
+        Column("Feature", "name"), Column("More of it means, as declared"), Column("Lowest mean", "number"),
+        Column("Highest mean", "number"), Column("Local effects, lowest to highest", "number"),
+    )  # fmt: skip
+    rows = tuple(
+        (c["feature"], directions[c["direction"]], min(p[1] for p in c["pdp"]), max(p[1] for p in c["pdp"]),
+         max(p[1] for p in c["ale"]) - min(p[1] for p in c["ale"]) if c["ale"] else None)
+        for c in found
+    )  # fmt: skip
+    few = f"; the {SHOWN} most important of {len(found)} features" if len(found) > SHOWN else ""
+    return [
+        Figure(
+            f"Partial dependence with 95 % intervals (line), accumulated local effects (dashed){few}",
+            plots.feature_curves(found[:SHOWN]),
+            f"Mean probability against the value of {min(len(found), SHOWN)} features",
+        ),
+        Table("Partial dependence and accumulated local effects", columns, rows, CURVES),
+    ]
+
+
+CURVES = (
+    "Partial dependence sets a feature to a value in every row, which may make rows that do not exist where features "
+    "hang together; local effects only step between neighbours. Where the two part, the features do hang together. "
+    "From the 1st to the 99th percentile; local effects have none for categories. The card's data have every point."
+)
+
+
 def explained(e: Evidence) -> Section:
     """What drives it, and whether its reasons hold."""
     found = e.card.get("explain", {})
     return section(
-        9, "Explainability", e, explained_blocks(e),
+        9, "Explainability", e, [*explained_blocks(e), *curves(e)],
         missing=[
             None if found.get("summary") else "SHAP summary by row: not kept by the run that made this bundle.",
-            "Partial dependence and accumulated local effects: not measured; section 3 has the declared directions.",
+            None
+            if e.challenge.get("curves")
+            else "Partial dependence and accumulated local effects: not measured by the run that made this bundle.",
+            "Interactions of features: each is moved alone here.",
         ],
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ from components.fairness.fairness import (
     choose,
     combinations,
     count,
+    differences,
     reference_of,
     together,
 )
@@ -278,3 +279,23 @@ def test_reweighing_makes_outcome_and_group_independent_and_keeps_the_totals(
         if len(set(outcome[inside])) == 2:
             share = np.average(outcome[inside], weights=weights[inside])
             assert share == pytest.approx(outcome.mean())
+
+
+def test_the_standardised_difference_is_cohens_d_with_its_sign() -> None:
+    random = np.random.default_rng(6)
+    n, m = 400, 600
+    group_ = np.array(["a"] * n + ["b"] * m + ["c"] * 5, dtype=object)
+    probability = np.concatenate([random.normal(0.5, 0.1, n), random.normal(0.45, 0.1, m), np.full(5, 0.9)])
+    rows = Rows({}, np.zeros(n + m + 5), None, {"group": group_})
+    first, small = differences(contract(), rows, probability)
+    assert (first["group"], first["reference"], first["rows"]) == ("a", "b", n)
+    a, b = probability[:n], probability[n : n + m]
+    pooled = np.sqrt((a.var(ddof=1) * (n - 1) + b.var(ddof=1) * (m - 1)) / (n + m - 2))
+    assert first["value"] == pytest.approx((a.mean() - b.mean()) / pooled, abs=1e-6)
+    assert first["low"] < 0.5 < first["high"]
+    assert (small["group"], small["value"], small["why"]) == ("c", None, "fewer than 30 rows")
+
+
+def test_groups_that_all_score_the_same_have_no_difference_in_deviations() -> None:
+    rows = Rows({}, np.zeros(200), None, {"group": np.array(["a", "b"] * 100, dtype=object)})
+    assert differences(contract(), rows, np.full(200, 0.3))[0]["why"] == "every score is the same"

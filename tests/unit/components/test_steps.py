@@ -18,6 +18,7 @@ from components.config import (
     ModelConfig,
     Retrained,
     Scenario,
+    Scorecard,
     Split,
     Training,
 )
@@ -374,6 +375,20 @@ def test_a_model_that_does_not_survive_its_stress_test_is_stopped(tmp_path: Path
     run.prepare()
     run.judge()
     assert run.gate()["verdict"] == "pass"
+
+
+def test_a_model_that_a_plain_scorecard_beats_is_stopped_where_the_config_says_so(tmp_path: Path) -> None:
+    """One stump sees less than a scorecard does."""
+    poor = Training(rounds=1, parameters=Lightgbm(num_leaves=2, min_data_in_leaf=400))
+    beaten = ModelConfig(training=poor, challenge=Challenge(scorecard=Scorecard(demand="stop")))
+    run = Run(tmp_path / "beaten", contract(), loans(4000), beaten)
+    assert "scorecard_auc_gain" in failing(stopped(run))
+    warned = ModelConfig(training=poor, challenge=Challenge(scorecard=Scorecard(demand="warn")))
+    run = Run(tmp_path / "warned", contract(), loans(4000), warned)
+    run.prepare()
+    run.judge()
+    item = next(i for i in read_json(run.path("challenge"))["items"] if i["name"] == "scorecard_auc_gain")
+    assert (item["verdict"], item["blocks"]) == ("fail", False)
 
 
 def test_a_model_judged_on_rows_it_was_trained_on_is_stopped(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from components.config import Challenge, ModelConfig, Scenario, Training
+from components.config import Challenge, Exposure, ModelConfig, Scenario, Training
 from serinus.home import Home
 from serinus.papers.evidence import Evidence, of_bundle
 from serinus.papers.standing import standing_of
@@ -23,7 +23,9 @@ CONFIG = ModelConfig(
     purpose="Ranks <applications> & declines the worst",
     tier=2,
     training=Training(rounds=40, folds=3),
-    challenge=Challenge(scenarios=(Scenario(name="debts double", multiply={"debt": 2.0}),)),
+    challenge=Challenge(
+        exposure=Exposure(column="income"), scenarios=(Scenario(name="debts double", multiply={"debt": 2.0}),)
+    ),
     limits=("For tests only.",),
 )
 
