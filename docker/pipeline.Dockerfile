@@ -1,4 +1,5 @@
 # The components' image on a Kubeflow Pipelines server: the launcher is copied in, kfp is inside, the user is a number.
+# It holds the whole command line, so the record keeper of a cluster (python -m serving.registrar) runs in it too.
 # From the repository's root:  make images   or   docker build -f docker/pipeline.Dockerfile .
 # In production name the base by digest: --build-arg BASE=docker.io/library/python@sha256:…
 ARG BASE=docker.io/library/python:3.12-slim
@@ -17,7 +18,7 @@ ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
 WORKDIR /src
 ARG OMIT=""
 COPY pyproject.toml uv.lock ./
-RUN uv sync --quiet --locked --no-dev --extra pipeline --extra mlflow --no-install-project \
+RUN uv sync --quiet --locked --no-dev --extra pipeline --extra mlflow --extra records --no-install-project \
       $(for name in ${OMIT}; do echo --no-install-package "$name"; done)
 COPY hatch_build.py README.md LICENSE ./
 COPY serinus serinus
@@ -25,7 +26,7 @@ COPY components components
 COPY pipelines pipelines
 COPY serving serving
 COPY docker/slim.py docker/slim.py
-RUN uv sync --quiet --locked --no-dev --extra pipeline --extra mlflow --no-editable \
+RUN uv sync --quiet --locked --no-dev --extra pipeline --extra mlflow --extra records --no-editable \
       $(for name in ${OMIT}; do echo --no-install-package "$name"; done) \
  && /opt/serinus/bin/python -c "import serinus.model._native" \
  && python3 docker/slim.py /opt/serinus \

@@ -281,6 +281,22 @@ OVERRIDES = "serinus_approval_overrides_total"
 OVERRIDE_LAST = "serinus_approval_override_last_timestamp_seconds"
 """{model}: when the last of them was given. Absent without one."""
 
+# --- the record keeper on Kubernetes ---------------------------------------
+RECORDS = "serinus_records_written_total"
+"""{kind}: turns of rollouts and words of people that were recorded; kind is turn or word."""
+RECORDS_REFUSED = "serinus_records_refused_approvals_total"
+"""Approvals that do not count."""
+RECORDS_GAPS = "serinus_records_gaps_total"
+"""Times that turns of a rollout were missed, which the audit log says too."""
+RECORDS_UNKNOWN = "serinus_records_unknown_digests_total"
+"""Rollouts of a digest that the registry does not know."""
+RECORDS_UNFOLLOWED = "serinus_records_unfollowed_total"
+"""Turns and words that the registry refused: it says something else than the traffic."""
+RECORDS_FAILURES = "serinus_records_failures_total"
+"""Tries to record that failed; each is tried again until it succeeds."""
+RECORDS_WATCH_AGE = "serinus_records_watch_age_seconds"
+"""How long the most silent watch has heard nothing; bookmarks come each minute."""
+
 # --- the audit log --------------------------------------------------------
 AUDIT_ENTRIES = "serinus_audit_entries"
 """Entries of the audit log that verified."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from serinus.access import Judgement, Word, judge
+from serinus.access.book import Overridden
 from serinus.errors import SerinusError
 from serinus.registry.policy import Approval, check_approval
 from serinus.registry.records import Version
@@ -100,6 +101,47 @@ def record(
         why = f"approved by {who}"
         registry.set_stage(model, version, "approved", by=by, reason=why, since="validated")
     return approval
+
+
+def noted(registry: Registry, model: str, version: int, given: Approval, *, lasts: float) -> None:
+    """Enter an approval that was given and judged elsewhere, as on a cluster; done again, it changes nothing.
+
+    The caller writes it into the audit log, afterwards: it has happened, whatever becomes of this.
+
+    Args:
+        lasts: how long an override stands for all that are missing (s).
+
+    Raises:
+        SerinusError: ``SRN-REGISTRY-001``, ``-002``; ``SRN-ACCESS-004`` the book of overrides cannot be used.
+    """
+    current, at = registry.get(model, version), word(given).at
+    with registry.transaction() as db:
+        db.execute(
+            "INSERT OR REPLACE INTO approvals"
+            " (model, version, approver, role, reason, time, on_behalf_of, override)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(model, version, given.by, given.role, given.reason),
+                *(given.time, given.on_behalf_of, int(given.override)),
+            ),
+        )
+    book = registry.access.book
+    if given.override and not any(
+        (o.model, o.version, o.by, o.at) == (model, version, given.by, at) for o in book.overrides()
+    ):
+        new = Overridden(
+            model=model, version=version, by=given.by, reason=given.reason, at=at, until=at + lasts
+        )
+        with book.override(new):
+            pass
+    found = standing(registry, current)
+    if current.stage == "validated" and found.met:
+        who = (
+            " and ".join(f"{each.by} ({each.role})" for each in found.counted) or f"{given.by} ({given.role})"
+        )
+        registry.set_stage(
+            model, version, "approved", by=given.by, reason=f"approved by {who}", since="validated"
+        )
 
 
 def read(registry: Registry, model: str, version: int) -> list[Approval]:

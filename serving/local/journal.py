@@ -9,23 +9,15 @@ from pathlib import Path
 
 import msgspec
 
-from serinus.errors import SerinusError
 from serinus.home import Home, atomic_write
 from serinus.registry import Registry
+from serinus.registry.following import follow
 from serving.rollout.status import Entry, RolloutStatus, decode, encode
 
 from .predictors import Target
 
 log = logging.getLogger("serinus.platform")
 
-# What a rollout's turns mean for the version's stage in the registry.
-STAGES = {
-    "StepStarted": "canary",
-    "Promoted": "champion",
-    "RolledBack": "rolled_back",
-    "Aborted": "rolled_back",
-}
-LIVE = ("canary", "champion", "rolled_back")
 AUDITED = frozenset(
     {"Starting", "StepStarted", "ApprovalNeeded", "StepsCompleted", "GuardHarm", "Promoted", "RolledBack"}
     | {"Aborted", "CandidateCrashed", "CandidateNeverReady", "CandidateGone", "RoutingBroken", "NoChampion"}
@@ -74,41 +66,21 @@ class LocalJournal:
         self._told(entry)
 
     def _stage(self, entry: Entry) -> None:
-        stage = STAGES.get(entry.reason)
-        if stage is None or (stage == "rolled_back" and not self._was_live()):
-            return
-        self._move(self._target, stage, entry)
-        if stage == "rolled_back" and self._champion.registered and self._to_return(entry):
-            # Rolled back after its promotion: the former champion serves again, and is one again.
-            self._move(self._champion, "canary", entry)
-            self._move(self._champion, "champion", entry)
-
-    def _was_live(self) -> bool:
-        """Whether the candidate came as far as traffic: one that never did is what it was before."""
-        target = self._target
-        try:
-            found = self._registry.get(target.model, target.version) if target.registered else None
-        except SerinusError as problem:
-            log.error("the registry did not follow: %s", problem)
-            return False
-        return found is None or found.stage in LIVE
-
-    def _to_return(self, entry: Entry) -> bool:
-        model, version = self._champion.model, self._champion.version
-        last = self._registry.history(model, version)[-1]
-        # Killed between the two moves, it is told again, and goes on from there.
-        return last.stage == "retired" or (last.stage == "canary" and last.reason == entry.message)
-
-    def _move(self, target: Target, stage: str, entry: Entry) -> None:
-        if not target.registered:
-            return
-        try:
-            self._registry.set_stage(
-                target.model, target.version, stage, by=entry.actor, reason=entry.message
-            )
-        except SerinusError as problem:
+        missed = follow(
+            self._registry,
+            entry.reason,
+            by=entry.actor,
+            why=entry.message,
+            candidate=_place(self._target),
+            champion=_place(self._champion),
+        )
+        for problem in missed:
             # The traffic has moved already: the registry must not stop that, but it must be heard.
             log.error("the registry did not follow: %s", problem)
+
+
+def _place(target: Target) -> tuple[str, int] | None:
+    return (target.model, target.version) if target.registered else None
 
 
 def entries(path: Path) -> list[Entry]:

@@ -24,11 +24,11 @@ from serinus.bundle import Bundle
 from serinus.errors import SerinusError
 from serinus.home import Home, atomic_write
 from serinus.identity import current_identity
+from serinus.retelling import catalogue_keeper
 from serving.rollout.adapters.envoy import EnvoyTraffic
 from serving.rollout.status import Routes
 
 from . import rollouts
-from .catalogue import CatalogueKeeper
 from .desk import Notice, RolloutDesk
 from .guardian import VARIABLE, sweep
 from .page import Page
@@ -77,7 +77,7 @@ class Platform(RolloutDesk):
         self.retrain: Sidecar | None = None
         self.outcomes: Sidecar | None = None
         self.page = Page(home)
-        self._catalogue = CatalogueKeeper(home, os.environ | {VARIABLE: self.id})
+        self._catalogue = catalogue_keeper(home, os.environ | {VARIABLE: self.id})
         self.started_at = 0.0
         self._mark = {VARIABLE: self.id}
         self._lock: int | None = None

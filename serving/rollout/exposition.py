@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from serinus import metrics as names
+from serinus.registry.exposition import overrides
 
 from .status import Phase, RolloutStatus
 
@@ -16,30 +17,6 @@ RESULTS = {
     Phase.ABORTED: "aborted",
     Phase.FAILED: "failed",
 }
-
-
-def overrides(
-    given: Iterable[tuple[str | tuple[str, ...], float]], where: tuple[str, ...] = ()
-) -> Iterator[Metric]:
-    """Overrides of approvals as metrics.
-
-    Args:
-        given: model, or namespace and model, and when (Unix seconds).
-        where: labels before the model's.
-    """
-    times: dict[tuple[str, ...], list[float]] = {}
-    for place, at in given:
-        times.setdefault((place,) if isinstance(place, str) else place, []).append(at)
-    total = CounterMetricFamily(
-        names.OVERRIDES, "Approvals that stood for all that were missing.", labels=(*where, "model")
-    )
-    last = GaugeMetricFamily(
-        names.OVERRIDE_LAST, "When the last of them was given.", labels=(*where, "model")
-    )
-    for at, moments in times.items():
-        total.add_metric(at, len(moments))
-        last.add_metric(at, max(moments))
-    yield from (total, last)
 
 
 class RolloutCollector:

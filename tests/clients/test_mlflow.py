@@ -20,7 +20,7 @@ from serinus.bundle import SigningKey, write_bundle
 from serinus.cli import main
 from serinus.registry import Registry
 from serinus.registry.telling import pending
-from serving.local.catalogue import CatalogueKeeper
+from serinus.retelling import Keeper, catalogue_keeper
 from tests.clients.environments import python
 from tests.support.bundles import small_home, small_parts
 
@@ -232,7 +232,7 @@ def test_a_server_that_is_away_is_said_and_told_when_it_is_back(
     assert server.ask(f"model-versions/get?name={desk.name}&version=1")["model_version"]["version"] == "1"
 
 
-async def told_by(keeper: CatalogueKeeper, said: Callable[[], bool]) -> None:
+async def told_by(keeper: Keeper, said: Callable[[], bool]) -> None:
     await keeper.start()
     try:
         async with asyncio.timeout(90):
@@ -248,7 +248,7 @@ def test_the_platform_tells_by_itself_while_it_is_up(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     desk = Desk(tmp_path, "platform")
     desk.register(1)
-    keeper = CatalogueKeeper(desk.home, os.environ.copy(), every=0.3)
+    keeper = catalogue_keeper(desk.home, os.environ.copy(), every=0.3)
     asyncio.run(told_by(keeper, lambda: pending(desk.registry, server.uri) == 0))
     version = server.ask(f"model-versions/get?name={desk.name}&version=1")["model_version"]
     assert tags(version["tags"])["serinus.stage"] == "validated"

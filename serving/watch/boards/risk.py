@@ -152,7 +152,7 @@ RISK = Board(
                 ),
                 Panel(
                     "Approvals overridden",
-                    ((f"sum by (model) (serinus_approval_overrides_total{{{ANY}}})", "{{model}}"),),
+                    ((f"max by (model) (serinus_approval_overrides_total{{{ANY}}})", "{{model}}"),),
                 ),
             ),
         ),

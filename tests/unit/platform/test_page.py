@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from serinus.audit import AuditLog
 from serinus.home import Home
 from serinus.registry import Registry
-from serving.local.page import OverrideCollector, Page
+from serinus.registry.exposition import OverrideCollector
+from serving.local.page import Page
 from serving.local.rollouts import rollout_directory
 from serving.rollout.exposition import RolloutCollector
 from serving.rollout.status import Entry, Phase, RolloutStatus, Routes, encode

@@ -1,0 +1,5 @@
+"""The record keeper of a cluster: every rollout into the registry and the audit chain of one home.
+
+``seen`` reads what the API server says of a rollout, ``words`` what people said, ``keeper`` turns both into records,
+each once; ``book`` writes them into a home, ``follow`` listens to the API server.
+"""

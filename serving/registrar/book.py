@@ -1,0 +1,111 @@
+"""Where records go: the registry and the audit chain of a home."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Generator
+from datetime import UTC, datetime
+
+from serinus.access import Access, AccessPolicy
+from serinus.audit import AuditLog
+from serinus.durations import parse_duration
+from serinus.home import Home
+from serinus.registry import Registry
+from serinus.registry.approvals import noted
+from serinus.registry.following import follow, serving
+from serinus.registry.policy import Approval
+
+from .records import Known, Marks, Record
+from .seen import Turn
+from .words import Word
+
+
+class HomeBook:
+    """The real one. The registry's history has the time of the turn, the audit chain that of its recording.
+
+    Raises:
+        SerinusError: ``SRN-AUDIT-003`` the chain is broken: what it holds cannot be known.
+    """
+
+    def __init__(self, home: Home, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._at: float | None = None
+        self._access = Access(home, clock=clock)
+        self._registry = Registry(home, clock=lambda: clock() if self._at is None else self._at)
+        self._audit = self._registry.audit = AuditLog(home.audit, clock)
+        self.marks = Marks()
+        for entry in self._audit.entries():
+            self.marks.add(entry.subject, entry.details)
+
+    def policy(self) -> AccessPolicy:
+        """The access policy of the home."""
+        return self._access.policy()
+
+    def version(self, digest: str) -> Known | None:
+        """What a bundle is registered as."""
+        found = self._registry.by_digest(digest)
+        return (
+            None
+            if found is None
+            else Known(model=found.model, version=found.version, built_by=found.built_by)
+        )
+
+    def follow(self, turn: Turn, candidate: Known | None, champion: Known | None) -> list[str]:
+        """Move the stages by the registry's rules."""
+        missed: list[str] = []
+        with self._when(turn.at):
+            if turn.reason == "StepStarted" and champion is not None:
+                why = "it answered when a rollout began, as the cluster has it"
+                missed += serving(self._registry, _place(champion), by=turn.actor, why=why)
+            missed += follow(
+                self._registry,
+                turn.reason,
+                by=turn.actor,
+                why=turn.message,
+                candidate=None if candidate is None else _place(candidate),
+                champion=None if champion is None else _place(champion),
+                at=turn.at,
+            )
+        return missed
+
+    def approve(self, version: Known, word: Word, policy: AccessPolicy) -> None:
+        """Enter an approval, and an override into its book."""
+        given = Approval(
+            by=word.by,
+            role=word.role,
+            reason=word.reason,
+            time=datetime.fromtimestamp(word.at, UTC).isoformat(timespec="milliseconds"),
+            override=word.role == policy.override.role,
+        )
+        with self._when(word.at):
+            noted(
+                self._registry,
+                version.model,
+                version.version,
+                given,
+                lasts=parse_duration(policy.override.lasts),
+            )
+
+    def write(self, record: Record) -> None:
+        """Append to the audit chain."""
+        self._audit.append(
+            actor=record.actor,
+            action=record.action,
+            subject=record.subject,
+            reason=record.reason,
+            details=record.details,
+        )
+        self.marks.add(record.subject, record.details)
+
+    @contextlib.contextmanager
+    def _when(self, at: float) -> Generator[None]:
+        self._at = at
+        try:
+            yield
+        finally:
+            self._at = None
+
+
+def _place(known: Known) -> tuple[str, int]:
+    return known.model, known.version

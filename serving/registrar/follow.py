@@ -1,0 +1,120 @@
+"""Listens to the API server, and hands what it says to the keeper, one thing at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from serinus.errors import SerinusError
+from serinus.kube.api import Api, Object
+from serinus.kube.follow import Following
+from serinus.kube.kinds import APPROVAL, COMMAND, ROLLOUT
+
+from .keeper import Keeper, WordKind
+
+log = logging.getLogger("serinus.records")
+
+AGAIN = 5.0  # seconds between two tries to record what could not be recorded
+
+
+class Desk:
+    """One thing at a time reaches the keeper; what cannot be recorded (a full disk) is tried until it can."""
+
+    def __init__(self, keeper: Keeper, again: float = AGAIN) -> None:
+        self.keeper = keeper
+        self.failing = ""
+        self.failures = 0
+        self._again = again
+        self._turn = asyncio.Lock()
+
+    async def do(self, work: Callable[[], None]) -> None:
+        """Have it recorded."""
+        async with self._turn:
+            while True:
+                try:
+                    await asyncio.to_thread(work)
+                    self.failing = ""
+                    return
+                except SerinusError as problem:
+                    if not self.failing:
+                        log.error("not recorded, trying again: %s", problem)
+                    self.failing = str(problem)
+                    self.failures += 1
+                await asyncio.sleep(self._again)
+
+
+class Rollouts(Following):
+    """ModelRollouts of one namespace (None: of all)."""
+
+    def __init__(self, api: Api, desk: Desk, namespace: str | None) -> None:
+        super().__init__(api, ROLLOUT, namespace)
+        self._desk = desk
+
+    async def _listed(self, items: list[Object]) -> None:
+        def within(namespace: str) -> bool:
+            return self._namespace in (None, namespace)
+
+        await self._desk.do(lambda: self._desk.keeper.listed(items, within))
+
+    async def _heard(self, what: str, found: Object) -> None:
+        await self._desk.do(lambda: self._desk.keeper.heard(found, deleted=what == "DELETED"))
+
+
+class Words(Following):
+    """RolloutApprovals or RolloutCommands of one namespace (None: of all)."""
+
+    def __init__(self, api: Api, desk: Desk, namespace: str | None, kind: WordKind) -> None:
+        super().__init__(api, APPROVAL if kind == APPROVAL.kind else COMMAND, namespace)
+        self._desk = desk
+        self._said: WordKind = kind
+
+    async def _listed(self, items: list[Object]) -> None:
+        # In the order in which they were said: of two words of one person the later one stands.
+        for found in sorted(items, key=lambda item: str(item["metadata"]["creationTimestamp"])):
+            await self._heard("ADDED", found)
+
+    async def _heard(self, what: str, found: Object) -> None:
+        await self._desk.do(lambda: self._desk.keeper.said(found, self._said, deleted=what == "DELETED"))
+
+
+class Follower:
+    """All that is followed, in the namespaces given (none: in all)."""
+
+    def __init__(self, api: Api, desk: Desk, namespaces: tuple[str, ...] = ()) -> None:
+        self.desk = desk
+        self._api = api
+        self._watches: list[Following] = []
+        for namespace in namespaces or (None,):
+            self._watches += [
+                Rollouts(api, desk, namespace),
+                Words(api, desk, namespace, "RolloutApproval"),
+                Words(api, desk, namespace, "RolloutCommand"),
+            ]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin to follow; returns at once."""
+        self._tasks = [asyncio.create_task(watch.run()) for watch in self._watches]
+
+    async def stop(self) -> None:
+        """Follow no more, and let go of the API server. What is being recorded is recorded."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._api.close()
+
+    @property
+    def ready(self) -> bool:
+        """Everything was listed, and what was heard is recorded."""
+        return all(watch.synced.is_set() for watch in self._watches) and not self.desk.failing
+
+    @property
+    def alive(self) -> bool:
+        """Somebody still listens."""
+        return not any(task.done() for task in self._tasks)
+
+    def age(self) -> float:
+        """Seconds since the most silent watch heard from the server; infinite before its first listing."""
+        return max(time.monotonic() - watch.seen_at for watch in self._watches)

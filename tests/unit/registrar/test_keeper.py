@@ -1,0 +1,268 @@
+"""Each thing that happened becomes one record, whatever is told, however often and in whatever pieces."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.registrar.keeper import Keeper
+from serving.registrar.memory import MemoryBook
+from serving.registrar.records import Known, Record
+from serving.rollout.status import Phase
+
+from .cluster import BACK, BEGAN, CANARY, NEW, OLD, PROMOTED, STARTING, Object, approval, command, rollout
+
+NEW_ONE = Known(model="fraud", version=2, built_by="ann")
+OLD_ONE = Known(model="fraud", version=1, built_by="ann")
+LONG = "The approver is in hospital and fraud runs at 40 k an hour; reviewed by phone."
+
+
+def book() -> MemoryBook:
+    return MemoryBook({NEW: NEW_ONE, OLD: OLD_ONE})
+
+
+def actions(found: MemoryBook) -> list[str]:
+    return [record.action for record in found.records]
+
+
+def test_a_rollout_to_its_end() -> None:
+    kept = book()
+    Keeper(kept).listed([rollout(STARTING, CANARY, PROMOTED)])
+    assert actions(kept) == [
+        "rollout-Requested",
+        "rollout-Starting",
+        "rollout-StepStarted",
+        "rollout-Promoted",
+    ]
+    assert {record.subject for record in kept.records} == {"fraud/2"}
+    assert kept.stages == {"fraud/2": "champion", "fraud/1": "retired"}
+    last = kept.records[-1]
+    assert (last.actor, last.reason) == ("rollout engine", "Promoted of fraud-2")
+    assert last.details == {
+        "rollout": "cards/fraud-2",
+        "uid": "u-1",
+        "seq": 3,
+        "digest": NEW,
+        "at": BEGAN + 3,
+        "phase": "Promoted",
+        "weight": 0,
+        "target": "fraud",
+    }
+
+
+def test_a_promotion_undone_brings_the_former_champion_back() -> None:
+    kept = book()
+    keeper = Keeper(kept)
+    keeper.heard(rollout(CANARY, PROMOTED))
+    keeper.heard(rollout(CANARY, PROMOTED, BACK))
+    assert kept.stages == {"fraud/2": "rolled_back", "fraud/1": "champion"}
+
+
+def test_a_digest_that_the_registry_does_not_know_is_recorded_and_not_invented() -> None:
+    kept = MemoryBook()
+    keeper = Keeper(kept)
+    keeper.listed([rollout(CANARY, PROMOTED)])
+    assert [record.subject for record in kept.records] == [NEW] * 3
+    assert kept.records[-1].details["registry"] == "does not know this digest"
+    assert kept.stages == {}
+    assert keeper.counts["unknown"] == 1
+
+
+def test_of_two_rollouts_the_later_promotion_stands_whatever_their_names() -> None:
+    third = "sha256:" + "c" * 64
+    kept = MemoryBook({OLD: OLD_ONE, NEW: NEW_ONE, third: Known(model="fraud", version=3)})
+    later = rollout(CANARY, PROMOTED, uid="u-1", name="a", digest=third, champion=NEW, began=BEGAN + 50)
+    earlier = rollout(CANARY, PROMOTED, uid="u-2", name="b", digest=NEW, champion=OLD)
+    Keeper(kept).listed([later, earlier])
+    assert kept.stages == {"fraud/3": "champion", "fraud/2": "retired", "fraud/1": "retired"}
+
+
+# --- what is missing ----------------------------------------------------------------
+
+
+def test_turns_that_the_status_keeps_no_more_are_said_to_be_missing() -> None:
+    kept = book()
+    keeper = Keeper(kept)
+    keeper.heard(rollout(CANARY))
+    keeper.heard(rollout(*[CANARY] * 30, engine=False))
+    assert actions(kept)[:3] == ["rollout-Requested", "rollout-StepStarted", "rollout-gap"]
+    assert kept.records[2].details["missing"] == [2, 10]
+    assert [record.details["seq"] for record in kept.records[3:]] == list(range(11, 31))
+    assert keeper.counts["gap"] == 1
+
+
+@pytest.mark.parametrize(
+    ("turns", "action", "gaps"),
+    [((CANARY, PROMOTED), "rollout-deleted", 0), ((CANARY,), "rollout-gap", 1)],
+)
+def test_one_that_went_while_nobody_followed(
+    turns: tuple[tuple[str, Phase], ...], action: str, gaps: int
+) -> None:
+    kept = book()
+    Keeper(kept).listed([rollout(*turns)])
+    before = len(kept.records)
+    again = Keeper(kept)
+    again.listed([], within=lambda namespace: namespace == "other")
+    assert len(kept.records) == before
+    for _ in range(2):
+        again.listed([])
+    assert actions(kept)[before:] == [action]
+    assert again.counts["gap"] == gaps
+
+
+def test_a_deletion_before_our_eyes_tells_the_last_turns_first_and_is_told_once() -> None:
+    kept = book()
+    keeper = Keeper(kept)
+    keeper.heard(rollout(CANARY))
+    keeper.heard(rollout(CANARY, BACK), deleted=True)
+    keeper.heard(rollout(CANARY, BACK), deleted=True)
+    keeper.listed([])
+    assert actions(kept)[-2:] == ["rollout-RolledBack", "rollout-deleted"]
+    assert actions(kept).count("rollout-deleted") == 1
+
+
+# --- words --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "action", "why"),
+    [
+        (approval("bob"), "approve", "looked at the report"),
+        (approval("bob", role="breakglass", reason=LONG), "override", LONG),
+        (approval("ann"), "approval-refused", "ann cannot approve rollout fraud-2, having built it"),
+        (
+            approval("carl"),
+            "approval-refused",
+            "carl cannot approve rollout fraud-2, having started its rollout",
+        ),
+        (approval("bob", reason=" "), "approval-refused", "the approval of rollout fraud-2 gives no reason"),
+        (
+            approval("bob", role="breakglass", reason="urgent"),
+            "approval-refused",
+            "the justification has 6 characters, the policy asks for 40",
+        ),
+        (
+            approval("bob", at=BEGAN - 5),
+            "approval-refused",
+            "it was given before the ModelRollout fraud-2 was made: it was about an earlier one of that name",
+        ),
+    ],
+    ids=["counts", "override", "builder", "starter", "no-reason", "short", "earlier"],
+)
+def test_a_word_is_recorded_once_with_who_and_why(word: Object, action: str, why: str) -> None:
+    kept = book()
+    keeper = Keeper(kept)
+    keeper.listed([rollout(CANARY)])
+    before = len(kept.records)
+    for _ in range(2):
+        keeper.said(word, "RolloutApproval")
+    (made,) = kept.records[before:]
+    assert (made.actor, made.action, made.subject, made.reason) == (
+        word["spec"]["by"],
+        action,
+        "fraud/2",
+        why,
+    )
+    assert bool(kept.approvals) is (action != "approval-refused")
+    assert keeper.counts["refused"] == (action == "approval-refused")
+
+
+def test_an_approval_by_whom_the_registry_has_as_the_builder_is_said_to_be_one() -> None:
+    kept = book()
+    keeper = Keeper(kept)
+    keeper.listed([rollout(CANARY, built_by="")])
+    keeper.said(approval("ann"), "RolloutApproval")
+    assert kept.records[-1].details["registry"] == "ann built fraud/2, as the registry has it"
+    assert kept.approvals == {}
+    assert keeper.counts["unfollowed"] == 1
+
+
+def test_a_command_is_recorded_with_who_and_why() -> None:
+    kept = book()
+    keeper = Keeper(kept)
+    keeper.listed([rollout(CANARY)])
+    keeper.said(command("abort"), "RolloutCommand")
+    made = kept.records[-1]
+    assert (made.actor, made.action, made.reason) == ("bob", "rollout-abort", "wrong extract")
+
+
+def test_a_word_heard_before_its_rollout_waits_for_it() -> None:
+    kept = book()
+    keeper = Keeper(kept)
+    keeper.said(approval(), "RolloutApproval")
+    assert kept.records == []
+    keeper.listed([rollout(CANARY)])
+    assert actions(kept)[-1] == "approve"
+
+
+def test_a_word_on_a_rollout_that_never_was_is_recorded_when_it_goes() -> None:
+    kept = book()
+    keeper = Keeper(kept)
+    keeper.said(approval(about="nothing"), "RolloutApproval")
+    keeper.said(approval(about="nothing"), "RolloutApproval", deleted=True)
+    (made,) = kept.records
+    assert (made.action, made.subject) == ("approval-refused", "modelrollout/cards/nothing")
+    assert made.details["refused"] == "there was no such rollout"
+
+
+# --- the law --------------------------------------------------------------------------
+
+STORY = (STARTING, CANARY, CANARY, PROMOTED, BACK)
+Step = tuple[str, int]
+steps = st.lists(
+    st.tuples(st.sampled_from(["list", "hear", "approve", "command", "restart"]), st.integers(0, len(STORY))),
+    max_size=30,
+)
+
+
+@given(steps, st.integers(0, 12))
+def test_however_it_is_told_each_thing_is_recorded_once_and_ends_the_same(
+    told: list[Step], dies: int
+) -> None:
+    """Replays, stale listings, restarts, and a death before the n-th write of the whole."""
+    kept = Dying(dies)
+    keeper = Keeper(kept)
+    end = [("list", len(STORY)), ("approve", 0), ("command", 0)]
+    for step in [*told, *end, *end]:
+        try:
+            keeper = tell(keeper, kept, *step)
+        except Killed:
+            keeper = Keeper(kept)  # nothing is remembered but what was written
+    turns = [record for record in kept.records if "seq" in record.details]
+    assert [record.details["seq"] for record in turns] == list(range(len(STORY) + 1))
+    words = [record.details["word"] for record in kept.records if "word" in record.details]
+    assert sorted(words) == ["c-1", "w-1"]
+    assert kept.stages == {"fraud/2": "rolled_back", "fraud/1": "champion"}
+
+
+def tell(keeper: Keeper, kept: MemoryBook, what: str, upto: int) -> Keeper:
+    if what == "list":
+        keeper.listed([rollout(*STORY[:upto])])
+    elif what == "hear":
+        keeper.heard(rollout(*STORY[:upto]))
+    elif what == "approve":
+        keeper.said(approval(), "RolloutApproval")
+    elif what == "command":
+        keeper.said(command(), "RolloutCommand")
+    else:
+        return Keeper(kept)
+    return keeper
+
+
+class Killed(BaseException):
+    """The process ended between two writes."""
+
+
+class Dying(MemoryBook):
+    """A book whose process is killed before its n-th entry, once: the stages have moved by then."""
+
+    def __init__(self, before: int) -> None:
+        super().__init__({NEW: NEW_ONE, OLD: OLD_ONE})
+        self._before = before
+
+    def write(self, record: Record) -> None:
+        self._before -= 1
+        if self._before == 0:
+            raise Killed
+        super().write(record)
