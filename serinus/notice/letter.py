@@ -85,12 +85,11 @@ def letter(
         "creditor": policy.creditor.name,
         "address": ", ".join(policy.creditor.address),
         "contact": policy.creditor.contact,
-        "date": in_words(today, texts.dates),
-        "applied": in_words(applied, texts.dates),
-        "due": in_words(due, texts.dates),
+        "date": today.strftime(texts.dates),
+        "applied": applied.strftime(texts.dates),
+        "due": due.strftime(texts.dates),
         "model": f"{event.data.model} v{event.data.version}",
         "request": event.id,
-        "agencies": "; ".join(f"{a.name}, {', '.join(a.address)}, {a.telephone}" for a in rules.agencies),
     }
     sentences = tuple(dict.fromkeys(texts.reasons.get(reason.feature, reason.text) for reason in reasons))
 
@@ -107,7 +106,7 @@ def letter(
             *(Text(text.format_map(words)) for text in texts.opening),
             Text(texts.heading.format_map(words), "heading"),
             Bullets(sentences, numbered=True),
-            *(Text(text.format_map(words)) for text in (*texts.report, *texts.closing)),
+            *(Text(text.format_map(words)) for text in texts.closing),
         )
         return Document(
             kind="notice",
@@ -130,12 +129,6 @@ def letter(
         due=due,
         late=today > due,
     )
-
-
-def in_words(day: date, how: str) -> str:
-    """A date as ``strftime`` writes it, but November 2 rather than November 02: beside a month's name, no zero."""
-    named = any(name in how for name in ("%B", "%b", "%h"))
-    return day.strftime(how.replace("%d", str(day.day)) if named else how)
 
 
 def rules_of(policy: NoticePolicy, jurisdiction: str) -> Jurisdiction:

@@ -195,16 +195,19 @@ class Registry:
             if str(version.version) == number or (which == "champion" and version.stage == "champion"):
                 return version
         known = ", ".join(f"{v.version} ({v.stage})" for v in versions)
-        models = ", ".join(self.models()) or "none"
+        models = self.models()
+        name, _, rest = model.replace("@", "/").partition("/")
+        if rest and name in models:
+            what = f"Model and version are two words here: {name} {rest}."
+        else:
+            what = f"Registered models: {', '.join(models) or 'none'}. Run the pipeline first."
         raise SerinusError(
             "SRN-REGISTRY-002",
             f"there is no version {number} of {model}"
             if number.isdecimal()
             else f"there is no {which} version of {model}",
             where="registry",
-            hint=f"Registered: {known}."
-            if versions
-            else f"Registered models: {models}. Run the pipeline first.",
+            hint=f"Registered: {known}." if versions else what,
         )
 
     def by_digest(self, digest: str) -> Version | None:

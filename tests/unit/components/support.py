@@ -13,6 +13,7 @@ import yaml
 from components.card.card import card
 from components.challenge.challenge import challenge
 from components.champion.champion import champion
+from components.config import Challenge, ModelConfig, Retrained, Training
 from components.evaluate.evaluate import evaluate
 from components.explain.explain import explain
 from components.fairness.fairness import fairness
@@ -27,6 +28,10 @@ from components.train.train import train
 from components.validate.validate import validate
 from pipelines.run import parts_of
 from serinus.contract import Contract, dump_contract, parse_contract
+
+ONCE = Challenge(retrained=Retrained(fits=0))
+"""Nothing fitted again, which takes most of a run's time."""
+QUICK = ModelConfig(name="loans", owner="credit", training=Training(rounds=40, folds=3), challenge=ONCE)
 
 
 def contract(**changes: Any) -> Contract:
@@ -108,8 +113,6 @@ class Run:
     def __init__(
         self, directory: Path, agreed: Contract, columns: dict[str, np.ndarray], config: Any = None
     ) -> None:
-        from components.config import ModelConfig
-
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self.contract = directory, agreed
         self.champion = ("", "")  # bundle and digest

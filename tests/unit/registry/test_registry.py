@@ -103,6 +103,8 @@ def test_an_unknown_version_names_the_known_ones(tmp_path: Path) -> None:
     assert registry.get("small", "v1") == registry.get("small", 1)
     with pytest.raises(SerinusError, match="Registered models: small"):
         registry.get("other")
+    with pytest.raises(SerinusError, match="two words here: small 7"):
+        registry.get("small/7")
 
 
 def test_a_replaced_bundle_is_noticed(tmp_path: Path) -> None:
