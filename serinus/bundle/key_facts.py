@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -33,8 +34,10 @@ class Retirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     A signature says nothing of its time, and whoever holds a lost key may claim any. So what
     was signed before is named here: ``signed`` by digest (of bundles, ``sha256:…``, that the audit
-    log shows registered before ``since``), ``logs`` by the last entry of each log that a checkpoint of
-    this key vouches for. ``key`` is the public half in PEM form.
+    log shows registered before ``since``), ``checkpoints`` by the digest of their text, ``logs`` by the
+    last entry of each log that one of them vouches for. ``key`` is the public half in PEM form.
+
+    A retirement of an earlier version has no ``checkpoints`` (None): of those the number of the entry decides.
     """
 
     schema: Literal["serinus.io/key-retirement/v1"] = "serinus.io/key-retirement/v1"
@@ -46,6 +49,20 @@ class Retirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     reason: str
     signed: tuple[str, ...]
     logs: dict[str, int] = {}
+    checkpoints: tuple[str, ...] | None = None
+
+    def counts(self, text: str, entry: tuple[str, int] | None) -> bool:
+        """Whether what is signed was signed before: a bundle's digest, or a checkpoint of that log and entry."""
+        if entry is None:
+            return text in self.signed
+        if self.checkpoints is not None:
+            return digest_of(text) in self.checkpoints
+        return entry[1] <= self.logs.get(entry[0], 0)
+
+
+def digest_of(text: str) -> str:
+    """How a retirement names a checkpoint: the SHA-256 of its text, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def facts_path(directory: Path, key_id: str) -> Path:

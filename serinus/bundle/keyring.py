@@ -144,12 +144,7 @@ def _public(pem: bytes, path: Path) -> Ed25519PublicKey:
 
 
 def _check_retired(retirement: Retirement, text: str, entry: tuple[str, int] | None, where: str) -> None:
-    if entry is None:
-        before = text in retirement.signed
-    else:
-        name, seq = entry
-        before = seq <= retirement.logs.get(name, 0)
-    if not before:
+    if not retirement.counts(text, entry):
         raise SerinusError(
             "SRN-BUNDLE-011",
             f"the key {retirement.key_id} is retired since {retirement.since}, and this is not among what it had "

@@ -68,6 +68,9 @@ for checkpoint in checkpoints/*/*.txt; do
     if [ -f "$retired" ]; then
         name=$(sed -n 's/^log //p' "$checkpoint")
         upto=$(sed -n "s/^ *\"$name\": *\([0-9]*\),*$/\1/p" "$retired")
+        if grep -q '"checkpoints": *\[' "$retired"; then
+            grep -q "\"$(sha256sum <"$checkpoint" | cut -d' ' -f1)\"" "$retired" || upto=0
+        fi
         [ "$seq" -le "${upto:-0}" ] || broken "$checkpoint" "its key was retired before it was signed"
     fi
     grep -q "^{\"seq\":$seq,\"prev\":\"[0-9a-f]*\",\"hash\":\"$hash\"" "logs/$log" ||

@@ -8,8 +8,9 @@ keyring that works if it is broken off.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -17,11 +18,19 @@ from typing import Literal
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from serinus.bundle.key_facts import KeyFacts, Retirement, facts_path, write_facts, write_retirement
+from serinus.bundle.key_facts import (
+    KeyFacts,
+    Retirement,
+    check_may_sign,
+    digest_of,
+    facts_path,
+    write_facts,
+    write_retirement,
+)
 from serinus.bundle.keyring import Keyring, read_public
 from serinus.bundle.keys import SigningKey, key_id, public_pem
 from serinus.chain import find_logs
-from serinus.chain.checkpoint import checkpoints_path, read_checkpoints
+from serinus.chain.checkpoint import Checkpoint, checkpoints_path, read_checkpoints
 from serinus.errors import SerinusError
 from serinus.home import Home, atomic_write, fsync_directory
 from serinus.registry.records import Version
@@ -106,12 +115,18 @@ def use_key(registry: Registry, home: Home, name: str, *, by: str) -> Key:
     """Let a key that stands by sign from now on; the one before it stands by.
 
     Raises:
-        SerinusError: ``SRN-KEY-005`` no such key stands by here.
+        SerinusError: ``SRN-KEY-005`` no such key stands by here; ``-004`` it is not valid now, or retired.
     """
+    with _alone(home.keys):
+        return _use(registry, home, name, by=by)
+
+
+def _use(registry: Registry, home: Home, name: str, *, by: str) -> Key:
     name = _one(name, [*_standby(home.keys), *filter(None, [_signing(home.keys)])], "stands by", home.keys)
     before = _signing(home.keys)
     if name == before:
         return _find(registry, home, name)
+    check_may_sign(home.keys, name, datetime.fromisoformat(registry.now()).timestamp())
     registry.audit.append(
         actor=by, action="keys.use", subject=name, reason=f"signs instead of {before or 'none'}"
     )
@@ -168,7 +183,7 @@ def retire_key(
     """Let a key's signature count no more, but for what it had signed before.
 
     What that is, the audit log tells: versions whose registration stands in it, and the
-    checkpoints of the logs. It is verified as it is read.
+    checkpoints of the logs. It is verified as it is read. One that was broken off is finished by repeating it.
 
     Args:
         registry, home: of this installation.
@@ -181,8 +196,25 @@ def retire_key(
         SerinusError: ``SRN-KEY-005`` no such key; ``-007`` it signs here now, no reason is given, or
             ``since`` is to come; ``SRN-AUDIT-003`` the audit log is broken.
     """
+    with _alone(home.keys):
+        return _retire(registry, home, name, by=by, reason=reason, since=since, keep=keep)
+
+
+def _retire(
+    registry: Registry,
+    home: Home,
+    name: str,
+    *,
+    by: str,
+    reason: str,
+    since: datetime | None,
+    keep: Sequence[str],
+) -> Retirement:
     ring = Keyring.load(home.keys)
-    name = _one(name, list(ring.keys), "is trusted", home.keys)
+    name = _one(name, [*ring.keys, *_left_behind(home.keys, ring)], "is trusted", home.keys)
+    if name in ring.retired:
+        _clear(home.keys, name)
+        return ring.retired[name]
     now = datetime.fromisoformat(registry.now())
     until = now if since is None else since
     _check_retirement(home.keys, name, reason, until, now)
@@ -192,6 +224,7 @@ def retire_key(
         for version in _versions(registry)
         if version.key == name and version.digest in first and first[version.digest] < until
     }
+    counted = _vouched(home, name, until)
     retirement = Retirement(
         key_id=name,
         key=public_pem(ring.keys[name]).decode(),
@@ -200,7 +233,8 @@ def retire_key(
         by=by,
         reason=reason,
         signed=tuple(sorted({*signed, *keep})),
-        logs=_vouched(home, name, until),
+        logs=_last(counted),
+        checkpoints=tuple(sorted(digest_of(checkpoint.text()) for checkpoint in counted)),
     )
     registry.audit.append(
         actor=by,
@@ -211,27 +245,39 @@ def retire_key(
     )
     # The retirement counts as soon as it is there; the rest is clearing up.
     write_retirement(home.keys, retirement)
-    for path in home.keys.glob("trusted-*.pem"):
+    _clear(home.keys, name)
+    return retirement
+
+
+def _clear(directory: Path, name: str) -> None:
+    """Take away what a retired key left: the private half first."""
+    _standby_path(directory, name).unlink(missing_ok=True)
+    for path in directory.glob("trusted-*.pem"):
         if key_id(read_public(path)) == name:
             path.unlink()
-    facts_path(home.keys, name).unlink(missing_ok=True)
-    _standby_path(home.keys, name).unlink(missing_ok=True)
-    fsync_directory(home.keys)
-    return retirement
+    facts_path(directory, name).unlink(missing_ok=True)
+    fsync_directory(directory)
+
+
+def _left_behind(directory: Path, ring: Keyring) -> list[str]:
+    """Retired keys of which something is still here: their retirement was broken off."""
+    trusted = {key_id(read_public(path)) for path in directory.glob("trusted-*.pem")}
+    return sorted(set(ring.retired) & {*_standby(directory), *trusted})
 
 
 def export_keys(home: Home, to: Path) -> list[str]:
     """Copy what pods and auditors are given, and no private half: names of the files."""
     ring = Keyring.load(home.keys)
     to.mkdir(parents=True, exist_ok=True)
-    for name, public in ring.keys.items():
-        atomic_write(to / f"trusted-{name}.pem", public_pem(public))
-        write_facts(to, name, ring.facts.get(name, KeyFacts()))
+    # In this order a copy that is broken off trusts too little: retirements, then limits, then the keys.
     for retirement in ring.retired.values():
         write_retirement(to, retirement)
         # Of an export before: a mount that holds both takes it for retired, but says less.
         (to / f"trusted-{retirement.key_id}.pem").unlink(missing_ok=True)
         facts_path(to, retirement.key_id).unlink(missing_ok=True)
+    for name, public in ring.keys.items():
+        write_facts(to, name, ring.facts.get(name, KeyFacts()))
+        atomic_write(to / f"trusted-{name}.pem", public_pem(public))
     return sorted(path.name for path in to.iterdir())
 
 
@@ -259,13 +305,32 @@ def _registered(registry: Registry) -> dict[str, datetime]:
     return found
 
 
-def _vouched(home: Home, name: str, until: datetime) -> dict[str, int]:
+def _vouched(home: Home, name: str, until: datetime) -> list[Checkpoint]:
+    return [
+        checkpoint
+        for log in find_logs([home.audit, home.decisions])
+        for checkpoint in read_checkpoints(checkpoints_path(log))
+        if checkpoint.signature.key_id == name and datetime.fromisoformat(checkpoint.time) <= until
+    ]
+
+
+def _last(checkpoints: Sequence[Checkpoint]) -> dict[str, int]:
     found: dict[str, int] = {}
-    for log in find_logs([home.audit, home.decisions]):
-        for checkpoint in read_checkpoints(checkpoints_path(log)):
-            if checkpoint.signature.key_id == name and datetime.fromisoformat(checkpoint.time) <= until:
-                found[checkpoint.log] = max(checkpoint.seq, found.get(checkpoint.log, 0))
+    for checkpoint in checkpoints:
+        found[checkpoint.log] = max(checkpoint.seq, found.get(checkpoint.log, 0))
     return found
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Generator[None]:
+    """One change of keys at a time: of two at once one would put a private half in the other's place."""
+    directory.mkdir(parents=True, exist_ok=True)
+    held = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
 
 
 def _versions(registry: Registry) -> list[Version]:

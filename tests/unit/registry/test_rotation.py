@@ -6,14 +6,16 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from serinus.bundle import Bundle, Keyring, SigningKey, open_bundle, write_bundle
-from serinus.bundle.key_facts import KeyFacts, write_facts
+from serinus.bundle.key_facts import KeyFacts, write_facts, write_retirement
 from serinus.chain import verify_log
 from serinus.chain.checkpoint import (
     append_checkpoint,
@@ -125,6 +127,110 @@ def test_a_retired_keys_checkpoints_count_up_to_the_last_entry_it_had_vouched_fo
     later = sign_checkpoint(log, found.entries, found.head, "2026-01-01T00:00:00+00:00", old)
     with pytest.raises(SerinusError, match="SRN-AUDIT-008.*was retired before"):
         vouched([later], ring, log)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_whoever_holds_a_retired_key_vouches_for_no_other_past(bank: Bank, named: bool) -> None:
+    old = SigningKey.load_or_create(bank.home.keys)
+    bank.build(1)
+    seq = bank.checkpoint()
+    new_key(bank.registry, bank.home, by="ann", standby=False)
+    retired = retire_key(bank.registry, bank.home, old.id, by="ann", reason="lost")
+    if not named:  # as earlier versions wrote it
+        write_retirement(bank.home.keys, msgspec.structs.replace(retired, checkpoints=None))
+    log, ring = bank.registry.audit.path, Keyring.load(bank.home.keys)
+    assert set(vouched(read_checkpoints(checkpoints_path(log)), ring, log)) == {seq}
+    forged = sign_checkpoint(log, seq, "f" * 64, "2026-01-01T00:00:00+00:00", old)
+    if named:
+        with pytest.raises(SerinusError, match="SRN-AUDIT-008.*was retired before"):
+            vouched([forged], ring, log)
+    else:
+        assert vouched([forged], ring, log) == {seq: "f" * 64}
+
+
+def test_of_two_who_change_the_key_at_once_both_private_halves_stay(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signing = SigningKey.load_or_create(bank.home.keys).id
+    names = [new_key(bank.registry, bank.home, by="ann", standby=True).id for _ in range(2)]
+    replace, others = os.replace, list[threading.Thread]()
+
+    def late(source: Path, target: Path) -> None:
+        """Between the reading of what signs and its replacement another one comes, and gets as far as it may."""
+        if Path(target).name == "signing.pem" and not others:
+            there = Registry(bank.home, clock=lambda: bank.at.timestamp())
+            others.append(
+                threading.Thread(target=use_key, args=(there, bank.home, names[1]), kwargs={"by": "bob"})
+            )
+            others[0].start()
+            others[0].join(0.5)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", late)
+    use_key(bank.registry, bank.home, names[0], by="ann")
+    others[0].join()
+    private = [*bank.home.keys.glob("standby-*.pem"), bank.home.keys / "signing.pem"]
+    assert sorted(SigningKey.read(path).id for path in private) == sorted([signing, *names])
+    assert bank.signing() == names[1]
+
+
+def test_a_key_that_is_not_valid_does_not_begin_to_sign(bank: Bank) -> None:
+    before = SigningKey.load_or_create(bank.home.keys).id
+    late = new_key(bank.registry, bank.home, by="ann", ends=bank.at + DAY, standby=True).id
+    bank.at += 2 * DAY
+    entries = len(list(bank.registry.audit.entries()))
+    with pytest.raises(SerinusError, match="SRN-KEY-004.*valid until"):
+        use_key(bank.registry, bank.home, late, by="ann")
+    assert (bank.signing(), len(list(bank.registry.audit.entries()))) == (before, entries)
+
+
+def test_a_retirement_killed_before_the_private_half_went_is_finished_by_repeating(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*given: object) -> None:
+        raise Killed
+
+    SigningKey.load_or_create(bank.home.keys)
+    lost = new_key(bank.registry, bank.home, by="ann", standby=True).id
+    with monkeypatch.context() as broken:
+        broken.setattr("serinus.registry.rotation._clear", killed)
+        with pytest.raises(Killed):
+            retire_key(bank.registry, bank.home, lost, by="ann", reason="lost")
+    assert (bank.home.keys / f"standby-{lost}.pem").exists()
+    with pytest.raises(SerinusError, match="SRN-KEY-004.*retired"):
+        use_key(bank.registry, bank.home, lost, by="ann")
+    assert retire_key(bank.registry, bank.home, lost, by="ann", reason="again").reason == "lost"
+    assert not list(bank.home.keys.glob(f"*-{lost}.pem"))
+    with pytest.raises(SerinusError, match="SRN-KEY-005"):
+        retire_key(bank.registry, bank.home, lost, by="ann", reason="once more")
+
+
+def test_a_copy_of_the_keys_that_is_broken_off_trusts_too_little_and_never_too_much(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    SigningKey.load_or_create(bank.home.keys)
+    other = new_key(bank.registry, bank.home, by="ann", standby=True).id
+    to = tmp_path / "copy"
+    export_keys(bank.home, to)
+    limited = new_key(bank.registry, bank.home, by="ann", ends=bank.at + DAY, standby=True).id
+    retire_key(bank.registry, bank.home, other, by="ann", reason="lost")
+
+    def full(path: Path, data: object) -> None:
+        raise SerinusError("SRN-HOME-001", "the disk is full", hint="Free space.")
+
+    for place in ("registry.rotation.atomic_write", "registry.rotation.write_facts"):
+        with monkeypatch.context() as broken:
+            broken.setattr(f"serinus.{place}", full if "atomic" in place else lambda *_: full(to, ""))
+            with pytest.raises(SerinusError, match="SRN-HOME-001"):
+                export_keys(bank.home, to)
+        ring = Keyring.load(to)
+        assert other not in ring.keys
+        assert limited not in ring.keys
+    export_keys(bank.home, to)
+    assert Keyring.load(to).facts[limited].ends is not None
 
 
 def test_a_broken_audit_log_vouches_for_nothing_so_nothing_is_retired_by_it(bank: Bank) -> None:
