@@ -9,6 +9,7 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -21,6 +22,7 @@ class Output(StrEnum):
 
 
 _WIDEST = 10_000
+_MANY = 500  # rows that rich lays out in a moment; of 10,000 it makes ten seconds
 HomeOption = Annotated[
     Path | None,
     typer.Option("--home", help="Installation directory (default: $SERINUS_HOME, else ./.serinus)."),
@@ -56,7 +58,21 @@ def print_table(table: Table) -> None:
 
     Cells are text as it stands; a request id may hold brackets.
     """
+    if table.row_count > _MANY:
+        _print_columns(table)
+        return
     console = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
     needed = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
     console.width = max(console.width, needed)
     console.print(table)
+
+
+def _print_columns(table: Table) -> None:
+    """The same text, without colours."""
+    columns = [[str(column.header), *map(str, column.cells)] for column in table.columns]
+    widths = [max(map(cell_len, cells)) for cells in columns]
+    for row in zip(*columns, strict=True):
+        padded = (
+            f" {cell}{' ' * (width - cell_len(cell))} " for cell, width in zip(row, widths, strict=True)
+        )
+        typer.echo("".join(padded))

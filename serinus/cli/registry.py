@@ -44,7 +44,7 @@ def list_versions(
 ) -> None:
     """List versions with their stage, tier, owner and digest."""
     registry = Registry(existing_home(home))
-    found = [v for name in ([model] if model else registry.models()) for v in registry.versions(name)]
+    found = registry.versions(model) if model else registry.every_version()
     if output is Output.json:
         print_json(found)
         return

@@ -6,10 +6,11 @@ import csv
 import io
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 import msgspec
 
-from serinus.access import Access
+from serinus.access import Access, AccessPolicy, requirement
 from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.papers.document import Column, Document, Section, Table, Text
@@ -82,11 +83,11 @@ def inventory(home: Home, registry: Registry, *, soon: timedelta = timedelta(day
     """
     book = ReviewBook(registry, load_policy(home))
     due = {(d.model, d.version): d for d in book.due()}
-    access = Access(home)
+    policy = Access(home).policy()  # read once: a line is not to be judged by another one than the next
     now = moment(registry.now())
     entries = [
-        _entry(registry, book, access, versions, due, now, soon)
-        for versions in (registry.versions(name) for name in registry.models())
+        _entry(registry, book, policy, versions, due, now, soon)
+        for versions in (list(some) for _, some in groupby(registry.every_version(), lambda v: v.model))
     ]
     return sorted(entries, key=lambda e: (not e.overdue, e.review_due or "9999", e.model))
 
@@ -104,7 +105,7 @@ def speaks_for(versions: Sequence[Version]) -> Version:
 def _entry(
     registry: Registry,
     book: ReviewBook,
-    access: Access,
+    policy: AccessPolicy,
     versions: Sequence[Version],
     due: dict[tuple[str, int], Due],
     now: datetime,
@@ -119,7 +120,7 @@ def _entry(
         since = turns[-1].time if turns else ""
     reviews = book.reviews(version.model, version.version)
     last = max(reviews, key=lambda r: r.time, default=None)
-    expire = access.requirement(version.tier).expire
+    expire = requirement(policy, version.tier).expire
     words = tuple(
         _word(approval, expire, now) for approval in registry.approvals(version.model, version.version)
     )

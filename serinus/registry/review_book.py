@@ -163,8 +163,10 @@ class ReviewBook:
     def due(self, models: Sequence[str] | None = None) -> list[Due]:
         """Every version in use with the date until which it is to be reviewed, the most urgent first."""
         registry = self._registry
-        names = registry.models() if models is None else models
-        versions = [version for name in names for version in registry.versions(name)]
+        if models is None:
+            versions = registry.every_version()
+        else:
+            versions = [version for name in models for version in registry.versions(name)]
         with registry.transaction() as db:
             reviews = grouped(dict(row) for row in db.execute("SELECT * FROM reviews"))
             triggers = grouped(dict(row) for row in db.execute("SELECT * FROM triggers"))

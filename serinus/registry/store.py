@@ -181,6 +181,11 @@ class Registry:
             rows = db.execute("SELECT * FROM versions WHERE model = ? ORDER BY version", (model,))
             return [_version(row) for row in rows]
 
+    def every_version(self) -> list[Version]:
+        """All versions of all models, by model and then number: one look instead of one a model."""
+        with self.transaction() as db:
+            return [_version(row) for row in db.execute("SELECT * FROM versions ORDER BY model, version")]
+
     def get(self, model: str, which: int | str = "latest") -> Version:
         """A version by number (``3`` or ``v3``), or ``champion``, or ``latest``.
 
