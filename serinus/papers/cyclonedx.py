@@ -1,20 +1,21 @@
 """The model card for machines: a CycloneDX 1.6 bill of materials with ``modelCard``.
 
-Model, data by digest and locked libraries are its components. Of licences it says what the installed libraries state
-of themselves, and nothing of those that are not installed in the version that made the model.
+Model, data by digest and locked libraries are its components: where the lock file here is the one that the model was
+made with, every library that making and serving it needs, with digests, else those whose version may change a
+result. Of licences it says what the installed libraries state of themselves.
 """
 
 from __future__ import annotations
 
 import base64
 import uuid
-from importlib import metadata
 from typing import Any
 
 import serinus
 from serinus.papers.document import Figure
 from serinus.papers.evidence import Evidence
 from serinus.papers.fairness import MEASURES
+from serinus.papers.libraries import installed_here
 from serinus.papers.validation.origin import algorithm, decides, predicts
 from serinus.papers.validation.performance import curves, reliability
 
@@ -239,11 +240,16 @@ def _data(e: Evidence) -> dict[str, Any]:
 
 
 def _libraries(e: Evidence) -> list[dict[str, Any]]:
+    locked = e.standing.libraries if e.standing else ()
+    if locked:
+        return [_library(item.name, item.version, item.licence, item.files) for item in locked]
     libraries = e.provenance.get("code", {}).get("libraries", {})
-    return [_library(name, version) for name, version in sorted(libraries.items())]
+    return [
+        _library(name, version, _licence(name, version), ()) for name, version in sorted(libraries.items())
+    ]
 
 
-def _library(name: str, version: str) -> dict[str, Any]:
+def _library(name: str, version: str, licence: str, files: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     purl = f"pkg:pypi/{name}@{version}"
     made: dict[str, Any] = {
         "type": "library",
@@ -252,23 +258,22 @@ def _library(name: str, version: str) -> dict[str, Any]:
         "version": version,
         "purl": purl,
     }
-    licence = _licence(name, version)
     if licence:
         made["licenses"] = [{"license": {"name": licence}}]
+    if len(files) == 1:
+        made["hashes"] = [{"alg": "SHA-256", "content": files[0][1]}]
+    if files:  # which of them was installed, the lock file does not say
+        made["externalReferences"] = [
+            {
+                "type": "distribution",
+                "url": f"{purl}?file_name={file}",
+                "hashes": [{"alg": "SHA-256", "content": digest}],
+            }
+            for file, digest in files
+        ]
     return made
 
 
 def _licence(name: str, version: str) -> str:
-    try:
-        found = metadata.metadata(name)
-    except metadata.PackageNotFoundError:
-        return ""
-    if found["Version"] != version:
-        return ""
-    stated = found["License-Expression"] or found["License"] or ""
-    if stated and "\n" not in stated and len(stated) < 80:
-        return stated
-    classifiers = [
-        c.rsplit(" :: ", 1)[-1] for c in found.get_all("Classifier") or [] if c.startswith("License")
-    ]
-    return ", ".join(classifiers)
+    found = installed_here(name)
+    return found[1] if found and found[0] == version else ""

@@ -10,6 +10,7 @@ import msgspec
 from serinus.bundle import Bundle
 from serinus.contract import Contract
 from serinus.errors import SerinusError
+from serinus.papers.libraries import Library
 
 Reports = dict[str, Any]
 
@@ -51,6 +52,8 @@ class Standing:
     review_due: str = ""
     parity: tuple[int, float, str] | None = None
     """Golden rows, largest difference of their scores here from what the training library gave, what computed."""
+    libraries: tuple[Library, ...] = ()
+    """Locked libraries of making and serving it; empty where the lock file here is not the model's."""
     outside: dict[str, Reports] = field(default_factory=dict)
     """Reports of the run that are not in the bundle, since they depend on where and when it ran: ``judgement`` (the
     gate's whole table), ``champion``, ``latency``; a name is absent where the run left none."""

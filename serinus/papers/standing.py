@@ -8,6 +8,7 @@ import numpy as np
 from serinus.bundle import Bundle
 from serinus.home import Home
 from serinus.papers.evidence import Reports, Standing
+from serinus.papers.libraries import locked_libraries
 from serinus.registry import Registry, Version
 from serinus.registry.review_book import ReviewBook
 from serinus.registry.reviews import load_policy
@@ -44,6 +45,7 @@ def standing_of(home: Home, registry: Registry, version: Version, bundle: Bundle
         review_due=f"{due.due[:10]}{', overdue' if due.overdue else ''}: {due.why}" if due else "",
         parity=parity(bundle),
         outside=_outside(home, version.run),
+        libraries=locked_libraries(bundle.provenance.get("code", {}).get("lock")),
     )
 
 

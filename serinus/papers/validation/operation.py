@@ -9,6 +9,10 @@ from serinus.papers.evidence import Demand, Evidence
 from serinus.papers.validation.parts import REPORTED, everything, extras, section, table_of
 
 MANIFEST = "The bundle's digest is that of this list, its manifest."
+MATERIALS = (
+    "Locked libraries of making and serving the model (extras pipeline and scorer), on Linux and Python 3.12. The "
+    "CycloneDX form of the card has every file's digest."
+)
 PARITY = 1e-6
 """Largest difference of scores, trained and served, that the report lets pass."""
 
@@ -17,6 +21,7 @@ def implementation(e: Evidence) -> Section:
     """Whether what answers is what was validated."""
     standing, latency = e.standing, e.outside("latency")
     parity = standing.parity if standing else None
+    libraries = standing.libraries if standing else ()
     facts = [("Signed by", standing.key or "not recorded")] if standing else []
     if parity is not None:
         rows, apart, backend = parity
@@ -34,6 +39,15 @@ def implementation(e: Evidence) -> Section:
         *extras(e, 12),
         Table("Files of the bundle", columns, files, MANIFEST) if files else None,
     ]  # fmt: skip
+    if libraries:
+        columns = (Column("Library", "name"), Column("Version", "name"), Column("Licence, as it states"),
+                   Column("Files", "count"), Column("SHA-256 of the first", "code"))  # fmt: skip
+        rows = tuple(
+            (item.name, item.version, item.licence or "not stated", len(item.files),
+             item.files[0][1] if item.files else "none in the lock file")
+            for item in libraries
+        )  # fmt: skip
+        blocks.append(Table("Software bill of materials", columns, rows, MATERIALS))
     apart = parity is not None and parity[1] >= PARITY
     missing = [
         None
@@ -43,7 +57,11 @@ def implementation(e: Evidence) -> Section:
         None
         if parity
         else "Trained against served: every scorer compares the golden rows before it answers; not repeated here.",
-        "SBOM of the container: images are built apart from models; their own build makes it.",
+        "Operating system of the container: not in this list of libraries; images are built apart from models."
+        if libraries
+        else "Software bill of materials: the lock file of section 15, with which the model was made, is not here."
+        if standing
+        else "Software bill of materials: of the lock file that section 15 names; `serinus report` adds it.",
     ]
     why = "What answers is this bundle: a scorer refuses one whose hashes or signature do not verify."
     if standing and parity:
