@@ -7,6 +7,7 @@ and the very values of the environment's secrets, wherever they turn up.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import re
@@ -15,7 +16,7 @@ import threading
 import traceback
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 HIDDEN = "***"
@@ -28,8 +29,11 @@ _FORMS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)[^\s/@:'\"]{16,}@"), rf"\1{HIDDEN}@"),
     (
         re.compile(
+            # As a flag, in a URL's query, in a dict's repr, in JSON, in JSON within a string. What a bracket opens
+            # after a name has names of its own.
             r"(?i)((?:token|password|passwd|secret|api[_-]?key|access[_-]?key|\bsig|\bsignature|"
-            r"\bx-amz-(?:signature|credential))\s*[=:]\s*)(?!\s)(?:\"[^\"]*\"|'[^']*'|[^\s&,;'\"\]})]+)"
+            r"\bx-amz-(?:signature|credential))(?:\\?[\"'])?\s*[=:]\s*)(?!\s)(?![{\[][\"'\s])"
+            r"(?:\\\"[^\"\\]*\\\"|b?\"(?:[^\"\\]|\\.)*\"|b?'(?:[^'\\]|\\.)*'|[^\s&,;'\"\]})]+)"
         ),
         rf"\1{HIDDEN}",
     ),
@@ -65,6 +69,14 @@ def masked(text: str, environment: Mapping[str, str] | None = None) -> str:
         for form, instead in _FORMS:
             text = form.sub(instead, text)
     return text
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's, whose usage errors repeat what was typed without its secrets."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with 2."""
+        super().error(masked(message))
 
 
 def mask_logs() -> None:

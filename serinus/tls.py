@@ -122,10 +122,18 @@ def client_context(environment: Mapping[str, str] | None = None) -> ssl.SSLConte
     """What our clients verify servers by, and present of themselves.
 
     Raises:
-        SerinusError: ``SRN-TLS-001`` a file that the environment names cannot be used.
+        SerinusError: ``SRN-TLS-001`` a file that the environment names cannot be used; ``-002`` a key without its
+            certificate.
     """
     environment = os.environ if environment is None else environment
     ca, cert, key = (environment.get(name) or None for name in (CA, CERT, KEY))
+    if key is not None and cert is None:
+        raise SerinusError(
+            "SRN-TLS-002",
+            f"{KEY} names a key and {CERT} no certificate: no server would learn who asks",
+            where="environment",
+            hint=f"Set both, or neither; {CERT} alone where its file holds the key too.",
+        )
     try:
         made = ssl.create_default_context(cafile=ca)
         made.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -15,6 +15,7 @@ import serinus
 from serinus.cli.kernel import kernel_apps
 from serinus.errors import SerinusError
 from serinus.masking import mask_logs
+from serinus.program import show_usage_error
 
 GROUP = "serinus.commands"
 
@@ -135,8 +136,7 @@ def run_command(command: click.Command, arguments: list[str], *, name: str) -> i
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return show_usage_error(error)
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("serinus: interrupted", err=True)
         return 130

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from serinus.errors import SerinusError
-from serinus.tls import client_context
+from serinus.tls import check_url, client_context
 
 _API = "/apis/v2beta1"
 
@@ -46,7 +46,7 @@ class HttpServer:
         flag: the command line's name for the URL, for the error.
 
     Raises:
-        SerinusError: ``SRN-KFP-001`` it is not the URL of a server.
+        SerinusError: ``SRN-KFP-001`` it is not the URL of a server; ``SRN-TLS-003`` it is plain and that is refused.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class HttpServer:
                 where=flag,
                 hint="Give its API server, for example http://ml-pipeline.kubeflow:8888.",
             )
+        check_url(url, flag)
         self._base = url.rstrip("/") + _API
         self._token = token
         self._timeout = timeout

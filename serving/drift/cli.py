@@ -18,7 +18,7 @@ from serinus.errors import SerinusError
 from serinus.home import find_home
 from serinus.masking import mask_logs
 from serinus.program import duration_of, run_program
-from serinus.tls import server_files
+from serinus.tls import check_url, server_files
 from serving.drift.alerting import Alerter, HttpOutbox
 from serving.drift.detector import DetectorFactory, Library
 from serving.drift.evaluate import baseline_of, build_yardstick
@@ -299,6 +299,7 @@ def _url(flag: str, text: str) -> str:
             where=flag,
             hint="For example http://monitor.models:8090.",
         )
+    check_url(text, flag)
     return text
 
 

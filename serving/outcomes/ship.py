@@ -23,6 +23,7 @@ from serinus.follow import FEEDBACK, matching
 from serinus.masking import mask_logs
 from serinus.program import run_program
 from serinus.shipping import HttpChannel, Shipper, run
+from serinus.tls import check_url
 
 app = typer.Typer(add_completion=False)
 
@@ -119,6 +120,7 @@ def _url(flag: str, text: str) -> str:
         sound = False
     if not sound:
         raise _wrong(flag, f"{text!r} is no URL to post to")
+    check_url(text, flag)
     return text
 
 

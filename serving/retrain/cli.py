@@ -19,7 +19,7 @@ from serinus.kfp import HttpServer, read_parameters
 from serinus.masking import mask_logs
 from serinus.program import duration_of, run_program
 from serinus.registry.alerting import ask_for_review
-from serinus.tls import server_files
+from serinus.tls import check_url, server_files
 from serving.retrain.http import build_app
 from serving.retrain.kfp import KfpRunner
 from serving.retrain.policy import Limits
@@ -119,6 +119,8 @@ def retrain(
         )
     else:
         runner = LocalRunner(read_command(command), installation.runs / "retrain", limit)
+    if notify_url:
+        check_url(notify_url, "--notify-url")
     receiver = Receiver(
         store=FileStore(installation.platform / "retrain.json"),
         runner=runner,

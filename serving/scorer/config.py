@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from serinus.masking import Parser
 from serving.scorer import flag_values as of
 from serving.scorer import pod
 from serving.scorer.entity_flags import EntitySettings, add_flags
@@ -79,7 +80,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     return settings
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(Parser):
     """Remembers what flags there are, and shows them in groups."""
 
     def __init__(self, **options: Any) -> None:

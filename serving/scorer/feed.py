@@ -21,6 +21,7 @@ from serinus.errors import SerinusError
 from serinus.features.online import KnownLabel
 from serinus.features.online.redis import RedisStore
 from serinus.features.reading import FeatureEvent
+from serinus.masking import Parser
 from serving.scorer import flag_values as of
 from serving.scorer.entity_setup import open_redis
 from serving.scorer.sources import Bad, Item, Source
@@ -210,7 +211,7 @@ def _contract(settings: argparse.Namespace) -> Contract:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m serving.scorer.feed",
         description="Bring events and labels into the online store that scorers share.",
         epilog="What was done is printed as one JSON line. Exit code 0, 1 on an error, 2 on a wrong flag.",

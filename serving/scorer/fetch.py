@@ -19,6 +19,7 @@ import msgspec
 
 from serinus.bundle import Fetched, Keyring, fetch_bundle
 from serinus.errors import SerinusError
+from serinus.masking import Parser
 from serinus.storage import Budget, Location, open_store, parse_location
 from serinus.storage.download import out_of_time
 from serving.scorer import flag_values as of
@@ -52,7 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """Flags to settings; exits with 2 and a usage line on a wrong flag, as argparse does."""
     get = environment.get
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m serving.scorer.fetch",
         description="Fetch a bundle from S3 or a volume, and verify its digest and signature.",
         epilog=_EPILOG,

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from serinus.tls import client_context
+from serinus.errors import SerinusError
+from serinus.tls import check_url, client_context
 
 from ..ports import Journal
 from ..spec import Notification
@@ -112,6 +113,14 @@ class Webhooks:
     async def _post(self, how: Notification, status: RolloutStatus, entry: Entry) -> None:
         wait = FIRST_WAIT
         to = how.channel or _host(how.url or "")
+        try:
+            # Of a channel not even the host is told.
+            check_url(self._url(how), "", tell=lambda error: log.warning("notification %s: %s", to, _PLAIN))
+        except SerinusError:
+            log.error("notification %s of %s not sent: %s", to, status.id, _PLAIN)
+            return
+        except (OSError, ValueError):
+            pass  # told below, with each try
         for attempt in range(1, TRIES + 1):
             try:
                 answer = await self._client.post(
@@ -138,6 +147,9 @@ class Webhooks:
         if self._channels is None or how.channel is None:
             raise FileNotFoundError("no directory of channels is set")
         return (self._channels / how.channel).read_text(encoding="utf-8").strip()
+
+
+_PLAIN = "SRN-TLS-003 its address is plain HTTP beyond this machine"
 
 
 def _host(url: str) -> str:

@@ -18,6 +18,7 @@ from serinus.errors import SerinusError
 from serinus.kube.api import configuration
 from serinus.masking import mask_logs
 from serinus.program import duration_of, run_program
+from serinus.tls import check_plain, check_url
 
 from .operator import Controller, Flags
 from .rollout import Settings
@@ -102,6 +103,10 @@ def controller(
             where="--channels",
             hint="Mount the Secret with the channels there, or leave the flag out.",
         )
+    if prometheus is None:
+        check_plain("the models' pods", "reading their metrics pages (no --prometheus)")
+    else:
+        check_url(prometheus, "--prometheus")
     settings = Settings(
         interval=_duration("--interval", interval),
         checkpoint=_duration("--checkpoint", checkpoint),

@@ -133,8 +133,10 @@ def failing(tmp_path: Path, *given: str, **environment: str) -> str:
 
 
 def test_what_cannot_be_served_is_told_before_anything_answers(tmp_path: Path, ours: Authority) -> None:
-    cert, _ = ours.sign("server")
+    cert, key = ours.sign("server")
     assert "SRN-TLS-002" in failing(tmp_path, "--tls-cert", str(cert))
+    assert "SRN-TLS-002" in failing(tmp_path, "--tls-key", str(key))
+    assert "SRN-TLS-002" in failing(tmp_path, SERINUS_SERVER_KEY=str(key))
     assert "SRN-TLS-001" in failing(tmp_path, *flags((cert, ours.sign("other")[1])))
     assert "SRN-TLS-003" in failing(tmp_path, "--host", "0.0.0.0", SERINUS_PLAIN_HTTP="refuse")
 

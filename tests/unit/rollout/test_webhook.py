@@ -102,6 +102,21 @@ async def test_a_channel_holds_its_address_and_keeps_it_secret(
     assert "notification none of r1 given up" in caplog.text
 
 
+async def test_a_plain_address_gets_nothing_where_that_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "risk").write_text("http://hooks.example/secret\n")
+    (tmp_path / "ops").write_text("https://hooks.example/ops\n")
+    wanted = [Notification(channel=name, phases=("RolledBack",)) for name in ("risk", "ops")]
+    for policy, hosts in (("refuse", ["https"]), ("warn", ["http", "https"])):
+        monkeypatch.setenv("SERINUS_PLAIN_HTTP", policy)
+        receiver = Receiver()
+        await told(receiver, *wanted, channels=tmp_path)
+        assert [request.url.scheme for request in receiver.requests] == hosts
+    assert "notification risk of r1 not sent: SRN-TLS-003" in caplog.text
+    assert "hooks.example" not in caplog.text
+
+
 async def test_a_channel_that_is_no_text_is_given_up_and_stops_no_other(tmp_path: Path) -> None:
     (tmp_path / "broken").write_bytes(b"\xff\xfe")
     (tmp_path / "risk").write_text("https://hook", encoding="utf-8")

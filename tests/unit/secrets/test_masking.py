@@ -20,6 +20,12 @@ HIDDEN = {
     "GET /hook?token=abc&model=m": "GET /hook?token=***&model=m",
     "sasl.password=pw;next": "sasl.password=***;next",
     'api_key: "abc def"': "api_key: ***",
+    "{'user': 'ann', 'password': 'p w'}": "{'user': 'ann', 'password': ***}",
+    "{'password': b'pw', 'n': 1}": "{'password': ***, 'n': 1}",
+    "Basic(password='it\\'s pw', n=1)": "Basic(password=***, n=1)",
+    '{"token": "a,b", "n": 1}': '{"token": ***, "n": 1}',
+    '{"token":"a\\"b"}': '{"token":***}',
+    r'"{\"client_secret\": \"pw\", \"n\": 1}"': r'"{\"client_secret\": ***, \"n\": 1}"',
     "SASL_" * 40 + "PASSWORD=pw": "SASL_" * 40 + "PASSWORD=***",
     "X-Amz-Signature=0a1b": "X-Amz-Signature=***",
     "Authorization: Bearer eyJhbGciOiJI.e30.x": "Authorization: Bearer ***",
@@ -37,6 +43,8 @@ SAID = [
     "SRN-KEY-001 keys/signing.pem: not a key",
     "3 tokens, a password is needed",
     "a token bucket",
+    '{"secret": {"name": "models-s3"}, "tokens": 3}',
+    "{'secretName': 'models-s3', 'tokens': [1, 2]}",
 ]
 
 
@@ -73,6 +81,22 @@ def test_values_of_the_environment_are_hidden_wherever_they_stand() -> None:
     for kept in ("AKIA-visible", "/run/secrets/redis", "abc", "/home/ann"):
         assert masked(kept, environment) == kept
     assert set(secrets_in(environment)) == {"wJalr/XUtn", "wJalr%2FXUtn", "hunter22"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["--port", "token=pw-typed"], ["--max-wait", "redis://ann:pw-typed@h"], ["redis://ann:pw-typed@h"]],
+)
+def test_wrong_flags_of_the_scorer_are_told_without_them(
+    given: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from serving.scorer.config import parse
+
+    with pytest.raises(SystemExit):
+        parse(["--bundle", "b", *given], {})
+    said = capsys.readouterr().err
+    assert "***" in said
+    assert "pw-typed" not in said
 
 
 def test_an_error_never_holds_one() -> None:

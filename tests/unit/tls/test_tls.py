@@ -6,6 +6,8 @@ import os
 import shutil
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import urllib.error
 from collections.abc import Generator
@@ -28,7 +30,10 @@ from serinus.tls import (
     rotating,
     server_files,
 )
+from tests.support.bundles import small_bundle
 from tests.support.certs import Authority
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -236,6 +241,55 @@ def test_flags_come_together(tmp_path: Path) -> None:
 def test_a_client_without_its_file_does_not_start() -> None:
     with pytest.raises(SerinusError, match="SRN-TLS-001"):
         client_context({CA: "/absent"})
+    with pytest.raises(SerinusError, match="SRN-TLS-002"):
+        client_context({KEY: "/absent"})
+
+
+AWAY = "http://198.51.100.7:1"
+
+
+def program(*given: str, **environment: str) -> str:
+    """What a program says that does not start."""
+    environment = {**os.environ, "SERINUS_PLAIN_HTTP": "refuse", **environment}
+    done = subprocess.run(
+        [sys.executable, "-m", *given], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2, done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        (["serving.retrain", "--kfp-host", AWAY], "--kfp-host"),
+        (["serving.retrain", "--command", "true", "--notify-url", AWAY], "--notify-url"),
+        (["serving.rollout.kube", "--prometheus", AWAY], "--prometheus"),
+        (["serving.rollout.kube"], "metrics pages"),
+    ],
+)
+def test_programs_refuse_plain_addresses_of_their_own(given: list[str], where: str, tmp_path: Path) -> None:
+    if given[0] == "serving.retrain":
+        given = [*given, "--home", str(tmp_path)]
+    said = program(*given)
+    assert "SRN-TLS-003" in said
+    assert where in said
+
+
+@pytest.mark.parametrize("flag", ["--forward", "--alert-url"])
+def test_so_does_the_drift_monitor(flag: str, tmp_path: Path) -> None:
+    bundle = small_bundle(tmp_path)
+    given = ["--bundle", str(bundle.path), "--untrusted", "--home", str(tmp_path), "--detector", "none"]
+    said = program("serving.drift", *given, flag, AWAY)
+    assert "SRN-TLS-003" in said
+    assert flag in said
+
+
+@pytest.mark.parametrize(
+    "server", ["serving.drift --bundle b", "serving.outcomes", "serving.retrain --command true"]
+)
+def test_a_key_without_its_certificate_serves_nothing_in_the_open(server: str, tmp_path: Path) -> None:
+    said = program(*server.split(), "--home", str(tmp_path), "--tls-key", str(tmp_path / "key.pem"))
+    assert "SRN-TLS-002" in said
 
 
 def test_plain_http_stays_on_this_machine_by_configuration() -> None:
