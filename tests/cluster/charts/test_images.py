@@ -60,6 +60,13 @@ def test_its_program_starts(kube: Kube, namespace: str, image: str, program: str
     assert _ended(kube, namespace, "help") == 0
 
 
+def test_the_register_step_has_mlflows_client(kube: Kube, namespace: str) -> None:
+    """As `serinus pipeline compile` with an MLflow address wants it; nobody is asked."""
+    code = "from serinus.registry.mlflow_store import MlflowCatalogue; MlflowCatalogue('http://127.0.0.1:1')"
+    kube.create(_pod(namespace, "mlflow", "pipeline", ["python3", "-c", code]))
+    assert _ended(kube, namespace, "mlflow") == 0
+
+
 @pytest.mark.parametrize("image", ["scorer", "drift", "controller", "pipeline"])
 def test_it_has_a_shell_for_hooks_no_compiler_and_writes_nowhere_else(
     kube: Kube, namespace: str, image: str

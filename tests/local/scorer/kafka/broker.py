@@ -77,6 +77,10 @@ class Broker:
         except KafkaException:
             return False
 
+    def topics(self) -> set[str]:
+        """The names of what was written to."""
+        return set(AdminClient({"bootstrap.servers": self.servers}).list_topics(timeout=10).topics)
+
     def freeze(self) -> None:
         """It holds its connections and answers nothing."""
         self._signal(signal.SIGSTOP)
