@@ -11,6 +11,7 @@ from serinus.bundle import Bundle
 from serinus.contract import Contract
 from serinus.errors import SerinusError
 from serinus.papers.libraries import Library
+from serinus.papers.service import Service
 
 Reports = dict[str, Any]
 
@@ -54,6 +55,8 @@ class Standing:
     """Golden rows, largest difference of their scores here from what the training library gave, what computed."""
     libraries: tuple[Library, ...] = ()
     """Locked libraries of making and serving it; empty where the lock file here is not the model's."""
+    service: Service | str = ""
+    """What became of its decisions, or why nothing is known of that."""
     outside: dict[str, Reports] = field(default_factory=dict)
     """Reports of the run that are not in the bundle, since they depend on where and when it ran: ``judgement`` (the
     gate's whole table), ``champion``, ``latency``; a name is absent where the run left none."""

@@ -9,6 +9,7 @@ from serinus.bundle import Bundle
 from serinus.home import Home
 from serinus.papers.evidence import Reports, Standing
 from serinus.papers.libraries import locked_libraries
+from serinus.papers.service import service_of
 from serinus.registry import Registry, Version
 from serinus.registry.review_book import ReviewBook
 from serinus.registry.reviews import load_policy
@@ -45,6 +46,11 @@ def standing_of(home: Home, registry: Registry, version: Version, bundle: Bundle
         review_due=f"{due.due[:10]}{', overdue' if due.overdue else ''}: {due.why}" if due else "",
         parity=parity(bundle),
         outside=_outside(home, version.run),
+        service=service_of(
+            home.root / "outcomes" / f"{version.model}.sqlite",
+            version.version,
+            bundle.contract.decision.decline_at,
+        ),
         libraries=locked_libraries(bundle.provenance.get("code", {}).get("lock")),
     )
 

@@ -8,7 +8,7 @@ from serinus.papers import plots
 from serinus.papers.document import Column, Facts, Figure, Section, Table, Text
 from serinus.papers.evidence import Evidence
 from serinus.papers.validation.parts import demands_of, everything, extras, section, table_of
-from serinus.papers.validation.stake import scorecard
+from serinus.papers.validation.stake import scorecard, service, service_missing
 
 CALIBRATION = ("brier", "brier_skill", "log_loss", "calibration_error")
 
@@ -213,10 +213,10 @@ def backtest(e: Evidence) -> Section:
         ) if told else None,
         Table("By period of the test rows", columns, rows, FEW) if rows else None,
         Facts((("Outcomes are known after", e.contract.label.delay),)),
+        *service(e),
     ]  # fmt: skip
     missing = [
         None if rows else "By period: the records carry no event time.",
-        "Outcomes of decisions made in service, overrides and appeals: they come after the bundle; `serinus watch` and "
-        "the outcomes store have them.",
+        *service_missing(e),
     ]
     return section(11, "Back-test and outcomes", e, blocks, missing=missing)

@@ -1,9 +1,11 @@
-"""What is at stake, and what a plain model would do (parts of sections 1 and 8)."""
+"""What is at stake, and what a plain model would do and what became of it in service (parts of sections 1, 8, 11)."""
 
 from __future__ import annotations
 
+from serinus.intervals import wilson
 from serinus.papers.document import Block, Column, Facts, Table, Text
 from serinus.papers.evidence import Evidence
+from serinus.papers.service import Service
 
 SHOWN = 5
 
@@ -52,6 +54,75 @@ def exposure_missing(e: Evidence) -> list[str | None]:
         "Exposure: no test row has an amount."
         if asked
         else "Exposure (amount at risk): the training config names no amount (challenge.exposure.column)."
+    ]
+
+
+def service(e: Evidence) -> list[Block]:
+    """Outcomes of decisions that this version made for real, and people's answers on those that it referred."""
+    found = e.standing.service if e.standing else ""
+    if not isinstance(found, Service):
+        return []
+    columns = (
+        Column("Decision", "name"), Column("Decisions", "count"), Column("Outcome known", "count"),
+        Column("Bad", "count"), Column("Bad of known", "share"), Column("95 % interval", "share"),
+    )  # fmt: skip
+    rows = tuple(
+        (d.decision, d.n, d.known, d.bad, d.bad / d.known if d.known else None,
+         wilson(d.bad, d.known) if d.known else (None, None))
+        for d in found.decisions
+    )  # fmt: skip
+    blocks: list[Block] = [
+        Table(f"In service, decisions of {found.first} to {found.last}", columns, rows, SERVICE),
+    ]
+    told = {m["name"]: m["value"] for m in e.card.get("metrics", [])}
+    names = {
+        "precision": "precision_at_decline",
+        "recall": "recall_at_decline",
+        "auc": "auc",
+        "brier": "brier",
+    }
+    figures = tuple(
+        (name, figure.value, (figure.low, figure.high), round(figure.n), told.get(names[name]))
+        for name, figure in found.figures.items()
+    )
+    if figures:
+        columns = (
+            Column("Realised", "name"), Column("Value", "number"), Column("95 % interval", "interval"),
+            Column("Cases behind it", "count"), Column("On the test rows", "number"),
+        )  # fmt: skip
+        blocks.append(Table("Realised performance, of decisions whose outcome is known", columns, figures))
+    facts: list[tuple[str, str]] = []
+    if found.expected:
+        facts.append(("Observed to expected", f"{found.observed:,} bad, {found.expected:,.1f} expected"))
+    if found.override:
+        share, low, high = found.override
+        ends = f"95 %: {100 * low:.1f} to {100 * high:.1f} %"
+        said = f"{found.against:,} of {found.answers:,} answers, {100 * share:.1f} % ({ends})"
+        facts.append(("Overrides by reviewers", said))
+    return [*blocks, Facts(tuple(facts))] if facts else blocks
+
+
+SERVICE = (
+    "From the join of outcomes, as far back as it keeps decisions. What was declined often has no outcome, so these "
+    "rows are chosen by the model's own decisions; a reviewer's answer counts as the outcome until a later one comes."
+)
+
+
+def service_missing(e: Evidence) -> list[str | None]:
+    """What of service cannot be told, and why."""
+    if e.standing is None:
+        return [
+            "Outcomes of decisions made in service, overrides: they come after the bundle; `serinus report` adds them."
+        ]
+    found = e.standing.service
+    if not isinstance(found, Service):
+        return [f"Outcomes of decisions made in service, overrides: {found or 'not looked for'}."]
+    return [
+        None if found.answers else "Overrides: nobody has answered a decision that this version referred.",
+        None
+        if found.figures
+        else "Realised performance: fewer than 30 outcomes are known, or of one kind only.",
+        "Appeals of applicants: not recorded by the platform.",
     ]
 
 
