@@ -264,6 +264,7 @@ def rotate(home: Home, *arguments: str) -> str:
     [
         ('"sha256:', '"sha256:0', "versions/small-1/: its key was retired before"),
         ('"audit.jsonl": ', '"audit.jsonl": 0, "x": ', "its key was retired before"),
+        ('"checkpoints": [\n    "', '"checkpoints": [\n    "0', "its key was retired before"),
     ],
 )
 def test_what_a_retired_key_had_signed_verifies_and_what_it_had_not_does_not(
