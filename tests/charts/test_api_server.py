@@ -25,6 +25,7 @@ def everything() -> dict[str, list[Obj]]:
     """What is rendered, by how."""
     made = {
         "defaults": [*platform(operator=True), *model()],
+        "records": platform("records.enabled=true"),
         "one namespace": platform("watchNamespaces={fraud}", "retrain.kfp.tokenAudience=kfp"),
         "executor and HPA": model(
             *("executor=true", "autoscaling.enabled=true", "istio.gateway=mesh", "istio.mutualTLS=true")
