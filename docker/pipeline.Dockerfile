@@ -18,7 +18,7 @@ ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
 WORKDIR /src
 ARG OMIT=""
 COPY pyproject.toml uv.lock ./
-RUN uv sync --quiet --locked --no-dev --extra pipeline --extra mlflow --extra records --no-install-project \
+RUN uv sync --quiet --locked --no-dev --extra pipeline --extra mlflow --extra records --extra postgres --no-install-project \
       $(for name in ${OMIT}; do echo --no-install-package "$name"; done)
 COPY hatch_build.py README.md LICENSE ./
 COPY serinus serinus
@@ -26,7 +26,7 @@ COPY components components
 COPY pipelines pipelines
 COPY serving serving
 COPY docker/slim.py docker/slim.py
-RUN uv sync --quiet --locked --no-dev --extra pipeline --extra mlflow --extra records --no-editable \
+RUN uv sync --quiet --locked --no-dev --extra pipeline --extra mlflow --extra records --extra postgres --no-editable \
       $(for name in ${OMIT}; do echo --no-install-package "$name"; done) \
  && /opt/serinus/bin/python -c "import serinus.model._native" \
  && python3 docker/slim.py /opt/serinus \
