@@ -150,13 +150,18 @@ def _shown(status: Object) -> tuple[Turn, ...]:
 
 def _digest_in(predictor: Object) -> str:
     """The digest of the bundle that a predictor's scorer is told to fetch."""
-    for component in predictor.get("componentSpecs") or []:
+    # Whoever may start a rollout may write anything here: it must not stop the records of others.
+    for component in _list(predictor.get("componentSpecs")):
         spec = _dict(_dict(component).get("spec"))
-        for container in [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]:
-            for variable in _dict(container).get("env") or []:
+        for container in (*_list(spec.get("containers")), *_list(spec.get("initContainers"))):
+            for variable in map(_dict, _list(_dict(container).get("env"))):
                 if variable.get("name") == "SERINUS_BUNDLE_DIGEST" and variable.get("value"):
                     return str(variable["value"])
     return ""
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _dict(value: Any) -> Object:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from serving.registrar.seen import read
 from serving.rollout.status import HISTORY, Phase
@@ -43,6 +45,20 @@ def test_a_predictors_digest_is_what_its_scorer_is_told_to_fetch() -> None:
     assert read(resource).digest == OLD
     resource["spec"]["candidate"] = {"predictor": {"name": "x", "graph": {}}}
     assert read(resource).digest == ""
+
+
+LEAF = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
+KEYS = st.sampled_from(["componentSpecs", "spec", "containers", "initContainers", "env", "name", "value"])
+ANYTHING = st.recursive(
+    LEAF, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4)
+)
+
+
+@given(st.dictionaries(KEYS, ANYTHING, max_size=4))
+def test_whatever_somebody_wrote_as_a_predictor_is_read(predictor: dict[str, object]) -> None:
+    resource = rollout(CANARY)
+    resource["spec"]["candidate"] = {"predictor": predictor}
+    assert isinstance(read(resource).digest, str)
 
 
 def test_one_that_could_not_begin_has_the_refusal_as_its_only_turn() -> None:
