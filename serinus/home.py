@@ -145,10 +145,13 @@ def replacing(path: Path) -> Generator[BinaryIO]:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
+        # Ctrl-C too leaves nothing half-written.
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise unwritable(path, error) from error
+        if isinstance(error, OSError):
+            raise unwritable(path, error) from error
+        raise
 
 
 def fsync_directory(path: Path) -> None:

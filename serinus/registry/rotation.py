@@ -32,7 +32,7 @@ from serinus.bundle.keys import SigningKey, key_id, public_pem
 from serinus.chain import find_logs
 from serinus.chain.checkpoint import Checkpoint, checkpoints_path, read_checkpoints
 from serinus.errors import SerinusError
-from serinus.home import Home, atomic_write, fsync_directory
+from serinus.home import Home, atomic_write, fsync_directory, unwritable
 from serinus.registry.records import Version
 from serinus.registry.store import Registry
 
@@ -104,8 +104,9 @@ def new_key(
     )
     write_facts(home.keys, key.id, KeyFacts(owner=owner, ends=_iso(ends)))
     key.trust_in(home.keys)
-    key.write(_standby_path(home.keys, key.id))
-    fsync_directory(home.keys)
+    with _on_disk(home.keys):
+        key.write(_standby_path(home.keys, key.id))
+        fsync_directory(home.keys)
     if not standby:
         use_key(registry, home, key.id, by=by)
     return _find(registry, home, key.id)
@@ -328,9 +329,19 @@ def _alone(directory: Path) -> Generator[None]:
     held = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)
-        yield
+        with _on_disk(directory):
+            yield
     finally:
         os.close(held)
+
+
+@contextlib.contextmanager
+def _on_disk(directory: Path) -> Generator[None]:
+    """A full disk, or one that must not be written, as what it is. Raises ``SRN-HOME-001`` and ``-002``."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(directory, error) from error
 
 
 def _versions(registry: Registry) -> list[Version]:
