@@ -158,4 +158,4 @@ def _number(value: float) -> str:
         return "0"
     if abs(value) < 1e-3:
         return f"{value:.2g}"
-    return f"{value:,.0f}" if abs(value) >= 100_000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 9_999.5 else f"{value:.4g}"

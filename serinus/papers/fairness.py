@@ -97,7 +97,7 @@ def _differences(found: dict[str, Any]) -> list[Block]:
     )  # fmt: skip
     rows = tuple(
         (_name(d), d["reference"], d["rows"], d["value"], (d["low"], d["high"]),
-         f"insufficient: {d['why']}" if d["why"] else "")
+         f"insufficient: {d['why']}" if d["why"] else "reported")
         for d in found.get("differences", [])
     )  # fmt: skip
     note = (
