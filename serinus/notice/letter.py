@@ -85,11 +85,12 @@ def letter(
         "creditor": policy.creditor.name,
         "address": ", ".join(policy.creditor.address),
         "contact": policy.creditor.contact,
-        "date": today.strftime(texts.dates),
-        "applied": applied.strftime(texts.dates),
-        "due": due.strftime(texts.dates),
+        "date": in_words(today, texts.dates),
+        "applied": in_words(applied, texts.dates),
+        "due": in_words(due, texts.dates),
         "model": f"{event.data.model} v{event.data.version}",
         "request": event.id,
+        "agencies": "; ".join(f"{a.name}, {', '.join(a.address)}, {a.telephone}" for a in rules.agencies),
     }
     sentences = tuple(dict.fromkeys(texts.reasons.get(reason.feature, reason.text) for reason in reasons))
 
@@ -106,7 +107,7 @@ def letter(
             *(Text(text.format_map(words)) for text in texts.opening),
             Text(texts.heading.format_map(words), "heading"),
             Bullets(sentences, numbered=True),
-            *(Text(text.format_map(words)) for text in texts.closing),
+            *(Text(text.format_map(words)) for text in (*texts.report, *texts.closing)),
         )
         return Document(
             kind="notice",
@@ -129,6 +130,12 @@ def letter(
         due=due,
         late=today > due,
     )
+
+
+def in_words(day: date, how: str) -> str:
+    """A date as ``strftime`` writes it, but November 2 rather than November 02: beside a month's name, no zero."""
+    named = any(name in how for name in ("%B", "%b", "%h"))
+    return day.strftime(how.replace("%d", str(day.day)) if named else how)
 
 
 def rules_of(policy: NoticePolicy, jurisdiction: str) -> Jurisdiction:

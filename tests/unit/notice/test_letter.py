@@ -18,6 +18,7 @@ from serinus.events import Decision, DecisionEvent
 from serinus.home import Home
 from serinus.model import ReasonCode
 from serinus.notice import NoticePolicy, letter, load_notice_policy
+from serinus.notice.letter import in_words
 from serinus.papers.html import to_html
 from serinus.papers.text import to_text
 from tests.unit.notice.support import POLICY, SECRET
@@ -185,3 +186,78 @@ def test_the_example_is_a_sound_policy() -> None:
     found = load_notice_policy(Home(Path("/nowhere")), example)
     assert found.jurisdictions["US"].within == "30d"
     assert found.jurisdictions["US"].max_reasons == 4
+
+
+def policy_with(path: Path, change: Any) -> NoticePolicy:
+    """The policy with a change, read from a file as an installation's is."""
+    words = copy.deepcopy(POLICY)
+    change(words)
+    path.write_text(yaml.safe_dump(words))
+    return load_notice_policy(Home(path.parent), path)
+
+
+AGENCY = {"name": "Bureau", "address": ["2 Street"], "telephone": "800-555"}
+
+
+def reports(words: dict[str, Any], **changes: Any) -> None:
+    rules = words["jurisdictions"]["US"]
+    rules["agencies"] = [AGENCY | changes]
+    for letter_ in rules["letters"].values():
+        letter_["report"] = ["A report of {agencies} was used; a free copy within 60 days."]
+
+
+def test_the_agency_whose_report_was_used_is_named_with_address_and_telephone(tmp_path: Path) -> None:
+    policy = policy_with(tmp_path / "p.yaml", reports)
+    text = to_text(letter(policy, "US", EVENT, REASONS, today=TODAY, applied=APPLIED).document)
+    assert "A report of Bureau, 2 Street, 800-555 was used; a free copy within 60 days." in text
+    assert text.index("Bureau, 2 Street") < text.index("The ECOA statement.")
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda w: w["creditor"].update(name="  "), "creditor.name is blank"),
+        (lambda w: w["creditor"].update(address=[" "]), "creditor.address is blank"),
+        (lambda w: reports(w, telephone=" "), "telephone is blank"),
+        (lambda w: reports(w, address=[" "]), "address is blank"),
+        (lambda w: w["jurisdictions"]["US"].update(agencies=[AGENCY]), "does not name the {agencies}"),
+        (lambda w: w["jurisdictions"]["US"]["letters"]["en"].update(report=["A report."]), "names nobody"),
+        (lambda w: w["jurisdictions"]["US"]["letters"]["en"]["closing"].append("The agency is [name]."),
+         "[name] was not filled in"),
+        (lambda w: w["jurisdictions"]["US"]["letters"]["en"]["closing"].append("The agency is _____."),
+         "_____ was not filled in"),
+        (lambda w: (w["creditor"].update(contact=""),
+                    w["jurisdictions"]["EU"]["letters"]["en"]["closing"].append("Call {contact}.")),
+         "creditor.contact is blank"),
+    ],
+)  # fmt: skip
+def test_a_letter_with_a_hole_is_refused_and_the_hole_is_named(
+    tmp_path: Path, change: Any, word: str
+) -> None:
+    with pytest.raises(SerinusError) as refused:
+        policy_with(tmp_path / "p.yaml", change)
+    assert refused.value.code == "SRN-NOTICE-001"
+    assert word in str(refused.value)
+
+
+def test_the_example_policy_is_complete() -> None:
+    example = Path(__file__).parents[3] / "models" / "credit" / "notices.yaml"
+    policy = load_notice_policy(Home(example.parent), example)
+    text = to_text(letter(policy, "US", EVENT, REASONS, today=date(2026, 11, 2), applied=APPLIED).document)
+    for said in (
+        "November 2, 2026",
+        "September 20, 2026",
+        "60 days",
+        "Example Credit Bureau",
+        "800-555-0199",
+    ):
+        assert said in text, said
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [("%B %d, %Y", "November 2, 2026"), ("%d %b %Y", "2 Nov 2026"), ("%Y-%m-%d", "2026-11-02"),
+     ("%d/%m/%Y", "02/11/2026")],
+)  # fmt: skip
+def test_a_day_beside_a_months_name_has_no_zero(how: str, said: str) -> None:
+    assert in_words(date(2026, 11, 2), how) == said
