@@ -1,0 +1,243 @@
+"""The record keeper beside a controller on a real API server, with the chart's rights and killed while it works: the
+home's registry and audit chain tell the rollout's story, each thing once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from serinus.audit import Action, AuditLog
+from serinus.home import Home
+from serinus.kube.api import Api
+from serinus.registry import Registry
+from serving.rollout.kube.names import APPROVAL, COMMAND, ROLLOUT
+from tests.support.apiserver import ApiServer
+from tests.support.bundles import small_bundle, small_home
+
+from .server import controlled
+from .stage import Stage, predictor, rollout
+from .test_life import grant, word
+from .test_rbac import BINDING, ROLE
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+
+USER = "controller"  # one that the session's server knows; here it has the record keeper's rights alone
+RIGHTS = {
+    "apiGroups": ["serinus.io"],
+    "resources": ["modelrollouts", "rolloutapprovals", "rolloutcommands"],
+    "verbs": ["list", "watch"],
+}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Program:
+    """``python -m serving.registrar`` in one namespace."""
+
+    def __init__(self, server: ApiServer, stage: Stage, home: Home) -> None:
+        self._log = (home.root / "records.err").open("ab")
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "serving.registrar", "--home", str(home.root)),
+                *("--namespace", stage.namespace, "--kubeconfig", str(server.kubeconfig(USER))),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=os.environ | {"MLFLOW_TRACKING_URI": "", "OPENLINEAGE_URL": ""},
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, (home.root / "records.err").read_text()
+        self.url = f"http://127.0.0.1:{json.loads(line)['port']}"
+
+    async def get(self, path: str) -> httpx.Response:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return await client.get(f"{self.url}{path}")
+
+    async def ready(self) -> None:
+        async with asyncio.timeout(20):
+            while (await self.get("/readyz")).status_code != 200:
+                await asyncio.sleep(0.05)
+
+    def end(self, *, kill: bool = False) -> int:
+        if kill:
+            self.process.kill()
+        else:
+            self.process.terminate()
+        code = self.process.wait(20)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self._log.close()
+        return code
+
+
+async def allow(stage: Stage) -> None:
+    """The rights that the chart gives, and no others."""
+    await stage.put(ROLE, {"metadata": {"name": "records"}, "rules": [RIGHTS]})
+    reference = {"apiGroup": ROLE.group, "kind": "Role", "name": "records"}
+    subject = {"apiGroup": ROLE.group, "kind": "User", "name": USER}
+    await stage.put(BINDING, {"metadata": {"name": "records"}, "roleRef": reference, "subjects": [subject]})
+
+
+def registered(tmp_path: Path) -> tuple[Home, str, str]:
+    """A home with two versions; the digests of the champion and of the candidate."""
+    home = small_home(tmp_path)
+    registry = Registry(home)
+    made = [small_bundle(tmp_path, version=version, seed=version) for version in (1, 2)]
+    for bundle in made:
+        registry.register(bundle, by="ann", owner="cards", run="r")
+    return home, made[0].digest, made[1].digest
+
+
+def entries(home: Home) -> list[Action]:
+    return list(AuditLog(home.audit).entries())
+
+
+async def recorded(home: Home, action: str) -> None:
+    async with asyncio.timeout(20):
+        while not any(entry.action == action for entry in entries(home)):
+            await asyncio.sleep(0.05)
+
+
+def stages(home: Home) -> list[str]:
+    return [version.stage for version in Registry(home).versions("small")]
+
+
+def candidate(digest: str, **spec: Any) -> dict[str, Any]:
+    given = {"bundle": {"uri": "s3://models/fraud/4", "digest": digest}}
+    return rollout(startedBy="admin", candidate=given, **spec)
+
+
+def verified(home: Home) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "serinus.cli", "audit", "verify", "--home", str(home.root)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+async def test_a_promotion_with_its_approvals_is_in_registry_and_chain_though_it_was_killed(
+    server: ApiServer, tmp_path: Path
+) -> None:
+    home, old, new = registered(tmp_path)
+    async with controlled(server) as stage:
+        await allow(stage)
+        await stage.edit([predictor(digest=old)])
+        steps = [
+            {"weight": 10, "minRequests": 20},
+            {"weight": 50, "minRequests": 40, "approval": {"required": True}},
+        ]
+        first = Program(server, stage, home)
+        await first.ready()
+        await stage.put(ROLLOUT, candidate(new, steps=steps))
+        await recorded(home, "rollout-StepStarted")
+        assert first.end(kill=True) == -9
+        # While nobody records: the builder's word is refused, and another person's counts.
+        await stage.phase("AwaitingApproval")
+        await stage.put(APPROVAL, word("own"))
+        bob = Api(server.configuration("bob"))
+        await grant(stage, "bob")
+        body = {"apiVersion": APPROVAL.api_version, "kind": APPROVAL.kind} | word("second", by="bob")
+        await bob.create(APPROVAL, stage.namespace, body)
+        await bob.close()
+        second = Program(server, stage, home)
+        status = await stage.ended()
+        assert status["phase"] == "Promoted"
+        last = max(entry["seq"] for entry in status["history"])
+        async with asyncio.timeout(20):
+            while max((e.details.get("seq", -1) for e in entries(home)), default=-1) < last:
+                await asyncio.sleep(0.05)
+        assert stages(home) == ["retired", "champion"]
+        found = entries(home)
+        seqs = [entry.details["seq"] for entry in found if "seq" in entry.details]
+        assert seqs == list(range(last + 1))
+        words = Counter((entry.action, entry.actor) for entry in found if "word" in entry.details)
+        assert words == {("approval-refused", "admin"): 1, ("approve", "bob"): 1}
+        assert [approval.by for approval in Registry(home).approvals("small", 2)] == ["bob"]
+        metrics = (await second.get("/metrics")).text
+        assert 'serinus_review_due_timestamp_seconds{model="small",version="2"}' in metrics
+        assert "serinus_records_gaps_total 0.0" in metrics
+        assert (await second.get("/healthz")).status_code == 200
+        assert second.end() == 0
+    verified(home)
+
+
+async def test_a_rollback_and_a_command_are_and_a_third_beginning_repeats_nothing(
+    server: ApiServer, tmp_path: Path
+) -> None:
+    home, old, new = registered(tmp_path)
+    async with controlled(server) as stage:
+        await allow(stage)
+        await stage.edit([predictor(digest=old)])
+        program = Program(server, stage, home)
+        await stage.put(ROLLOUT, candidate(new, steps=[{"weight": 10, "minRequests": 100_000_000}]))
+        await stage.phase("Progressing")
+        await stage.put(COMMAND, word("stop", command="abort", reason="wrong extract"))
+        await stage.ended()
+        await recorded(home, "rollout-Aborted")
+        await recorded(home, "rollout-abort")
+        assert program.end() == 0
+        assert stages(home) == ["champion", "rolled_back"]
+        before = entries(home)
+        again = Program(server, stage, home)
+        await again.ready()
+        assert entries(home) == before
+        # Deleted while nobody follows: that is said, once.
+        assert again.end() == 0
+        await stage.api._call("DELETE", ROLLOUT.path(stage.namespace, "fraud-4"))
+        async with asyncio.timeout(20):
+            while await stage.api.find(ROLLOUT, stage.namespace, "fraud-4") is not None:
+                await asyncio.sleep(0.05)
+        for _ in range(2):
+            late = Program(server, stage, home)
+            await late.ready()
+            assert late.end() == 0
+        added = [entry.action for entry in entries(home)[len(before) :]]
+        assert added == ["rollout-deleted"]
+    verified(home)
+
+
+async def test_a_digest_that_is_not_registered_is_recorded_and_counted(
+    server: ApiServer, tmp_path: Path
+) -> None:
+    home = small_home(tmp_path)
+    home.root.mkdir(parents=True)
+    async with controlled(server) as stage:
+        await allow(stage)
+        program = Program(server, stage, home)
+        made = rollout(startedBy="admin")
+        await stage.put(ROLLOUT, made)
+        await stage.ended()
+        await recorded(home, "rollout-Promoted")
+        found = [entry for entry in entries(home) if entry.action == "rollout-Promoted"]
+        digest = made["spec"]["candidate"]["bundle"]["digest"]
+        assert [(e.subject, e.details["registry"]) for e in found] == [(digest, "does not know this digest")]
+        assert "serinus_records_unknown_digests_total 1.0" in (await program.get("/metrics")).text
+        assert program.end() == 0
+    assert Registry(home).models() == []
+
+
+async def test_a_second_one_on_the_same_home_ends(server: ApiServer, tmp_path: Path) -> None:
+    home = small_home(tmp_path)
+    home.root.mkdir(parents=True)
+    async with controlled(server) as stage:
+        await allow(stage)
+        program = Program(server, stage, home)
+        command = [*(sys.executable, "-m", "serving.registrar", "--home", str(home.root))]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2
+        assert "SRN-AUDIT-001" in done.stderr
+        assert program.end() == 0
