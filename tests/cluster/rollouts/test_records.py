@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import subprocess
@@ -85,7 +86,7 @@ def place(kube: Kube, seldon: None, crds: None) -> Iterator[Place]:
     make_namespace(kube, made.models)
     make_namespace(kube, made.system)
     # The test cluster makes no volumes.
-    extra = ["records.enabled=true", "records.persistence.enabled=false"]
+    extra = ["records.enabled=true", "records.persistence.enabled=false", "records.archive.enabled=true"]
     pods = Pods(kube, made.models, made.system, *(part for one in extra for part in ("--set", one)))
     try:
         pods.start()
@@ -124,6 +125,19 @@ def packed(home: Path) -> bytes:
     return buffer.getvalue()
 
 
+def scored(namespace: str, name: str) -> str:
+    """One request through the gateway; its id."""
+    connection = http.client.HTTPConnection(node.GATEWAY, timeout=10)
+    try:
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", f"/seldon/{namespace}/{name}/api/v1.0/predictions", request(1), headers)
+        answer = connection.getresponse()
+        assert answer.status == 200, answer.read()
+        return str(json.loads(answer.read())["meta"]["puid"])
+    finally:
+        connection.close()
+
+
 def test_a_promotion_and_a_rollback_are_in_the_registry_and_the_chain(
     kube: Kube, place: Place, stored: list[Stored]
 ) -> None:
@@ -131,9 +145,15 @@ def test_a_promotion_and_a_rollback_are_in_the_registry_and_the_chain(
     pod = Pod(kube, place.system)
     name = "fraud"
     served = Served(kube, place.models, name)
-    install(name, place.models, champion)
+    install(
+        name,
+        place.models,
+        champion,
+        **{"decisions.archive": f"http://serinus-archive.{place.system}.svc:8092"},
+    )
     try:
         answers(served, request)
+        asked = scored(place.models, name)
         first, second = Rollout(kube, place.models, "fraud-2"), Rollout(kube, place.models, "fraud-3")
         with Traffic(place.models, name, rate=50, body=request):
             first.start(name, good.candidate)
@@ -149,6 +169,10 @@ def test_a_promotion_and_a_rollback_are_in_the_registry_and_the_chain(
         assert told.count("rollout-Promoted") == told.count("rollout-RolledBack") == 1
         assert told.count("rollout-Requested") == 2
         assert "rollout-gap" not in told
+        # The champion's pod is gone; what it decided is explained from the log that it sent.
+        (explained,) = json.loads(pod.said("serinus", "explain", asked, "--output", "json"))
+        assert explained["reproduced"] is True, explained
+        assert explained["event"]["data"]["digest"] == champion.digest
     finally:
         for rollout in ("fraud-2", "fraud-3"):
             kube.delete("ModelRollout", place.models, rollout)
