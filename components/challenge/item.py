@@ -19,6 +19,7 @@ Group = Literal[
     "explanation",
     "leakage",
     "champion",
+    "benchmark",
     "implementation",
     "exposure",
 ]

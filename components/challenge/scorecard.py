@@ -53,7 +53,7 @@ def of_scorecard(
     rows, outcome = train
     if min(int(outcome.sum()), int((1 - outcome).sum()), int(test[1].sum()), int((1 - test[1]).sum())) < FEW:
         why = f"fewer than {FEW} outcomes of a kind among the training or the test rows"
-        return judged("champion", name, None, minimum=least, why=why), {}
+        return judged("benchmark", name, None, minimum=least, why=why), {}
     used, bins, taught, judged_rows = [], [], [], []
     for i, feature in enumerate(contract.features):
         if feature.name in training.exclude:
@@ -68,13 +68,13 @@ def of_scorecard(
         taught.append(weight[cells])
         judged_rows.append(weight[_place(test[0][:, i], edges, names)])
     if not used:
-        return judged("champion", name, None, minimum=least, why="no feature varies"), {}
+        return judged("benchmark", name, None, minimum=least, why="no feature varies"), {}
     coefficients, error = logistic(np.column_stack(taught), outcome)
     said = coefficients[0] + np.column_stack(judged_rows) @ coefficients[1:]
     area, low, high = auc_interval(test[1], said)
     gain, gain_low, gain_high = paired_difference(test[1], test[2], said)
     item = judged(
-        "champion", name, gain, interval=(gain_low, gain_high), minimum=least, n=int(test[1].size),
+        "benchmark", name, gain, interval=(gain_low, gain_high), minimum=least, n=int(test[1].size),
         why=f"scorecard {area:.4f} on {len(used)} features, {rows.shape[0]:,} training rows",
     )  # fmt: skip
     if item.verdict == "fail" and least is not None and gain_high >= least:

@@ -22,7 +22,7 @@ from serinus.chain.checkpoint import checkpoints_path, read_checkpoints, vouched
 from serinus.chain.segments import segment_number
 from serinus.cli.auditor import checkpoint, export
 from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json, print_table
-from serinus.home import Home, existing_home
+from serinus.home import Home, existing_home, find_home
 from serinus.registry import Registry
 
 _LONG = 64 << 20
@@ -63,7 +63,8 @@ def verify(
 
     The signed checkpoints of a log are verified too, and the log must still hold what they say.
     """
-    installation = existing_home(home, needed=not logs)
+    # An auditor verifies logs where there is no installation, whatever the environment says.
+    installation = find_home() if logs and home is None else existing_home(home)
     found = list(find_logs(_given(logs, installation)))
     noted = _noted(known or [])
     if checkpoints is not None and not checkpoints.is_file():

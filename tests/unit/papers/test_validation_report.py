@@ -106,7 +106,7 @@ def test_a_demand_that_nobody_foresaw_has_a_section_too(metric: str, group: str)
         ("direction_violations", "sensitivity", 3),
         ("first_reason_kept", "sensitivity", 9),
         ("champion_auc", "champion", 8),
-        ("scorecard_auc_gain", "champion", 8),
+        ("scorecard_auc_gain", "benchmark", 8),
         ("contradicted_directions", "sensitivity", 3),
         ("shock_decisions_changed", "sensitivity", 7),
         ("bad_amount_stopped", "exposure", 1),
