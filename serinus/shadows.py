@@ -2,53 +2,89 @@
 
 A copy carries the request id of what it is a copy of, or one of its own where the client gave none, so
 the decision alone does not tell. The audit log does: it has each turn of a rollout, with the share of the
-live traffic, before the routes change.
+live traffic. On one machine it has them before the routes change. On a cluster the record keeper writes them
+afterwards (their details name the ModelRollout's uid): there nothing is known beyond the last turn it wrote.
+
+Whatever is not known to be a copy is none: a live decision must not be lost to those who review.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
+
+import msgspec
 
 from serinus.audit import Action, AuditLog
 from serinus.errors import SerinusError
 
 _LIVE = frozenset({"rollout-Promoted", "rollout-PromotedByUser"})
+_OVER = frozenset({"rollout-RolledBack", "rollout-Aborted", "rollout-Failed"})
+_ON_THEIR_WAY = 60.0
+"""Seconds in which copies that were sent before the end of a rollout are still decided."""
+_FOREVER = float("inf")
+
+
+class _Span(msgspec.Struct):
+    """A shadow of one rollout. ``known``: up to when it is told; a later moment may be beyond its end."""
+
+    start: float
+    end: float = _FOREVER
+    known: float = _FOREVER
 
 
 class Shadows:
-    """When which bundle answered nobody: from a rollout's first turn to the one that gave it live traffic."""
+    """When which bundle answered nobody: from the start of a shadow step to the turn that gave it live traffic."""
 
-    def __init__(self, spans: dict[str, list[tuple[float, float]]]) -> None:
-        self._spans = spans
+    def __init__(self, spans: dict[str, list[_Span]] | None = None) -> None:
+        self._spans = spans or {}
 
     @classmethod
     def of(cls, actions: Iterable[Action]) -> Shadows:
         """From an audit log's actions, in order. Turns that name no digest or no time say nothing."""
-        spans: dict[str, list[tuple[float, float]]] = {}
-        rollouts: dict[str, str] = {}  # that have given it no live traffic yet, with their digest
+        spans: dict[str, list[_Span]] = {}
+        open_: dict[str, _Span] = {}  # by rollout
+        live: dict[str, str] = {}  # digests that answer, and by whose turn
         for action in actions:
             details = action.details
+            digest, at = details.get("digest"), details.get("at")
             if action.action == "serve":  # by hand, without a rollout: it answers from now on
-                _end(spans, details.get("digest"), datetime.fromisoformat(action.time).timestamp())
+                live[str(digest)] = ""
+                _end(spans, str(digest), datetime.fromisoformat(action.time).timestamp())
                 continue
-            rollout, digest, at = details.get("rollout"), details.get("digest"), details.get("at")
+            followed = bool(details.get("uid"))
+            rollout = str(details.get("uid") or details.get("rollout") or "")
+            if action.action in ("rollout-gap", "rollout-deleted") and rollout in open_:
+                span = open_.pop(rollout)  # what came after its last turn may have been live
+                span.end, span.known = min(span.end, span.known), _FOREVER
+                continue
             if not (
                 action.action.startswith("rollout-") and rollout and digest and isinstance(at, int | float)
             ):
                 continue
-            if rollout not in rollouts:
-                rollouts[rollout] = digest
-                _end(spans, digest, at)
-                spans.setdefault(digest, []).append((at, float("inf")))
+            if followed and rollout in open_:
+                open_[rollout].known = at
             if details.get("weight") or action.action in _LIVE:
+                live.setdefault(digest, rollout)
                 _end(spans, digest, at)
+                open_.pop(rollout, None)
+            elif action.action in _OVER:
+                if live.get(digest) == rollout:
+                    del live[digest]
+                span = open_.pop(rollout, None)
+                if span is not None and followed:
+                    span.end, span.known = min(span.end, at + _ON_THEIR_WAY), _FOREVER
+            elif action.action == "rollout-StepStarted" and rollout not in open_ and digest not in live:
+                span = open_[rollout] = _Span(at, known=at if followed else _FOREVER)
+                spans.setdefault(digest, []).append(span)
         return cls(spans)
 
-    def holds(self, digest: str, at: float) -> bool:
-        """Whether a decision of this bundle at this time (Unix seconds) was of a copy."""
-        return any(start <= at < end for start, end in self._spans.get(digest, ()))
+    def holds(self, digest: str, at: float) -> bool | None:
+        """Whether a decision of this bundle at this time (Unix seconds) was of a copy; None: not known yet."""
+        for span in self._spans.get(digest, ()):
+            if span.start <= at < span.end:
+                return True if at <= span.known else None
+        return False
 
 
 def shadows_of(audit: AuditLog) -> Shadows:
@@ -63,7 +99,7 @@ def shadows_of(audit: AuditLog) -> Shadows:
     return Shadows.of(sound())
 
 
-def _end(spans: dict[str, list[tuple[float, float]]], digest: Any, at: float) -> None:
-    found = spans.get(digest)
-    if found and found[-1][1] == float("inf"):
-        found[-1] = (found[-1][0], at)
+def _end(spans: dict[str, list[_Span]], digest: str, at: float) -> None:
+    for span in spans.get(digest, ()):
+        if span.end > at:
+            span.end, span.known = at, _FOREVER

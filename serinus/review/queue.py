@@ -35,6 +35,10 @@ CREATE TABLE IF NOT EXISTS heard (id INTEGER PRIMARY KEY CHECK (id = 0), seq INT
 """
 
 
+class _NotKnownYetError(Exception):
+    """Whether a decision was of a copy is told by a turn that is not recorded yet."""
+
+
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One referred decision. Times in Unix seconds; ``bad`` is the person's answer."""
 
@@ -58,7 +62,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _no_shadows() -> Shadows:
-    return Shadows({})
+    return Shadows()
 
 
 class Queue:
@@ -109,7 +113,8 @@ class Queue:
         """Take in what was referred since, and forget who was erased; how many are new.
 
         Lines are read from where they were left, through rotation; the place is kept with what was read, so
-        nothing is taken twice or left out. The chain is verified when a case is shown.
+        nothing is taken twice or left out. A log in which it is not known yet whether a decision was of a copy
+        waits at that place. The chain is verified when a case is shown.
 
         Raises:
             SerinusError: ``SRN-PRIVACY-004`` decisions are sealed, and the store of their keys cannot be opened:
@@ -117,17 +122,28 @@ class Queue:
         """
         new = 0
         shadows = cache(self._shadows)
+        waiting: set[Path] = set()
+        logs = matching(self._decisions, "*.jsonl", leave_out=FEEDBACK)
         while True:
             with self.transaction() as db:
                 places = dict(db.execute("SELECT key, offset FROM places").fetchall())
-                followed = Followed(matching(self._decisions, "*.jsonl", leave_out=FEEDBACK), places)
-                lines = 0
+                followed = Followed(lambda: [path for path in logs() if path not in waiting], places)
+                lines = held = 0
                 for path, found, place in followed.read(_LINES):
-                    new += sum(self._take(db, path, line, shadows) for line in found)
+                    if path in waiting:
+                        continue
+                    try:
+                        for line in found:
+                            new += self._take(db, path, line, shadows)
+                    except _NotKnownYetError:
+                        # The log waits from its place on; what was taken of it is known again by its id.
+                        waiting.add(path)
+                        held += 1
+                        continue
                     db.execute("INSERT OR REPLACE INTO places VALUES (?, ?)", (place.key, place.offset))
                     followed.keep(place)
                     lines += len(found)
-                if lines == 0:
+                if lines == 0 and held == 0:
                     self._erase(db)
                     return new
 
@@ -148,7 +164,10 @@ class Queue:
             return 0
         data = event.data
         at = datetime.fromisoformat(event.time).timestamp()
-        if shadows().holds(data.digest, at):
+        copy = shadows().holds(data.digest, at)
+        if copy is None:
+            raise _NotKnownYetError
+        if copy:
             return 0
         row = (event.id, data.model, data.version, data.digest, data.predictor, at, data.probability)
         return db.execute(

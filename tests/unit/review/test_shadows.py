@@ -65,6 +65,77 @@ def test_what_was_decided_on_a_copy(actions: list[Action], at: float, copy: bool
     assert Shadows.of(actions).holds(DIGEST, at) is copy
 
 
+def followed(reason: str, at: float, weight: int = 0, uid: str = "u1", rollout: str = "ns/r1") -> Action:
+    """A turn as a cluster's record keeper writes it, after it happened."""
+    details = {"rollout": rollout, "uid": uid, "digest": DIGEST, "at": at, "weight": weight}
+    return _action(f"rollout-{reason}", at, details)
+
+
+SHADOW = [followed("Starting", 10), followed("StepStarted", 20)]
+
+
+@pytest.mark.parametrize(
+    ("actions", "at", "copy"),
+    [
+        ([followed("Starting", 10)], 15, False),
+        (SHADOW, 20, True),
+        (SHADOW, 30, None),
+        ([*SHADOW, followed("ApprovalNeeded", 35)], 30, True),
+        ([*SHADOW, followed("StepStarted", 40, 5)], 30, True),
+        ([*SHADOW, followed("StepStarted", 40, 5)], 41, False),
+        ([*SHADOW, followed("RolledBack", 40)], 70, True),
+        ([*SHADOW, followed("RolledBack", 40)], 101, False),
+        ([*SHADOW, _action("rollout-gap", 50, {"uid": "u1", "digest": DIGEST}), followed("Aborted", 60)], 30, False),
+        ([*SHADOW, _action("rollout-deleted", 50, {"uid": "u1", "digest": DIGEST})], 30, False),
+        ([followed("Promoted", 5, 100), followed("Failed", 30, uid="u2")], 40, False),
+        ([followed("Promoted", 5, 100), followed("StepStarted", 30, uid="u2")], 40, False),
+        ([followed("StepStarted", 5, 5), followed("RolledBack", 9), followed("StepStarted", 20, uid="u2")], 20, True),
+    ],
+    ids=[
+        "not before a shadow step begins",
+        "as far as it is told",
+        "beyond that nobody knows yet",
+        "a later turn tells",
+        "closed by the first live step",
+        "live from then on",
+        "copies on their way after its end",
+        "not for ever",
+        "a gap may hide the live step",
+        "so may a deletion",
+        "a failed rollout of what answers already",
+        "a shadow of what answers already",
+        "a name that is used again is another rollout",
+    ],
+)  # fmt: skip
+def test_on_a_cluster_a_turn_is_told_afterwards(actions: list[Action], at: float, copy: bool | None) -> None:
+    assert Shadows.of(actions).holds(DIGEST, at) is copy
+
+
+def test_what_is_not_known_yet_waits_and_is_not_lost(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+
+    def told(at: str, weight: int) -> None:
+        moment = datetime.fromisoformat(f"2026-09-21T{at}:00+00:00").timestamp()
+        details = {
+            "rollout": "ns/r",
+            "uid": "u",
+            "digest": office.bundle.digest,
+            "at": moment,
+            "weight": weight,
+        }
+        office.registry.audit.append(
+            actor="k", action="rollout-StepStarted", subject="small/1", details=details
+        )
+
+    told("00:30", 0)
+    for name in ("before", "copy", "live"):  # at 00:00, 01:00, 02:00
+        office.decided(name)
+    office.decided("elsewhere", log="z-other")  # 03:00, of the same bundle
+    assert [case.id for case in office.desk.waiting()] == ["before"]
+    told("01:30", 5)
+    assert [case.id for case in office.desk.waiting()] == ["before", "live", "elsewhere"]
+
+
 def roll(office: Office, at: str, weight: int, reason: str = "StepStarted") -> None:
     moment = datetime.fromisoformat(f"2026-09-21T{at}:00+00:00").timestamp()
     office.registry.audit.append(
