@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sqlite3
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -73,8 +74,10 @@ class Keeper:
         while True:
             try:
                 told = not await asyncio.to_thread(self._due) or await self._tell()
-            except SerinusError as error:
-                log.error("%s", error)
+            except (SerinusError, OSError, sqlite3.Error) as error:
+                log.error(
+                    "%s", error
+                )  # a full disk, a damaged file: tried again, or nobody would be told any more
                 told = False
             pause = self._every if told else min(2 * pause, self._longest)
             await asyncio.sleep(pause)

@@ -191,7 +191,9 @@ class Archive:
         """Chains of that name, the one written last first."""
         current = self._current.get(name)
         found = [current] if current else []
-        found += sorted(path.stem for path in self._directory.glob(f"{name}~????????.jsonl"))
+        paths = [*self._directory.glob(f"{name}~????????.jsonl"), *self._directory.glob(f"{name}.jsonl")]
+        written = {path.stem: path.stat().st_mtime_ns for path in paths}
+        found += sorted(written, key=lambda life: written[life], reverse=True)
         return list(dict.fromkeys([*found, name]))
 
     def _log(self, life: str) -> _Log:
@@ -277,13 +279,16 @@ class _Feedback:
         self._path = path
         self._known: OrderedDict[bytes, None] = OrderedDict()
         if path.exists():
-            data = path.read_bytes()
-            whole = data[: data.rfind(b"\n") + 1]
-            if len(whole) < len(data):
-                with path.open("r+b") as file:
-                    file.truncate(len(whole))
-            for line in whole.splitlines()[-_FEEDBACK_KNOWN:]:
-                self._known[_digest(line)] = None
+            with path.open("r+b") as file:  # line by line: it grows for as long as the model is served
+                end = 0
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        file.truncate(end)  # what a killed process left
+                        break
+                    end += len(line)
+                    self._known[_digest(line[:-1])] = None
+                    if len(self._known) > _FEEDBACK_KNOWN:
+                        self._known.popitem(last=False)
 
     def take(self, lines: Sequence[bytes]) -> Taken:
         """Raises OSError; the object is as before then."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import time
 from collections.abc import AsyncGenerator, Iterator
 
@@ -56,8 +55,10 @@ class RecordsCollector:
             counter = CounterMetricFamily(name, what)
             counter.add_metric((), value)
             yield counter
-        if not math.isinf(age := self._follower.age()):
-            yield GaugeMetricFamily(names.RECORDS_WATCH_AGE, "Silence of the quietest watch.", value=age)
+        # Infinite before the first listing: whoever was never let in is silent too.
+        yield GaugeMetricFamily(
+            names.RECORDS_WATCH_AGE, "Silence of the quietest watch.", value=self._follower.age()
+        )
 
 
 def build_app(

@@ -123,6 +123,23 @@ def test_a_pod_that_comes_back_with_an_empty_disk_gets_a_file_for_its_new_chain(
     assert all(verify_log(log).broken is None for log in find_logs([home.decisions]))
 
 
+@pytest.mark.parametrize("between", ["b", "c", "d", "e"])
+def test_a_gap_after_a_new_beginning_of_the_archive_is_in_the_chain_written_last(
+    home: Home, between: str
+) -> None:
+    """Whatever the hashes by which the files are named."""
+    last = chain(60, f"{between}-last")
+    archive = Archive(home)
+    for lines in (chain(3, "first"), chain(55, between), last[:40]):
+        archive.take("m-pod", lines)
+    archive.close()
+    archive = Archive(home)
+    taken = archive.take("m-pod", last[41:45])
+    assert (taken.kept, taken.missing, taken.aside) == (4, 1, 0)
+    assert archive.take("m-pod", last[45:]).kept == 15
+    archive.close()
+
+
 def test_what_has_no_place_is_set_aside_once_and_the_log_stays_sound(home: Home, archive: Archive) -> None:
     lines, forged = WRITERS["m-x"], chain(9, "forged")
     bad = [forged[2], forged[6], b"nonsense", b"\xff"]
