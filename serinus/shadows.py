@@ -32,6 +32,10 @@ class _Span(msgspec.Struct):
     end: float = _FOREVER
     known: float = _FOREVER
 
+    def close(self, at: float) -> None:
+        """It ends then at the latest, and nothing that is told later changes that."""
+        self.end, self.known = min(self.end, at), _FOREVER
+
 
 class Shadows:
     """When which bundle answered nobody: from the start of a shadow step to the turn that gave it live traffic."""
@@ -55,8 +59,8 @@ class Shadows:
             followed = bool(details.get("uid"))
             rollout = str(details.get("uid") or details.get("rollout") or "")
             if action.action in ("rollout-gap", "rollout-deleted") and rollout in open_:
-                span = open_.pop(rollout)  # what came after its last turn may have been live
-                span.end, span.known = min(span.end, span.known), _FOREVER
+                span = open_.pop(rollout)
+                span.close(span.known)  # what came after its last turn may have been live
                 continue
             if not (
                 action.action.startswith("rollout-") and rollout and digest and isinstance(at, int | float)
@@ -73,7 +77,7 @@ class Shadows:
                     del live[digest]
                 span = open_.pop(rollout, None)
                 if span is not None and followed:
-                    span.end, span.known = min(span.end, at + _ON_THEIR_WAY), _FOREVER
+                    span.close(at + _ON_THEIR_WAY)
             elif action.action == "rollout-StepStarted" and rollout not in open_ and digest not in live:
                 span = open_[rollout] = _Span(at, known=at if followed else _FOREVER)
                 spans.setdefault(digest, []).append(span)
@@ -101,5 +105,4 @@ def shadows_of(audit: AuditLog) -> Shadows:
 
 def _end(spans: dict[str, list[_Span]], digest: str, at: float) -> None:
     for span in spans.get(digest, ()):
-        if span.end > at:
-            span.end, span.known = at, _FOREVER
+        span.close(at)
