@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,18 +13,12 @@ from serinus.home import Home
 from serinus.privacy.seal import key_of
 from serinus.registry import Registry
 from tests.local.privacy.conftest import Place
+from tests.local.scorer.load import until
 from tests.local.scorer.process import ScorerProcess, connection
 from tests.support.bundles import small_home
 from tests.support.entities import cards, cards_bundle, payment
 
 pytestmark = pytest.mark.local
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def sealed_with(home: Home) -> set[str | None]:
@@ -63,7 +55,7 @@ def test_an_erasure_reaches_every_node_and_a_dead_server_is_survived(
             return client.post("/api/v1.0/predictions", body, {"Seldon-Puid": f"r{number}"})[0]  # type: ignore[attr-defined]
 
         assert pay(one, 0, "ann") == 200
-        until(lambda: len(keys("ann")) == 1)
+        until(lambda: len(keys("ann")) == 1, 20)
         assert pay(two, 1, "ann") == 200
         (shared,) = keys("ann")
         place = ("--home", str(homes[0].root))
@@ -75,14 +67,15 @@ def test_an_erasure_reaches_every_node_and_a_dead_server_is_survived(
             until(
                 lambda client=client, home=home: (
                     pay(client, next(number), "ann") == 200 and not sealed_with(home).isdisjoint(keys("ann"))
-                )
+                ),
+                20,
             )
         assert shared not in keys("ann")
         cluster.server.kill()
         assert pay(one, 20_000, "eve") == 503
         cluster.server.start()
-        until(lambda: pay(one, next(number) + 30_000, "eve") == 200)
-        until(lambda: len(keys("eve")) == 1)
+        until(lambda: pay(one, next(number) + 30_000, "eve") == 200, 20)
+        until(lambda: len(keys("eve")) == 1, 20)
     assert main(["explain", "r0", *place]) == 1
     assert "erased on" in capsys.readouterr().out
     assert main(["audit", "verify", *place]) == 0

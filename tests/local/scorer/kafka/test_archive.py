@@ -38,12 +38,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Generator[Broker]:
-    with Broker(tmp_path_factory.mktemp("kafka")) as made:
-        yield made
-
-
 @pytest.fixture
 def central(tmp_path: Path) -> Home:
     """The home that the archive keeps."""

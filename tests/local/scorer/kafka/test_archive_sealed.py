@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not JARS, reason="SERINUS_KAFKA_JARS names no directory with Kafka's jars"),
 ]
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Generator[Broker]:
-    (tmp_path / "kafka").mkdir()
-    with Broker(tmp_path / "kafka") as made:
-        yield made
 
 
 def test_a_sealed_decision_is_explained_from_the_archive_until_its_person_is_erased(
