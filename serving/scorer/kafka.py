@@ -30,6 +30,10 @@ from serinus.kafka_address import Address, parse_address
 from serving.scorer.kafka_topic import Reader, Topic
 
 _SAVE_EVERY = 1.0
+_STARTING = 15.0
+"""Seconds for which a start waits for the brokers and the topic's leader, where the deadline is shorter. The
+deadline is that of a caller who waits for an answer; nobody waits for this one, and a busy broker takes
+seconds to make a topic."""
 
 
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,15 +60,24 @@ class KafkaLog:
         state: the local head; a lock beside it keeps a second process out.
         name: begins the writer's name; a random part keeps it apart from a
             writer whose head was lost.
+        starting: seconds the brokers may take now, before anybody waits for an
+            answer; never less than the deadline.
+        clock: seconds, monotonic.
 
     Raises:
         SerinusError: ``SRN-AUDIT-001`` another process is this writer;
-            ``SRN-SCORER-007`` the brokers do not answer within the deadline;
-            ``-008`` the settings are wrong, or the topic does not continue this chain.
+            ``SRN-SCORER-007`` the brokers do not answer, or the topic has no leader,
+            within ``starting``; ``-008`` the settings are wrong, or the topic does not continue this chain.
     """
 
     def __init__(
-        self, address: Address, state: Path, name: str, *, clock: Callable[[], float] = time.monotonic
+        self,
+        address: Address,
+        state: Path,
+        name: str,
+        *,
+        starting: float = _STARTING,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topic = Topic(address)
         self._state = state
@@ -78,9 +91,11 @@ class KafkaLog:
         self._error: KafkaError | None = None
         self._saved = clock()
         self._producer: Producer | None = None
+        self._wait = max(starting, address.deadline)
         try:
             self._head = self._load() or self._begin(name)
             self._connect()
+            self._wait = address.deadline
         except BaseException:
             self._lock.close()
             raise
@@ -212,13 +227,13 @@ class KafkaLog:
             self._catch_up()
             self._producer = self._topic.producer()
             # It connects now, not with the first decision.
-            self._ask(self._producer, self._topic.deadline)
+            self._ask(self._producer, self._wait)
         return self._producer
 
     def _begin(self, name: str) -> Head:
         """A new chain, in a partition of its choice from now on."""
         writer = f"{name}@{os.urandom(4).hex()}"
-        with Reader(self._topic) as reader:
+        with Reader(self._topic, self._wait) as reader:
             partition = zlib.crc32(writer.encode()) % reader.partitions()
             _, end = reader.bounds(partition)
         head = Head(writer, partition, end)
@@ -226,7 +241,7 @@ class KafkaLog:
         return head
 
     def _catch_up(self) -> None:
-        with Reader(self._topic) as reader:
+        with Reader(self._topic, self._wait) as reader:
             start, end = reader.bounds(self._head.partition)
             for message in reader.between(self._head.partition, max(start, self._head.offset), end):
                 if message.key() == self._head.writer.encode():

@@ -78,12 +78,30 @@ class Topic:
 
 
 class Reader:
-    """A consumer for one look at the topic."""
+    """A consumer for one look at the topic.
 
-    def __init__(self, topic: Topic) -> None:
+    Args:
+        topic: which.
+        wait: seconds the brokers may take for an answer, for a topic to appear,
+            for its leader (a topic just made, or a broker just back, has none
+            for a moment), and between two messages.
+        clock: seconds, monotonic.
+        sleep: waits before a question is asked again.
+    """
+
+    def __init__(
+        self,
+        topic: Topic,
+        wait: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._topic = topic.name
         self._late = topic.late
-        self._timeout = topic.deadline
+        self._wait = wait
+        self._clock = clock
+        self._sleep = sleep
         self._consumer = topic.consumer()
 
     def __enter__(self) -> Reader:
@@ -94,48 +112,47 @@ class Reader:
 
     def partitions(self) -> int:
         """How many the topic has; asking makes a topic where the brokers allow that."""
-        until = time.monotonic() + self._timeout
+        until = self._clock() + self._wait
         while True:
             try:
-                topic = self._consumer.list_topics(self._topic, timeout=self._timeout).topics[self._topic]
+                topic = self._consumer.list_topics(self._topic, timeout=self._wait).topics[self._topic]
             except KafkaException as error:
                 raise self._late(str(error.args[0])) from error
             if topic.partitions:
                 return len(topic.partitions)
-            if time.monotonic() > until:
+            if self._clock() > until:
                 raise self._late("the topic does not exist")
-            time.sleep(0.1)
+            self._sleep(0.1)
 
     def bounds(self, partition: int) -> tuple[int, int]:
         """First offset kept, and the one after the last."""
         place = TopicPartition(self._topic, partition)
-        until = time.monotonic() + self._timeout
+        until = self._clock() + self._wait
         while True:
             try:
-                return self._consumer.get_watermark_offsets(place, timeout=self._timeout)
+                return self._consumer.get_watermark_offsets(place, timeout=self._wait)
             except KafkaException as error:
-                # A topic just made, or a broker just back, has no leader for a moment.
-                if not _passes(error) or time.monotonic() > until:
+                if not _passes(error) or self._clock() > until:
                     raise self._late(str(error.args[0])) from error
-                time.sleep(0.1)
+                self._sleep(0.1)
 
     def between(self, partition: int, start: int, end: int) -> Iterator[Message]:
         """Messages of a partition from ``start`` up to ``end``."""
         if start >= end:
             return
         self._consumer.assign([TopicPartition(self._topic, partition, start)])
-        until = time.monotonic() + self._timeout
+        until = self._clock() + self._wait
         while start < end:
             for message in self._consumer.consume(1000, timeout=0.2):
                 if message.error() is None:
-                    until = time.monotonic() + self._timeout
+                    until = self._clock() + self._wait
                     offset = message.offset()
                     if offset is not None and offset < end:
                         yield message
             (place,) = self._consumer.position([TopicPartition(self._topic, partition)])
             # Past what is no message of ours too, such as a transaction's marker.
             start = max(start, place.offset)
-            if time.monotonic() > until:
+            if self._clock() > until:
                 raise self._late("the topic cannot be read")
 
 

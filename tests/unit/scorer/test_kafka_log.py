@@ -135,7 +135,7 @@ def test_without_brokers_it_says_so_in_time_and_does_not_start(tmp_path: Path) -
     assert log.seq == 1
     log.close()
     with pytest.raises(SerinusError, match="SRN-SCORER-007"):
-        open_kafka("kafka://127.0.0.1:1/decisions?deadline=300ms", tmp_path, "fraud-canary")
+        KafkaLog(Address("127.0.0.1:1", "decisions", 0.1), tmp_path / "s.json", "w", starting=0.3)
 
 
 def test_the_address_carries_servers_topic_deadline_and_settings(tmp_path: Path) -> None:

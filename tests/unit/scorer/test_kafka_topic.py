@@ -1,0 +1,89 @@
+"""A look into a topic: it waits for a leader as long as it was told to, and no longer."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+pytest.importorskip("confluent_kafka")
+
+from confluent_kafka import KafkaError, KafkaException
+
+from serinus.errors import SerinusError
+from serinus.kafka_address import Address
+from serving.scorer.kafka_topic import Reader, Topic
+
+PASSING = [
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+]
+
+
+class Time:
+    """A clock that only waiting moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Asked:
+    """A consumer whose topic has a leader, and partitions, from a time on."""
+
+    def __init__(self, time: Time, ready: float, code: int) -> None:
+        self._time, self._ready, self._code = time, ready, code
+
+    def get_watermark_offsets(self, place: object, timeout: float) -> tuple[int, int]:
+        if self._time.now < self._ready:
+            raise KafkaException(KafkaError(self._code))
+        return 3, 7
+
+    def list_topics(self, topic: str, timeout: float) -> Any:
+        found = type("Found", (), {"partitions": {0: None, 1: None} if self._time.now >= self._ready else {}})
+        return type("Known", (), {"topics": {topic: found}})
+
+    def close(self) -> None:
+        pass
+
+
+class Quick(Topic):
+    """A topic whose answers wait for 0.5 s at most, and whose consumer is given."""
+
+    def __init__(self, asked: Asked) -> None:
+        super().__init__(Address("broker:9092", "decisions", 0.5))
+        self._asked = asked
+
+    def consumer(self) -> Any:
+        return cast(Any, self._asked)
+
+
+def look(ready: float, code: int = KafkaError.NOT_LEADER_FOR_PARTITION, wait: float = 15) -> Reader:
+    time = Time()
+    return Reader(Quick(Asked(time, ready, code)), wait, clock=time.clock, sleep=time.sleep)
+
+
+@pytest.mark.parametrize("code", PASSING)
+def test_a_topic_just_made_is_waited_for_longer_than_an_answer_may_take(code: int) -> None:
+    assert look(ready=10, code=code).bounds(0) == (3, 7)
+    assert look(ready=10, code=code).partitions() == 2
+
+
+@pytest.mark.parametrize(
+    "look_", [look(ready=10, wait=2).bounds, lambda _: look(ready=10, wait=2).partitions()]
+)
+def test_past_its_time_the_wait_is_over(look_: Any) -> None:
+    with pytest.raises(SerinusError, match="SRN-SCORER-007"):
+        look_(0)
+
+
+def test_what_does_not_pass_is_not_waited_for() -> None:
+    reader = look(ready=1, code=KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    with pytest.raises(SerinusError, match="SRN-SCORER-007"):
+        reader.bounds(0)
