@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.step import Summary
+from serinus.numerals import figure
 
 _STYLE = {"pass": "green", "fail": "bold red", "no_data": "yellow", "no_champion": "yellow"}
 WIDTH = 10
@@ -66,7 +67,7 @@ def demands_table(demands: list[dict[str, Any]], width: int) -> Group:
     rows = [
         (
             demand["metric"],
-            "no data" if demand["value"] is None else f"{demand['value']:.4g}",
+            "no data" if demand["value"] is None else figure(demand["value"]),
             demand["threshold"],
             demand["verdict"].replace("_", " "),
         )
@@ -91,4 +92,4 @@ def demands_table(demands: list[dict[str, Any]], width: int) -> Group:
 
 
 def _value(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return figure(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)

@@ -13,6 +13,7 @@ from components.evaluate.names import METRICS
 from components.explain.names import CHECKS
 from components.step import StepError, Summary, read_json, write_json
 from serinus.fairness import MEASURES
+from serinus.numerals import exact, figure
 
 Verdict = Literal["pass", "fail", "no_data", "no_champion"]
 
@@ -102,8 +103,8 @@ def of_metrics(settings: Gates, report: dict[str, Any]) -> list[Demand]:
 def _measured(item: Gate, report: dict[str, Any], settings: Gates) -> Demand:
     value = _finite(report["metrics"].get(item.metric))
     low, high = (_finite(end) for end in report["intervals"].get(item.metric) or (None, None))
-    limits = [f">= {item.min:g}"] if item.min is not None else []
-    limits += [f"<= {item.max:g}"] if item.max is not None else []
+    limits = [f">= {exact(item.min)}"] if item.min is not None else []
+    limits += [f"<= {exact(item.max)}"] if item.max is not None else []
     threshold = " and ".join(limits) + (", the whole interval" if item.by == "interval" else "")
     least, most = (low, high) if item.by == "interval" else (value, value)
     verdict: Verdict = "no_data"
@@ -135,7 +136,7 @@ def of_fairness(report: dict[str, Any], settings: Gates) -> list[Demand]:
         Demand(
             metric=f"{item['measure']} {item['attribute']}={item['group']}",
             value=item["value"],
-            threshold=f"{'>=' if item['measure'].endswith('_ratio') else '<='} {item['limit']:g}",
+            threshold=f"{'>=' if item['measure'].endswith('_ratio') else '<='} {exact(item['limit'])}",
             verdict=item["verdict"],
             blocks=item["verdict"] != "no_data",
             note="; ".join(part for part in (_interval(item), item["why"]) if part),
@@ -187,8 +188,8 @@ def of_challenge(report: dict[str, Any]) -> list[Demand]:
 
 
 def _challenged(item: dict[str, Any]) -> Demand:
-    limits = [f">= {item['minimum']:.4g}"] if item["minimum"] is not None else []
-    limits += [f"<= {item['maximum']:.4g}"] if item["maximum"] is not None else []
+    limits = [f">= {figure(item['minimum'])}"] if item["minimum"] is not None else []
+    limits += [f"<= {figure(item['maximum'])}"] if item["maximum"] is not None else []
     notes = [_between(item["low"], item["high"])] if item["low"] is not None else []
     notes += [item["why"]] if item["why"] else []
     return Demand(
@@ -207,7 +208,7 @@ def _challenged(item: dict[str, Any]) -> Demand:
 
 
 def _limit(item: dict[str, Any]) -> str:
-    return "> 0" if item["check"] == "says_something" else f"<= {item['limit']:g}"
+    return "> 0" if item["check"] == "says_something" else f"<= {exact(item['limit'])}"
 
 
 def _interval(item: dict[str, Any]) -> str:
@@ -218,11 +219,11 @@ def _interval(item: dict[str, Any]) -> str:
 
 
 def _between(low: float, high: float) -> str:
-    return f"95 %: {low:.3g} to {high:.3g}"
+    return f"95 %: {figure(low, 3)} to {figure(high, 3)}"
 
 
 def _said(demand: Demand) -> str:
-    return demand.verdict.replace("_", " ") if demand.value is None else f"{demand.value:.4g}"
+    return demand.verdict.replace("_", " ") if demand.value is None else figure(demand.value)
 
 
 def _stopped(verdict: Verdict, demands: list[Demand], table: list[dict[str, Any]]) -> StepError:

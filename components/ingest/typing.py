@@ -5,6 +5,7 @@ from __future__ import annotations
 from serinus.contract import Column
 from serinus.contract.words import MISSING_WORDS
 from serinus.features.values import FALSE_WORDS, TRUE_WORDS, identifier_sql, literal, quote
+from serinus.numerals import exact
 
 ISO = "ISO 8601"
 _DAY_FIRST = ("%d/%m/%Y", "%d-%m-%Y")
@@ -83,11 +84,11 @@ def expectation(column: Column) -> str:
         "category": "a text",
     }[column.type]
     if column.min is not None and column.max is not None:
-        return f"{noun} from {column.min:g} to {column.max:g}"
+        return f"{noun} from {exact(column.min)} to {exact(column.max)}"
     if column.min is not None:
-        return f"{noun} ≥ {column.min:g}"
+        return f"{noun} ≥ {exact(column.min)}"
     if column.max is not None:
-        return f"{noun} ≤ {column.max:g}"
+        return f"{noun} ≤ {exact(column.max)}"
     return noun
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from serinus.contract import Column, Contract
 from serinus.lineage import facets
+from serinus.numerals import exact
 
 
 def metrics(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,8 +47,8 @@ def _of_column(
         kept = (column.min is None or low is None or low >= column.min) and (
             column.max is None or high is None or high <= column.max
         )
-        limits = [f">= {column.min:g}"] if column.min is not None else []
-        limits += [f"<= {column.max:g}"] if column.max is not None else []
+        limits = [f">= {exact(column.min)}"] if column.min is not None else []
+        limits += [f"<= {exact(column.max)}"] if column.max is not None else []
         yield _said("in_range", name, kept, expected=" and ".join(limits))
     if column.categories is not None:
         severity = "error" if column.unknown == "refuse" else "warn"

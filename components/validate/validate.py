@@ -11,6 +11,7 @@ from components.step import Summary, read_contract, write_json
 from components.table import quote
 from serinus.contract import Column, Contract
 from serinus.errors import SerinusError
+from serinus.numerals import exact
 
 MIN_ROWS = 100
 
@@ -93,9 +94,9 @@ def judge(
             problems.append(f'column "{name}" lacks {found["missing"]:,} values, which its contract refuses')
         numeric = column.type in ("number", "integer")
         if numeric and column.min is not None and found["min"] is not None and found["min"] < column.min:
-            problems.append(f'column "{name}" goes down to {found["min"]:g}, below {column.min:g}')
+            problems.append(f'column "{name}" goes down to {exact(found["min"])}, below {exact(column.min)}')
         if numeric and column.max is not None and found["max"] is not None and found["max"] > column.max:
-            problems.append(f'column "{name}" goes up to {found["max"]:g}, above {column.max:g}')
+            problems.append(f'column "{name}" goes up to {exact(found["max"])}, above {exact(column.max)}')
         if found["unknown_levels"]:
             text = f'column "{name}" has levels that the contract does not list: {", ".join(found["unknown_levels"])}'
             (problems if column.unknown == "refuse" else notes).append(text)

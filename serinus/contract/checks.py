@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from serinus.contract.types import Contract, Feature
 from serinus.durations import parse_duration
+from serinus.numerals import exact
 
 
 def problems(contract: Contract) -> list[str]:
@@ -24,7 +25,7 @@ def _unknown(contract: Contract, column: str | None, what: str) -> Iterator[str]
 def _columns(contract: Contract) -> Iterator[str]:
     for name, column in contract.columns.items():
         if column.min is not None and column.max is not None and column.min > column.max:
-            yield f"column {name}: min {column.min:g} is above max {column.max:g}"
+            yield f"column {name}: min {exact(column.min)} is above max {exact(column.max)}"
         if column.categories is not None and column.type != "category":
             yield f"column {name}: categories are given but its type is {column.type}"
         if (column.min is not None or column.max is not None) and column.type not in ("number", "integer"):
@@ -162,4 +163,4 @@ def _privacy(contract: Contract) -> Iterator[str]:
 def _decision(contract: Contract) -> Iterator[str]:
     decision = contract.decision
     if decision.review_at is not None and decision.review_at > decision.decline_at:
-        yield f"decision: review_at {decision.review_at:g} is above decline_at {decision.decline_at:g}"
+        yield f"decision: review_at {exact(decision.review_at)} is above decline_at {exact(decision.decline_at)}"

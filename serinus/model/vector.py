@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from serinus.contract import Contract, Feature
 from serinus.contract.words import absent, level_text
 from serinus.model.levels import Levels, level_kind
+from serinus.numerals import exact
 
 try:
     from serinus.model import _native
@@ -236,9 +237,9 @@ def _encoder(contract: Contract, feature: Feature, levels: tuple[str, ...]) -> C
         if kind == "integer" and result != math.floor(result):
             raise FieldError(name, f"is {value!r}; expected a whole number")
         if low is not None and result < low:
-            raise FieldError(name, f"is {value!r}; the contract allows {low:g} and more")
+            raise FieldError(name, f"is {value!r}; the contract allows {exact(low)} and more")
         if high is not None and result > high:
-            raise FieldError(name, f"is {value!r}; the contract allows {high:g} and less")
+            raise FieldError(name, f"is {value!r}; the contract allows {exact(high)} and less")
         return result
 
     codes = {level: float(code) for code, level in enumerate(levels)}

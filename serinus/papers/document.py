@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from serinus.numerals import figure
+
 Verdict = Literal["pass", "attention", "fail", "no_data", "recorded"]
 """``attention``: nothing that stops, something to be looked at; ``no_data``: not measured, which is neither a
 pass nor a fail; ``recorded``: there is nothing to judge."""
@@ -141,21 +143,11 @@ def printed(cell: Cell, kind: Kind) -> str:
             return "no data"
         if kind == "share":
             return f"{100 * low:.1f} to {100 * high:.1f} %"
-        return f"{_number(low)} to {_number(high)}"
+        return f"{figure(low)} to {figure(high)}"
     if kind == "verdict":
         return VERDICTS.get(str(cell), str(cell).replace("_", " "))
     if isinstance(cell, str):
         return cell
     if kind == "share":
         return f"{100 * cell:.1f} %".replace("-0.0 %", "0.0 %")
-    return _number(cell)
-
-
-def _number(value: float) -> str:
-    if isinstance(value, int):
-        return f"{value:,}"
-    if value == 0:
-        return "0"
-    if abs(value) < 1e-3:
-        return f"{value:.2g}"
-    return f"{value:,.0f}" if abs(value) >= 9_999.5 else f"{value:.4g}"
+    return figure(cell)

@@ -9,6 +9,7 @@ from serinus.contract import Column, Contract
 from serinus.contract.words import absent, level_text
 from serinus.features.values import FALSE_WORDS, TRUE_WORDS, micros, number
 from serinus.model import FieldError, Levels, level_kind
+from serinus.numerals import exact
 
 LONGEST = 200
 """Characters of what histories remember of a record: an id, or a label's text."""
@@ -131,9 +132,9 @@ def _numeric(name: str, column: Column, text: bool) -> Check:
         if whole and value != int(value):
             raise FieldError(name, f"is {given!r}; expected a whole number")
         if low is not None and value < low:
-            raise FieldError(name, f"is {given!r}; the contract allows {low:g} and more")
+            raise FieldError(name, f"is {given!r}; the contract allows {exact(low)} and more")
         if high is not None and value > high:
-            raise FieldError(name, f"is {given!r}; the contract allows {high:g} and less")
+            raise FieldError(name, f"is {given!r}; the contract allows {exact(high)} and less")
 
     return check
 

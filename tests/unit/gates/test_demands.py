@@ -10,7 +10,7 @@ import pytest
 from components.config import Gate, Gates
 from components.evaluate.evaluate import intervals_of, measure, single_features, skill_interval
 from components.evaluate.names import METRICS
-from components.gate.gate import of_metrics, overall
+from components.gate.gate import of_challenge, of_metrics, overall
 from serinus.contract import dump_contract
 from tests.unit.components.support import contract
 
@@ -94,3 +94,22 @@ def test_a_category_that_names_the_outcome_is_found_whatever_its_levels_are_call
     silent = single_features(agreed, rows[2000:], chance[2000:], (rows[:2000], chance[:2000]))
     assert silent["purpose"] < 0.6
     assert dump_contract(agreed)["features"]
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "threshold"),
+    [(None, 1e4, "<= 10,000"), (0.000125, 1.0, ">= 0.000125 and <= 1")],
+)
+def test_a_limit_reads_as_it_was_written(least: float | None, most: float, threshold: str) -> None:
+    gates = Gates(metrics=(Gate(metric="precision_at_decline", min=least, max=most),))
+    (demand,) = of_metrics(gates, report(0.5, None))
+    assert demand.threshold == threshold
+
+
+def test_a_default_bound_in_microseconds_has_no_exponent() -> None:
+    item = {
+        **{"name": "one_row_explained_us", "value": 12_345.6, "minimum": None, "maximum": 10_000.0},
+        **{"low": None, "high": None, "n": 25, "group": "latency", "what": "", "why": ""},
+        **{"verdict": "fail", "blocks": True},
+    }
+    assert [demand.threshold for demand in of_challenge({"items": [item]})] == ["<= 10,000"]

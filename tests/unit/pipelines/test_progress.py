@@ -42,9 +42,15 @@ def table(width: int, *demands: dict[str, object]) -> list[str]:
 
 
 def test_the_table_shows_what_failed_first_and_no_data_as_such() -> None:
-    demands = [demand("a", 0.9, "pass"), demand("b", None, "no_data"), demand("c", 0.123456, "fail")]
+    demands = [
+        demand("a", 0.9, "pass"),
+        demand("b", None, "no_data"),
+        demand("c", 0.123456, "fail"),
+        demand("d", 12_345.6, "fail"),
+    ]
     assert [line.split() for line in table(200, *demands)] == [
         ["c", "0.1235", ">=", "0.8", "fail"],
+        ["d", "12,346", ">=", "0.8", "fail"],
         ["b", "no", "data", ">=", "0.8", "no", "data"],
         ["a", "0.9", ">=", "0.8", "pass"],
     ]

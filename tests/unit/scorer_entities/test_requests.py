@@ -81,7 +81,7 @@ def test_an_event_sent_twice_counts_once_and_one_without_id_not_at_all() -> None
         ({"amount": "a lot"}, "jsonData.records[1].amount: is 'a lot'; expected a number"),
         ({"amount": True}, "jsonData.records[1].amount: is True; expected a number"),
         ({"amount": -1}, "jsonData.records[1].amount: is -1; the contract allows 0 and more"),
-        ({"amount": 1e6}, "jsonData.records[1].amount: is 1000000.0; the contract allows 100000 and less"),
+        ({"amount": 1e6}, "jsonData.records[1].amount: is 1000000.0; the contract allows 100,000 and less"),
         ({"amount": 10**400}, "jsonData.records[1].amount: is infinite or too large"),
         ({"amount": None}, "jsonData.records[1].amount: is missing, and the contract refuses a missing value"),
         ({"amount": "NA"}, "jsonData.records[1].amount: is missing, and the contract refuses a missing value"),
