@@ -126,14 +126,8 @@ def client_context(environment: Mapping[str, str] | None = None) -> ssl.SSLConte
             certificate.
     """
     environment = os.environ if environment is None else environment
-    ca, cert, key = (environment.get(name) or None for name in (CA, CERT, KEY))
-    if key is not None and cert is None:
-        raise SerinusError(
-            "SRN-TLS-002",
-            f"{KEY} names a key and {CERT} no certificate: no server would learn who asks",
-            where="environment",
-            hint=f"Set both, or neither; {CERT} alone where its file holds the key too.",
-        )
+    ca = environment.get(CA) or None
+    cert, key = client_files(environment)
     try:
         made = ssl.create_default_context(cafile=ca)
         made.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -142,6 +136,19 @@ def client_context(environment: Mapping[str, str] | None = None) -> ssl.SSLConte
     except (OSError, ValueError) as error:
         raise _unusable(", ".join(path for path in (ca, cert, key) if path), error) from error
     return made
+
+
+def client_files(environment: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """Our client certificate and its key, if any. Raises ``SRN-TLS-002`` a key without its certificate."""
+    cert, key = (environment.get(name) or None for name in (CERT, KEY))
+    if key is not None and cert is None:
+        raise SerinusError(
+            "SRN-TLS-002",
+            f"{KEY} names a key and {CERT} no certificate: no server would learn who asks",
+            where="environment",
+            hint=f"Set both, or neither; {CERT} alone where its file holds the key too.",
+        )
+    return cert, key
 
 
 def check_plain(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
@@ -17,14 +16,16 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 
 from serinus.errors import SerinusError
+from serinus.privacy.server import PASSWORD_FILE, Server
 from serinus.privacy.store import Run
-from serinus.tls import CA, check_plain, is_loopback
 
 T = TypeVar("T")
 SCHEMA = "serinus_privacy"
-PASSWORD, PASSWORD_FILE = "SERINUS_SUBJECT_KEYS_PASSWORD", "SERINUS_SUBJECT_KEYS_PASSWORD_FILE"
 _LOCK = 0x5E1215  # of this program in the database: what destroys or adds keys comes in turn
 _AT_ONCE, _PATIENT = 0.25, 10.0
+_ABANDONED = (
+    30  # seconds after which a transaction is the server's to end: a node that was lost says no good-bye
+)
 _TABLES = (
     "CREATE TABLE meta (name text PRIMARY KEY, value bytea NOT NULL)",
     "CREATE TABLE kinds (kind text PRIMARY KEY)",
@@ -65,7 +66,8 @@ class PostgresEngine:
     Args:
         url: ``postgresql://user@host:5432/database``, as libpq reads it; several hosts are tried in turn.
             Beyond this machine ``sslmode`` is ``verify-full`` unless the URL or ``PGSSLMODE`` says otherwise,
-            by the authority in ``SERINUS_TLS_CA`` or those of the system.
+            by the authority in ``SERINUS_TLS_CA`` or those of the system; ``SERINUS_TLS_CERT`` and
+            ``SERINUS_TLS_KEY`` are what the server is shown.
         environment: has the password, in ``SERINUS_SUBJECT_KEYS_PASSWORD`` or the file that
             ``SERINUS_SUBJECT_KEYS_PASSWORD_FILE`` names, which is read at each connection.
         create: make the tables where there are none.
@@ -73,17 +75,17 @@ class PostgresEngine:
 
     Raises:
         SerinusError: ``SRN-PRIVACY-002`` the URL is none, the server cannot be asked, or there are no tables;
-            ``-010`` it may lose what it confirmed; ``SRN-TLS-003`` it is to be asked without TLS.
+            ``-010`` it may lose what it confirmed; ``SRN-TLS-002``, ``-003`` see ``Server``.
     """
 
     def __init__(
         self, url: str, environment: Mapping[str, str], *, create: bool = False, at_once: bool = False
     ) -> None:
         try:
-            self._given = conninfo_to_dict(url)
+            given = conninfo_to_dict(url)
             # A password with a slash in it makes a port and a database of its parts.
-            for port in str(self._given.get("port") or "5432").split(","):
-                int(port)
+            for port in str(given.get("port") or "").split(","):
+                int(port or 5432)
         except (psycopg.Error, ValueError):
             # The library would quote it, with the password if that is what is wrong.
             raise SerinusError(
@@ -93,35 +95,19 @@ class PostgresEngine:
                 hint="Give postgresql://user@host:5432/database?sslmode=verify-full, special characters as %XX, and "
                 f"the password apart, in the file that {PASSWORD_FILE} names.",
             ) from None
-        self._environment = environment
+        self._server = Server(given, environment)
         self._at_once = at_once
         self.session = 0
         self._connection: _Connection | None = None
         self._lock = threading.Lock()  # of the connection, while it is used
         self._connecting = threading.Lock()
-        hosts = str(self._given.get("host") or environment.get("PGHOST") or "localhost").split(",")
-        afar = [host for host in hosts if not is_loopback(host)]
-        if afar and not self._given.get("sslmode") and not environment.get("PGSSLMODE"):
-            self._given["sslmode"] = "verify-full"
-        mode = str(self._given.get("sslmode") or environment.get("PGSSLMODE") or "")
-        if mode == "verify-full":
-            authority = environment.get("PGSSLROOTCERT") or environment.get(CA) or "system"
-            self._given.setdefault("sslrootcert", authority)
-        elif afar:
-            check_plain(
-                ", ".join(afar), "the store of subject keys", environment,
-                how=f"asked with sslmode={mode}, which does not make sure of the server,",
-            )  # fmt: skip
         self.refresh()
         self._make_tables(create)
 
     @property
     def where(self) -> str:
         """See ``Engine``."""
-        get = self._given.get
-        user = f"{get('user')}@" if get("user") else ""
-        port = f":{get('port')}" if get("port") else ""
-        return f"postgresql://{user}{get('host') or ''}{port}/{get('dbname') or ''}"
+        return self._server.where
 
     # --- the connection ----------------------------------------------------
 
@@ -143,15 +129,7 @@ class PostgresEngine:
                 self.session += 1
 
     def _connect(self) -> _Connection:
-        given: dict[str, Any] = {
-            "connect_timeout": 2 if self._at_once else 5,
-            "target_session_attrs": "read-write",  # of several hosts the one that takes writes
-            "application_name": "serinus",
-            **self._given,
-        }
-        password = self._password()
-        if password:
-            given["password"] = password
+        given = self._server.parameters(seconds=2 if self._at_once else 5)
         connection = _Connection.connect(autocommit=True, **given)
         try:
             return self._prepared(connection)
@@ -163,8 +141,9 @@ class PostgresEngine:
         connection.deadline = _AT_ONCE if self._at_once else _PATIENT
         row = connection.execute(
             "SELECT set_config('search_path', %s, false), set_config('lock_timeout', %s, false), "
-            "current_setting('fsync'), current_setting('synchronous_commit')",
-            (SCHEMA, f"{int(connection.deadline * 1000)}ms"),
+            "current_setting('fsync'), current_setting('synchronous_commit'), "
+            "set_config('idle_in_transaction_session_timeout', %s, false)",
+            (SCHEMA, f"{int(connection.deadline * 1000)}ms", f"{_ABANDONED}s"),
         ).fetchone()
         assert row is not None
         if row[2] != "on":
@@ -177,21 +156,6 @@ class PostgresEngine:
         if row[3] == "off":  # of the role or the database; what waits for more than this server's disk stays
             connection.execute("SET synchronous_commit TO on")
         return connection
-
-    def _password(self) -> str | None:
-        given, file = self._environment.get(PASSWORD), self._environment.get(PASSWORD_FILE)
-        if given or not file:
-            return given or None
-        try:
-            return Path(file).read_text(encoding="utf-8").splitlines()[0].strip()
-        except (OSError, IndexError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is empty or no text"
-            raise SerinusError(
-                "SRN-PRIVACY-002",
-                f"the file of the key store's password cannot be read ({why})",
-                where=file,
-                hint=f"Mount the secret where {PASSWORD_FILE} says, readable for this program.",
-            ) from error
 
     def _asked(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         with self._lock, self._letting_go() as connection:
@@ -253,14 +217,7 @@ class PostgresEngine:
 
     def unusable(self, error: Exception) -> SerinusError:
         """See ``Engine``."""
-        said = " ".join(str(error).split()) or type(error).__name__
-        return SerinusError(
-            "SRN-PRIVACY-002",
-            f"the store of subject keys cannot be used ({said})",
-            where=self.where,
-            hint="Mend the server, the way to it or the role's rights, and repeat; what was begun is finished then. "
-            "After restoring it from a backup run `serinus privacy status --mend`.",
-        )
+        return self._server.unusable(error)
 
     def _make_tables(self, create: bool) -> None:
         there = "SELECT to_regclass(?) IS NOT NULL"

@@ -1,4 +1,4 @@
-"""A real PostgreSQL of the test's own, on a unix socket in a directory of its own."""
+"""A real PostgreSQL of the test's own, on a socket in a directory of its own; if asked on a port, with standbys."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ def _programs() -> Path | None:
     found = shutil.which("initdb")
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     places += [Path(found).parent] if found else []
-    wanted = ("initdb", "postgres", "pg_dump", "psql")
+    wanted = ("initdb", "postgres", "pg_basebackup", "pg_dump", "psql")
     return next((place for place in places if all((place / name).exists() for name in wanted)), None)
 
 
@@ -27,11 +28,22 @@ class PostgresServer:
     """One cluster with one database, ``keys``; there on entry, gone on exit.
 
     It refuses to run as root, so root's runs as ``nobody``. ``options`` are settings, ``name=value``.
+
+    Args:
+        port: listen there too, on 127.0.0.1.
+        hba: who may come in by that port, as lines of pg_hba.conf; the socket lets in everybody.
+        standby_of: follow that server, from a base backup of it, as a standby of the name ``standby``.
     """
 
-    def __init__(self, *options: str, port: int | None = None) -> None:
-        self._options = options
-        self._port = port
+    def __init__(
+        self,
+        *options: str,
+        port: int | None = None,
+        hba: Sequence[str] = (),
+        standby_of: PostgresServer | None = None,
+    ) -> None:
+        self.options = list(options)
+        self.port = port
         # Not in pytest's directory, which nobody else may enter; and a socket's path is short.
         self.directory = Path(tempfile.mkdtemp(prefix="pg-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -42,10 +54,20 @@ class PostgresServer:
         if self._user is not None:
             owner = pwd.getpwnam(self._user)
             os.chown(self.directory, owner.pw_uid, owner.pw_gid)
+        if standby_of is not None:
+            primary = f"host={standby_of.directory} port={standby_of.port or 5432} user=serinus"
+            self._run(
+                "pg_basebackup", "--pgdata", str(self.data), "--wal-method=stream", "--checkpoint=fast",
+                "--no-sync", "--write-recovery-conf", "--dbname", f"{primary} application_name=standby",
+            )  # fmt: skip
+            (self.directory / "made").touch()
+            return
         self._run(
             "initdb", "--pgdata", str(self.data), "--username=serinus", "--auth=trust", "--no-sync",
             "--encoding=UTF8", "--locale=C", "--no-instructions",
         )  # fmt: skip
+        if hba:
+            self.let_in(*hba)
 
     @property
     def data(self) -> Path:
@@ -53,14 +75,40 @@ class PostgresServer:
 
     @property
     def url(self) -> str:
-        return f"postgresql://serinus@/keys?host={self.directory}"
+        """By the socket."""
+        return f"postgresql://serinus@/keys?host={self.directory}&port={self.port or 5432}"
+
+    def let_in(self, *hba: str) -> None:
+        """These by the port, as lines of pg_hba.conf; everybody by the socket."""
+        lines = ["local all all trust", "local replication all trust", *hba, ""]
+        (self.data / "pg_hba.conf").write_text("\n".join(lines))
+
+    def own(self, file: Path) -> Path:
+        """A copy of a file that only the server's user may read, as it wants its keys."""
+        copy = self.directory / file.name
+        shutil.copyfile(file, copy)
+        copy.chmod(0o600)
+        if self._user is not None:
+            os.chown(copy, pwd.getpwnam(self._user).pw_uid, -1)
+        return copy
+
+    def set(self, *options: str) -> None:
+        """Change settings, ``name=value``, of the running server."""
+        for option in options:
+            name, _, value = option.partition("=")
+            self.sql("postgres", f"ALTER SYSTEM SET {name} = '{value}'")
+        self.sql("postgres", "SELECT pg_reload_conf()")
+
+    def promote(self) -> None:
+        """Make a standby the one that takes writes; waited for."""
+        assert self.sql("postgres", "SELECT pg_promote(true, 30)") == [(True,)]
 
     def start(self) -> None:
-        listen = "" if self._port is None else "127.0.0.1"
-        port = "5432" if self._port is None else str(self._port)
+        listen = "" if self.port is None else "127.0.0.1"
+        port = "5432" if self.port is None else str(self.port)
         command = [str(self._programs / "postgres"), "-D", str(self.data), "-k", str(self.directory)]
         command += ["-p", port, "-c", f"listen_addresses={listen}", "-c", "shared_buffers=8MB"]
-        for option in self._options:
+        for option in self.options:
             command += ["-c", option]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -91,7 +139,7 @@ class PostgresServer:
 
         with psycopg.connect(
             host=str(self.directory), user="serinus", dbname=database, autocommit=True,
-            port=5432 if self._port is None else self._port,
+            port=5432 if self.port is None else self.port,
         ) as connection:  # fmt: skip
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []

@@ -29,6 +29,21 @@ def test_beyond_this_machine_the_server_has_to_show_its_certificate(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("postgresql://scorer@/keys?hostaddr=203.0.113.9", "203.0.113.9"),
+        ("postgresql://scorer@localhost/keys?hostaddr=203.0.113.9", "203.0.113.9"),
+        ("postgresql://scorer@127.0.0.1,203.0.113.9/keys", "203.0.113.9"),
+        ("postgresql://scorer@/keys?service=far", "service far"),
+    ],
+)
+def test_however_it_is_named_it_is_beyond_this_machine(tmp_path: Path, url: str, named: str) -> None:
+    between = "&" if "?" in url else "?"
+    error = failing(tmp_path, f"{url}{between}sslmode=prefer", SERINUS_PLAIN_HTTP="refuse")
+    assert (error.code, error.where) == ("SRN-TLS-003", named)
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "postgresql://scorer:hunter2@db:port/keys",
