@@ -36,7 +36,7 @@ def calibrate(
 
     Numbers get the Cramer-von Mises test; two values, and the decision, Fisher's; more levels and parts of the time
     none. Thresholds of the numbers' test depend on the plan alone: those of the default plan are at hand, others are
-    simulated (a minute and more); Fisher's depend on the share and are simulated here (a second a column).
+    simulated (a minute and more); Fisher's depend on the share and are simulated here (0.4 s a column).
 
     Args:
         rows: (n, F) encoded reference rows, NaN is missing: missing values are no part of any stream.

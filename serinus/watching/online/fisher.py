@@ -17,6 +17,7 @@ from .types import OnlinePlan
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Direction = Literal["more", "fewer"]
+_BLOCK = 4096
 
 
 def table(hits: int, rows: int, window: int, direction: Direction) -> Floats:
@@ -48,16 +49,32 @@ def statistics(
     streams)."""
     steps, streams = ones.shape
     first = plan.windows[0]
-    counts = np.concatenate([np.zeros((1, streams), np.int32), np.cumsum(ones, axis=0, dtype=np.int32)])
     best = np.full((steps - first + 1, streams), -np.inf, np.float32)
     for window in plan.windows:
         values = table(hits, rows, window, direction)
-        state = values[counts[window] - counts[0]].astype(np.float32)
-        for i in range(window, steps + 1):
-            if i > window:
-                state = smooth(state, values[counts[i] - counts[i - window]], plan.smoothing)
-            np.maximum(best[i - first], state, out=best[i - first])
+        for start in range(0, streams, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            _average(ones[:, block], window, values, plan.smoothing, best[window - first :, block])
     return best
+
+
+def _average(
+    ones: NDArray[np.bool_], window: int, values: Floats, weight: float, best: NDArray[np.float32]
+) -> None:
+    """Raise ``best`` (steps - window + 1, streams) to the moving average of one window's statistic: ``smooth`` to the
+    bit, in place on a block of streams that stays in the processor's cache."""
+    count = ones[:window].sum(axis=0, dtype=np.intp)
+    state = values[count].astype(np.float32)
+    np.maximum(best[0], state, out=best[0])
+    weighted = weight * values
+    now, kept = np.empty(count.size), np.empty(count.size)
+    for i in range(window, len(ones)):
+        count += ones[i]
+        count -= ones[i - window]
+        np.take(weighted, count, out=now, mode="clip")  # never out of range; "raise" would copy
+        np.multiply(state, 1 - weight, out=kept, dtype=np.float64)
+        np.add(kept, now, out=state, casting="same_kind")
+        np.maximum(best[i - window + 1], state, out=best[i - window + 1])
 
 
 def thresholds(hits: int, rows: int, plan: OnlinePlan, seed: Sequence[int] = (0,)) -> tuple[Floats, Floats]:
@@ -68,15 +85,29 @@ def thresholds(hits: int, rows: int, plan: OnlinePlan, seed: Sequence[int] = (0,
     """
     random = np.random.default_rng([plan.seed, *seed])
     ones = random.random((plan.steps, plan.streams), np.float32) < hits / rows
-    more, fewer = (_limits(statistics(ones, hits, rows, plan, d), plan.ert) for d in ("more", "fewer"))
+    more, fewer = (limits(statistics(ones, hits, rows, plan, d), plan.ert) for d in ("more", "fewer"))
     return more, fewer
 
 
-def _limits(statistics: Singles, ert: float) -> Floats:
-    running = np.arange(statistics.shape[1])
-    limits = np.empty(len(statistics))
+def limits(statistics: Singles, ert: float) -> Floats:
+    """Row by row the quantile of level 1 - 1 / ``ert`` (the higher of two neighbours) of the streams that no earlier
+    row stopped by a value above it. Overwrites ``statistics`` where a stream has stopped."""
+    found = np.empty(len(statistics))
+    stopped = np.zeros(statistics.shape[1], np.bool_)
     for i, row in enumerate(statistics):
-        values = row[running]
-        limits[i] = np.quantile(values, 1 - 1 / ert, method="higher")
-        running = running[values <= limits[i]]
-    return limits
+        row[stopped] = -np.inf  # below all that run, whose order it leaves alone
+        running = row.size - np.count_nonzero(stopped)
+        above = running - 1 - int(np.ceil((running - 1) * (1 - 1 / ert)))
+        found[i] = _from_above(row, above)
+        stopped |= row > found[i]
+    return found
+
+
+def _from_above(values: Singles, number: int) -> np.float32:
+    """The value that ``number`` others precede, the largest first. Where a few of many precede it, it is looked for
+    among the highest percent or so, as one in 64 values tells them."""
+    sample = values[::64]
+    place = sample.size - 1 - sample.size // 100
+    high = values[values > np.partition(sample, place)[place]]
+    among = high if high.size > number else values
+    return np.partition(among, among.size - 1 - number)[among.size - 1 - number]
