@@ -1,10 +1,11 @@
-"""Lines that have no place in a chain: kept, each once, with the reason."""
+"""Lines that have no place in a chain: kept, with the reason."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import os
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,10 @@ import msgspec
 
 from serinus.chain import NotAnEntry, decode_entry
 from serinus.home import fsync_directory
+
+_KNOWN = 50_000
+_TAIL = 64 << 20
+"""Bytes of a file that are read for what is remembered."""
 
 
 class Aside(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -30,43 +35,65 @@ class Aside(msgspec.Struct, frozen=True, omit_defaults=True):
 class AsideFile:
     """One file of them. What a killed process left of a line is cut off.
 
+    A line is known again among the newest 50,000, which is also how many are remembered. A line of the file that
+    cannot be read (somebody altered it) stays where it is, and is not known.
+
     Raises:
         OSError: it cannot be read or written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: set[bytes] = set()
-        self.forks: list[str] = []
-        """Hashes of the entries in it."""
-        if path.exists():
-            data = path.read_bytes()
-            whole = data[: data.rfind(b"\n") + 1]
-            if len(whole) < len(data):
-                os.truncate(path, len(whole))
-            for text in whole.splitlines():
+        self._known: OrderedDict[bytes, None] = OrderedDict()
+        self.forks: OrderedDict[str, None] = OrderedDict()
+        """Hashes of the entries in it, as far as they are remembered."""
+        for text in _whole_lines(path):
+            try:
                 raw = msgspec.json.decode(text, type=Aside).raw
-                self._known.add(_digest(raw))
-                try:
-                    self.forks.append(decode_entry(raw).hash)
-                except NotAnEntry:
-                    continue
+            except (msgspec.DecodeError, ValueError):
+                continue
+            self._remember(_digest(raw))
+            try:
+                self.forks[decode_entry(raw).hash] = None
+            except NotAnEntry:
+                continue
+        while len(self.forks) > _KNOWN:
+            self.forks.popitem(last=False)
 
     def add(self, found: Sequence[tuple[str, bytes]]) -> int:
         """Keep lines with the reason of each, durably; how many were not here yet."""
-        lines: list[bytes] = []
-        new: set[bytes] = set()
+        new: dict[bytes, bytes] = {}
         for why, line in found:
             digest = _digest(line)
             if digest not in self._known and digest not in new:
-                new.add(digest)
-                lines.append(msgspec.json.encode(_aside(why, line)) + b"\n")
-        if not lines:
+                new[digest] = msgspec.json.encode(_aside(why, line)) + b"\n"
+        if not new:
             return 0
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        append_durably(self._path, b"".join(lines))
-        self._known |= new
-        return len(lines)
+        append_durably(self._path, b"".join(new.values()))
+        for digest in new:
+            self._remember(digest)
+        return len(new)
+
+    def _remember(self, digest: bytes) -> None:
+        self._known[digest] = None
+        if len(self._known) > _KNOWN:
+            self._known.popitem(last=False)
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """The newest lines of a file, after cutting off what a killed process left of one."""
+    try:
+        with path.open("r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL))
+            data = file.read()
+            whole = data[: data.rfind(b"\n") + 1]
+            file.truncate(size - len(data) + len(whole))
+    except FileNotFoundError:
+        return []
+    lines = whole.splitlines()
+    return (lines if len(data) == size else lines[1:])[-_KNOWN:]
 
 
 def append_durably(path: Path, data: bytes) -> None:
@@ -96,4 +123,4 @@ def _aside(why: str, line: bytes) -> Aside:
 
 
 def _digest(line: bytes) -> bytes:
-    return hashlib.sha256(line).digest()
+    return hashlib.blake2b(line, digest_size=16).digest()

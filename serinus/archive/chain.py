@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Literal
 
@@ -10,6 +11,8 @@ import msgspec
 from serinus.chain import GENESIS, Entry, NotAnEntry, decode_entry, entry_hash
 
 Fate = Literal["kept", "duplicate", "aside"]
+_FORKS = 50_000
+"""How many entries that were set aside are remembered: whoever forges a chain goes on from the newest."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -54,7 +57,7 @@ class Chain:
         self.seq = seq
         self.head = head
         self._kept = kept
-        self._forks = set(forks)
+        self._forks = OrderedDict.fromkeys(forks)
 
     def take(self, line: bytes) -> Step:
         """Judge a line without its end; what is kept is the end from now on."""
@@ -66,7 +69,9 @@ class Chain:
         if step.fate == "kept":
             self.seq, self.head = entry.seq, entry.hash
         elif step.fate == "aside":
-            self._forks.add(entry.hash)
+            self._forks[entry.hash] = None
+            if len(self._forks) > _FORKS:
+                self._forks.popitem(last=False)
         return step
 
     def follows(self, entry: Entry) -> bool:

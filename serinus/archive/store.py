@@ -68,6 +68,7 @@ class Archive:
         self._open: OrderedDict[str, _Log] = OrderedDict()
         self._current: dict[str, str] = {}
         self._feedback: OrderedDict[str, _Feedback] = OrderedDict()
+        self._unnamed: AsideFile | None = None
         self._lock = threading.Lock()
         self._held: dict[str, tuple[int, int]] = {}
 
@@ -110,7 +111,10 @@ class Archive:
         with self._lock:
             path = self._aside / f"{_UNNAMED}.jsonl"
             try:
-                new = AsideFile(path).add([(why, line) for line in lines])
+                file = self._unnamed or AsideFile(path)
+                self._unnamed = None  # what a failed write left is found out anew
+                new = file.add([(why, line) for line in lines])
+                self._unnamed = file
             except OSError as error:
                 raise unwritable(path, error) from error
             return Taken(aside=new, duplicate=len(lines) - new, why=why if new else "")
@@ -219,12 +223,12 @@ class _Log:
         self.path = path
         try:
             self._aside = AsideFile(aside)
-        except (OSError, msgspec.DecodeError) as error:
+        except OSError as error:
             raise SerinusError(
                 "SRN-ARCHIVE-002",
                 f"what was set aside cannot be read ({error})",
                 where=str(aside),
-                hint="Mend the permissions; a file that was altered may be moved away, as evidence.",
+                hint="Mend the permissions.",
             ) from error
         self._writer = ChainWriter(path, rotate_bytes=rotate_bytes)
         self._kept = KeptHashes(path)
