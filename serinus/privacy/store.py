@@ -214,6 +214,19 @@ class KeyStore:
                 [(k.id, k.mark, wrap(k.id, k.mark, k.key), k.created, k.id) for k in keys],
             )
 
+    def missing(self, ids: Sequence[str]) -> set[str]:
+        """Keys that this store never heard of, neither kept nor destroyed: it was put back to before them."""
+        unknown = set(ids)
+        for first in range(0, len(ids), _PART):
+            part = ids[first : first + _PART]
+            places = ", ".join("?" * len(part))
+            for query in (
+                f"SELECT id FROM keys WHERE id IN ({places})",
+                f"SELECT key FROM erased WHERE key IN ({places})",
+            ):
+                unknown.difference_update(key for (key,) in self.engine.read(query, part))
+        return unknown
+
     def key(self, key_id: str) -> bytes:
         """See ``Keys.key``."""
         rows = self.engine.read("SELECT id, mark, wrapped FROM keys WHERE id = ?", (key_id,))
@@ -336,6 +349,12 @@ class KeyStore:
         if rows and rows[0].seq == seq and token in ("", rows[0].token):
             return rows[1:]
         return self._erased(1)
+
+    def holds(self, position: str) -> bool:
+        """Whether the destruction at a position is on record here; if not, the store was put back to before it."""
+        number, _, token = position.partition(":")
+        rows = self.engine.read("SELECT token FROM erased WHERE seq = ?", (int(number or 0),))
+        return not number or any(token in ("", kept) for (kept,) in rows)
 
     def _erased(self, first: int) -> list[Erased]:
         query = "SELECT seq, key, mark, at, token FROM erased WHERE seq >= ? ORDER BY seq"

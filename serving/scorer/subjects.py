@@ -16,7 +16,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -51,7 +51,8 @@ class Subjects:
         privacy: the contract's word.
         reader, writer: the same store twice: nobody who looks up a key waits for a sync of new ones.
         now: seconds since the epoch.
-        keep: keys kept in memory, 3 KB each; the longest unused goes first.
+        keep: keys kept in memory, 3 KB each; the longest unused goes first. And of those made here as many, 0.4 KB
+            each.
         clock: seconds that only grow.
     """
 
@@ -73,6 +74,7 @@ class Subjects:
         self._keep = keep
         self._known: OrderedDict[str, SubjectKey] = OrderedDict()
         self._new: list[NewKey] = []
+        self._kept: OrderedDict[str, NewKey] = OrderedDict()  # made here and confirmed, the last of them
         self._swap = threading.Lock()
         self._learned = ""
         self._dropped = 0
@@ -80,6 +82,7 @@ class Subjects:
         self._heard = clock()
         self._away = False
         self._sessions = (reader.engine.session, writer.engine.session)
+        self._put_back: SerinusError | None = None
         writer.add_kind(self.column)
         if not self._refuse:
             writer.add_kind(REQUEST)
@@ -166,11 +169,13 @@ class Subjects:
 
     def _make(self, mark: bytes) -> SubjectKey:
         random = os.urandom(48)
-        created = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="seconds")
-        new = NewKey(random[32:].hex(), mark, random[:32], created)
+        new = NewKey(random[32:].hex(), mark, random[:32], self._stamp())
         with self._swap:
             self._new.append(new)
         return SubjectKey(new.id, new.key)
+
+    def _stamp(self) -> str:
+        return datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="seconds")
 
     # --- beside the requests -----------------------------------------------
 
@@ -185,12 +190,17 @@ class Subjects:
                 with self._swap:
                     self._new = new + self._new
                 raise
+            with self._swap:
+                self._kept.update((key.id, key) for key in new)
+                while len(self._kept) > self._keep:
+                    self._kept.popitem(last=False)
 
     def learn(self) -> list[Erased]:
         """What was erased since what was ``learned``; those keys are sealed with no more.
 
         After a connection was lost every key is looked up anew: whoever answers now may be a server that was put
-        back to an earlier state.
+        back to an earlier state. The last keys that were made here are given to it again if it never heard of them,
+        since lines that they seal may be written.
 
         Raises:
             SerinusError: ``SRN-PRIVACY-002``.
@@ -199,21 +209,40 @@ class Subjects:
         try:
             self._reader.engine.refresh()
             gone = self._writer.erased_after(self._learned)
+            sessions = (self._reader.engine.session, self._writer.engine.session)
+            if sessions != self._sessions:
+                self._settle({erased.key for erased in gone})
         except SerinusError:
             self._away = True
             raise
-        sessions = (self._reader.engine.session, self._writer.engine.session)
         ids = {erased.key for erased in gone}
         with self._swap:
             if sessions != self._sessions:
                 self._known.clear()
             for subject in [subject for subject, key in self._known.items() if key.id in ids]:
                 del self._known[subject]
+            for key_id in ids & self._kept.keys():
+                del self._kept[key_id]
             if gone or sessions != self._sessions:
                 self._dropped += 1
             self._sessions = sessions
         self._heard, self._away = began, False
         return gone
+
+    def _settle(self, gone: Set[str]) -> None:
+        """Tell a server that answers for another what it may have lost: a standby that lagged, a backup."""
+        with self._swap:
+            kept = {key_id: key for key_id, key in self._kept.items() if key_id not in gone}
+        lost = self._writer.missing(list(kept))
+        if lost:
+            self._writer.add(kept[key_id] for key_id in sorted(lost))
+        if lost or not self._writer.holds(self._learned):
+            self._put_back = _put_back(self._writer.where, len(lost))
+
+    def put_back(self) -> SerinusError | None:
+        """``SRN-PRIVACY-012``, once, where the store turned out to lack what it had confirmed."""
+        found, self._put_back = self._put_back, None
+        return found
 
     def since(self, position: str) -> list[Erased]:
         """What was erased since another position. Raises ``SRN-PRIVACY-002``."""
@@ -241,6 +270,17 @@ def _unheard(where: str) -> SerinusError:
         f"no erasure could be heard of for {STALE_AFTER:.0f} seconds, so no key in memory is used any more",
         where=where,
         hint="Mend the store of subject keys or the way to it; scoring goes on by itself then.",
+    )
+
+
+def _put_back(where: str, given: int) -> SerinusError:
+    return SerinusError(
+        "SRN-PRIVACY-012",
+        f"the store of subject keys was put back to an earlier state; {given} keys that it had lost were given to it "
+        "again",
+        where=where,
+        hint="Run `serinus privacy status --mend`: erasures may be undone. Let a standby that takes over be "
+        "synchronous (docs/privacy.md).",
     )
 
 
@@ -299,6 +339,9 @@ async def follow(
         try:
             await learn(subjects, store)
             failed = 0
+            lost = subjects.put_back()
+            if lost is not None:
+                report(lost)
         except SerinusError as error:
             if not failed:
                 report(error)

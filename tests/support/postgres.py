@@ -132,7 +132,7 @@ class PostgresServer:
         path = self.data / "postmaster.pid"
         lines = path.read_text().splitlines() if path.exists() else []
         # One that was killed leaves its file behind.
-        return len(lines) > 7 and lines[0] == str(process) and lines[7].strip() == "ready"
+        return len(lines) > 7 and lines[0] == str(process) and lines[7].strip() in ("ready", "standby")
 
     def sql(self, database: str, statement: str) -> list[tuple]:
         import psycopg

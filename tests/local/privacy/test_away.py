@@ -56,22 +56,48 @@ def test_while_it_is_away_the_known_go_on_for_a_while_and_the_new_are_refused(cl
     persons.close()
 
 
-def test_keys_that_a_restored_server_does_not_hold_seal_nothing_more(cluster: Place) -> None:
+def test_keys_that_a_restored_server_does_not_hold_are_given_to_it_again(cluster: Place) -> None:
     persons, server = subjects(cluster.home, environment=cluster.environment), cluster.server
     assert server is not None
-    persons.keys("r0", ("bob",), 1)
+    (kept,) = persons.keys("r0", ("bob",), 1)
     persons.flush()
     backup = server.backup()
     (lost,) = persons.keys("r1", ("ann",), 1)
     persons.flush()
+    asyncio.run(learn(persons, None))
+    assert persons.put_back() is None, "nothing was lost yet"
+    store = cluster.open()
+    secrets = [store.key(key.id) for key in (kept, lost)]
     server.kill()
     server.start()
     server.restore(backup)
     asyncio.run(learn(persons, None))
-    (fresh,) = persons.keys("r2", ("ann",), 1)
+    told = persons.put_back()
+    assert told is not None
+    assert (told.code, "1 keys" in told.what, persons.put_back()) == ("SRN-PRIVACY-012", True, None)
+    assert [store.key(key.id) for key in (kept, lost)] == secrets
+    (again,) = persons.keys("r2", ("ann",), 1)
+    assert again.id == lost.id
+    persons.close()
+
+
+def test_a_key_that_was_destroyed_meanwhile_is_not_given_again(cluster: Place) -> None:
+    persons, server, store = (
+        subjects(cluster.home, environment=cluster.environment),
+        cluster.server,
+        cluster.open(),
+    )
+    assert server is not None
+    (before,) = persons.keys("r1", ("ann",), 1)
     persons.flush()
-    assert fresh.id != lost.id
-    assert cluster.open().key(fresh.id)
+    store.destroy(store.mark("customer", "ann"), AT)
+    server.kill()
+    server.start()
+    asyncio.run(learn(persons, None))
+    assert persons.put_back() is None
+    assert store.keys_of(store.mark("customer", "ann")) == {}
+    (after,) = persons.keys("r2", ("ann",), 1)
+    assert after.id != before.id
     persons.close()
 
 
