@@ -9,7 +9,7 @@ it ties the log to the key, kept elsewhere as well it shows what was cut.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,9 +17,11 @@ import msgspec
 from serinus.bundle.keyring import Keyring
 from serinus.bundle.keys import Signature, SigningKey
 from serinus.chain.segments import log_of
-from serinus.chain.verify import unreadable
+from serinus.chain.verify import Break, unreadable
 from serinus.errors import SerinusError
 from serinus.home import fsync_directory
+
+SUFFIX = ".checkpoints"
 
 
 class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -42,7 +44,7 @@ def _text(log: str, seq: int, digest: str, time: str) -> str:
 
 def checkpoints_path(log: Path) -> Path:
     """Where a log's checkpoints stand: beside it."""
-    return log_of(log).with_suffix(".checkpoints")
+    return log_of(log).with_suffix(SUFFIX)
 
 
 def sign_checkpoint(log: Path, seq: int, digest: str, time: str, key: SigningKey) -> Checkpoint:
@@ -63,12 +65,17 @@ def append_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         if new:
             fsync_directory(path.parent)
     except OSError as error:
-        raise SerinusError(
-            "SRN-AUDIT-002",
-            f"the checkpoint cannot be written ({error.strerror})",
-            where=str(path),
-            hint="Free space on the disk or mend the permissions; the log itself was not touched.",
-        ) from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> SerinusError:
+    """``SRN-AUDIT-002``."""
+    return SerinusError(
+        "SRN-AUDIT-002",
+        f"the checkpoint cannot be written ({error.strerror})",
+        where=str(path),
+        hint="Free space on the disk or mend the permissions; the log itself was not touched.",
+    )
 
 
 def read_checkpoints(path: Path) -> list[Checkpoint]:
@@ -121,6 +128,36 @@ def vouched(checkpoints: Iterable[Checkpoint], trusted: Keyring, log: Path) -> d
         if found.setdefault(checkpoint.seq, checkpoint.hash) != checkpoint.hash:
             raise _false(place, "two sound checkpoints of this entry contradict each other")
     return found
+
+
+def lost_logs(
+    places: Iterable[Path], logs: Iterable[Path], trusted: Keyring, elsewhere: Path | None = None
+) -> Iterator[Break]:
+    """Logs that sound checkpoints tell of and that are not there at all: no chain is left that could break.
+
+    Args:
+        places: directories of logs, whose checkpoints are looked through; files among them are passed over.
+        logs: those that were found.
+        trusted: whose checkpoints count.
+        elsewhere: a directory of copies, which are held against ``logs`` by their names.
+
+    Raises:
+        SerinusError: as ``read_checkpoints`` and ``vouched``.
+    """
+    there = {log_of(log) for log in logs}
+    names = {log.name for log in there}
+    kept = sorted(file for place in places if place.is_dir() for file in place.rglob("*" + SUFFIX))
+    kept = [file for file in kept if file.with_suffix(".jsonl") not in there]
+    if elsewhere is not None:
+        kept += [f for f in sorted(elsewhere.glob("*" + SUFFIX)) if f.stem + ".jsonl" not in names]
+    told: set[str] = set()
+    for file in kept:
+        log = file.with_suffix(".jsonl")
+        signed = vouched(read_checkpoints(file), trusted, log)
+        if signed and log.name not in told:
+            told.add(log.name)
+            where = log if elsewhere is None or file.parent != elsewhere else Path(log.name)
+            yield Break(str(where), 0, 0, f"{file} vouches for {max(signed):,} entries of it")
 
 
 def newest(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:

@@ -17,7 +17,14 @@ class ChainBroken(SerinusError):  # noqa: N818  what was found, by the name it i
 
     @classmethod
     def of(cls, found: Break) -> ChainBroken:
-        """The error for a finding."""
+        """The error for a finding; one at entry 0 is of a log that is gone as a whole."""
+        if not found.entry:
+            return cls(
+                "SRN-AUDIT-003",
+                f"the log is gone: {found.what}",
+                where=found.file,
+                hint="Look for it where it may have been moved to, and in backups; keep the checkpoints as evidence.",
+            )
         line = f"line {found.line:,}, entry {found.entry:,}: " if found.line else ""
         return cls(
             "SRN-AUDIT-003",

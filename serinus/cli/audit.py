@@ -17,8 +17,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from serinus.bundle import Keyring
-from serinus.chain import ChainBroken, Verification, find_logs, segments, verify_log
-from serinus.chain.checkpoint import checkpoints_path, read_checkpoints, vouched
+from serinus.chain import Break, ChainBroken, Verification, find_logs, segments, verify_log
+from serinus.chain.checkpoint import checkpoints_path, lost_logs, read_checkpoints, vouched
 from serinus.chain.segments import segment_number
 from serinus.cli.auditor import checkpoint, export
 from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json, print_table
@@ -54,7 +54,10 @@ def verify(
     ] = None,
     checkpoints: Annotated[
         Path | None,
-        typer.Option(help="Checkpoints kept elsewhere (default: those beside each log, if there are any)."),
+        typer.Option(
+            help="Checkpoints kept elsewhere: the directory that `checkpoint --copy` filled, or the file of one "
+            "log (default: those beside each log, if there are any)."
+        ),
     ] = None,
     home: HomeOption = None,
     output: OutputOption = Output.text,
@@ -62,37 +65,65 @@ def verify(
     """Recompute every hash. Exit code 1, with file, line and entry, where a chain is broken; 2 for no such log.
 
     The signed checkpoints of a log are verified too, and the log must still hold what they say.
+    A log that is gone altogether is found by the checkpoints that it left.
     """
     # An auditor verifies logs where there is no installation, whatever the environment says.
     installation = find_home() if logs and home is None else existing_home(home)
-    found = list(find_logs(_given(logs, installation)))
+    places = _given(logs, installation)
+    found = list(find_logs(places))
     noted = _noted(known or [])
-    if checkpoints is not None and not checkpoints.is_file():
-        raise click.UsageError(f"there is no file {checkpoints}")
+    if checkpoints is not None and not checkpoints.exists():
+        raise click.UsageError(f"there is no file or directory {checkpoints}")
+    elsewhere = checkpoints if checkpoints is not None and checkpoints.is_dir() else None
     trusted = Keyring.load(installation.keys)
-    if (noted or checkpoints) and len(found) != 1:
-        raise click.UsageError(f"--known and --checkpoints go with one log, not with {len(found)}")
+    if (noted or (checkpoints and elsewhere is None)) and len(found) != 1:
+        raise click.UsageError(
+            f"--known and a file of --checkpoints go with one log, not with {len(found)}: name the log, "
+            "or the directory of all checkpoints"
+        )
     results: list[Verification] = []
+    counts: list[int] = []
     with _progress(found, shown=output is Output.text) as told:
         for log in found:
-            signed = vouched(read_checkpoints(checkpoints or checkpoints_path(log)), trusted, log)
+            beside = checkpoints_path(log)
+            kept = read_checkpoints((elsewhere / beside.name) if elsewhere else checkpoints or beside)
             # A lone segment can only be held against what it holds.
-            signed = {} if segment_number(log) is not None else signed
+            signed = {} if segment_number(log) is not None else vouched(kept, trusted, log)
             result = verify_log(log, known=signed | noted, progress=told)
             results.append(result)
+            counts.append(len(signed))
             if output is Output.text:
-                _print(result)
+                _print(result, len(signed), elsewhere)
+    # Of logs named one by one nobody says that they are all there are.
+    whole = places if logs is None else [place for place in places if place.is_dir()]
+    lost = list(lost_logs(whole, found, trusted, elsewhere if whole else None))
+    lost += _unwritten(installation, found) if logs is None else []
     if output is Output.json:
-        print_json(
-            {
-                "sound": all(r.broken is None for r in results),
-                "logs": [{"sound": r.broken is None, **msgspec.to_builtins(r)} for r in results],
-            }
-        )
-    elif not found:
-        typer.echo(f"There is no log yet in {installation.root}.")
-    if any(r.broken is not None for r in results):
+        listed = [
+            {"sound": r.broken is None, **msgspec.to_builtins(r), "checkpoints": count}
+            for r, count in zip(results, counts, strict=True)
+        ]
+        sound = not lost and all(r.broken is None for r in results)
+        print_json({"sound": sound, "logs": listed, "lost": lost})
+    else:
+        for gone in lost:
+            typer.echo(f"serinus: {ChainBroken.of(gone)}", err=True)
+        if not found and not lost:
+            typer.echo(f"There is no log yet in {installation.root}.")
+    if lost or any(r.broken is not None for r in results):
         raise typer.Exit(1)
+
+
+def _unwritten(home: Home, found: Sequence[Path]) -> list[Break]:
+    """The audit log, where it is gone though a registry is here, each of whose changes it told."""
+    log = home.audit / "audit.jsonl"
+    if log in found or not (home.root / "registry.db").exists():
+        return []
+    registry = Registry(home)
+    count = sum(len(registry.versions(model)) for model in registry.models())
+    if not count:
+        return []
+    return [Break(str(log), 0, 0, f"the registry holds {count:,} version(s), whose registration it told")]
 
 
 def list_actions(home: HomeOption = None, output: OutputOption = Output.text) -> None:
@@ -131,12 +162,14 @@ def _noted(known: Sequence[str]) -> dict[int, str]:
     return noted
 
 
-def _print(result: Verification) -> None:
+def _print(result: Verification, signed: int, elsewhere: Path | None) -> None:
     if result.broken is not None:
         typer.echo(f"serinus: {ChainBroken.of(result.broken)}", err=True)
         return
     files = "" if result.files == 1 else f" in {result.files} files"
-    line = f"{result.log}: {result.entries:,} entries{files}, sound; last hash {result.head[:16]}"
+    held = f", holds {signed:,} checkpoint{'' if signed == 1 else 's'}" if signed else ""
+    held = ", no checkpoint of it there" if elsewhere is not None and not signed else held
+    line = f"{result.log}: {result.entries:,} entries{files}, sound{held}; last hash {result.head[:16]}"
     if result.first != 1:
         line += f" (a segment alone, from entry {result.first:,}; what came before was not looked at)"
     typer.echo(line)

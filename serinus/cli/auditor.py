@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -19,9 +20,11 @@ from serinus.chain.checkpoint import (
     Checkpoint,
     append_checkpoint,
     checkpoints_path,
+    lost_logs,
     newest,
     read_checkpoints,
     sign_checkpoint,
+    unwritable,
     vouched,
 )
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, print_json
@@ -52,8 +55,13 @@ def checkpoint(
     Access(installation).require(current_identity(acting), "audit.checkpoint", "every log")
     key, trusted = SigningKey.load_or_create(installation.keys), Keyring.load(installation.keys)
     made: list[Checkpoint] = []
-    broken = False
-    for log in find_logs([installation.audit, installation.decisions]):
+    broken, copied = False, 0
+    places = [installation.audit, installation.decisions]
+    logs = list(find_logs(places))
+    for lost in lost_logs(places, logs, trusted):
+        broken = True
+        typer.echo(f"serinus: {ChainBroken.of(lost)}", err=True)
+    for log in logs:
         place = checkpoints_path(log)
         before = read_checkpoints(place)
         found = verify_log(log, known=vouched(before, trusted, log))
@@ -61,6 +69,9 @@ def checkpoint(
             broken = True
             typer.echo(f"serinus: {ChainBroken.of(found.broken)}", err=True)
             continue
+        if copy is not None:
+            # Those that are not there yet: made before there was a copy, or while it could not be written.
+            copied += _copy(before, copy / place.name)
         last = newest(before)
         if found.entries == 0 or (last is not None and last.seq == found.entries):
             continue
@@ -68,8 +79,7 @@ def checkpoint(
         signed = sign_checkpoint(log, found.entries, found.head, now, key)
         append_checkpoint(place, signed)
         if copy is not None:
-            copy.mkdir(parents=True, exist_ok=True)
-            append_checkpoint(copy / place.name, signed)
+            copied += _copy([signed], copy / place.name)
         made.append(signed)
         if output is Output.text:
             typer.echo(
@@ -77,10 +87,26 @@ def checkpoint(
             )
     if output is Output.json:
         print_json(made)
-    elif not made and not broken:
-        typer.echo("No log has grown since its last checkpoint.")
+    else:
+        if not made and not broken:
+            typer.echo("No log has grown since its last checkpoint.")
+        if copy is not None:
+            typer.echo(f"{_counted(copied, 'checkpoint')} copied to {copy}")
     if broken:
         raise typer.Exit(1)
+
+
+def _copy(checkpoints: Sequence[Checkpoint], path: Path) -> int:
+    """Add those that a file elsewhere does not hold; how many. Raises ``SRN-AUDIT-002``, ``-004``, ``-008``."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    there = {(known.seq, known.signature.value) for known in read_checkpoints(path)}
+    new = [one for one in checkpoints if (one.seq, one.signature.value) not in there]
+    for checkpoint in new:
+        append_checkpoint(path, checkpoint)
+    return len(new)
 
 
 def export(

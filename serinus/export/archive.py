@@ -16,8 +16,8 @@ import msgspec
 from serinus.bundle import Bundle, Keyring, Signature, SigningKey
 from serinus.bundle.key_facts import write_retirement
 from serinus.bundle.keys import public_pem
-from serinus.chain import find_logs
-from serinus.chain.checkpoint import checkpoints_path, read_checkpoints, vouched
+from serinus.chain import ChainBroken, find_logs
+from serinus.chain.checkpoint import checkpoints_path, lost_logs, read_checkpoints, vouched
 from serinus.errors import SerinusError
 from serinus.export.cut import Cut, bounds, cut, of_model
 from serinus.export.period import Period
@@ -63,7 +63,7 @@ def export_archive(
         progress: told of each log before it is read.
 
     Raises:
-        SerinusError: ``SRN-AUDIT-003`` a log is broken, ``-004`` unreadable, ``-008`` a checkpoint
+        SerinusError: ``SRN-AUDIT-003`` a log is broken or gone, ``-004`` unreadable, ``-008`` a checkpoint
             is false; ``-009`` the period holds nothing, or ``out`` exists; ``SRN-HOME-001``/``-002``
             the archive cannot be written.
     """
@@ -73,7 +73,10 @@ def export_archive(
         )
     registry = Registry(home)
     about = f" for {model}" if model else ""
-    found = list(find_logs([home.audit, home.decisions]))
+    places = [home.audit, home.decisions]
+    found = list(find_logs(places))
+    for lost in lost_logs(places, found, Keyring.load(home.keys)):
+        raise ChainBroken.of(lost)
     spans: dict[Path, tuple[int, int]] = {}
     for log in found:
         progress(log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ from serinus.chain.checkpoint import (
 from serinus.cli import main
 from serinus.errors import SerinusError
 from serinus.home import Home
+from serinus.registry import Registry
+from tests.support.bundles import small_bundle, small_home
+from tests.unit.audit.support import write
 
 
 @pytest.fixture
@@ -97,6 +101,73 @@ def test_the_copy_kept_elsewhere_finds_it_when_those_beside_the_log_went_too(
     copy = tmp_path / "vault" / "audit.checkpoints"
     code, printed = run(home, capsys, "verify", str(log_of(home)), "--checkpoints", str(copy))
     assert (code, "entry 5 was noted elsewhere" in printed) == (1, True)
+
+
+def test_a_log_that_is_gone_is_found_by_the_checkpoints_that_it_left(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(home, capsys, "checkpoint")
+    assert ", holds 1 checkpoint;" in run(home, capsys, "verify")[1]
+    log_of(home).unlink()
+    for command in ("verify", "checkpoint", "export --for 2026"):
+        code, printed = run(home, capsys, *command.split())
+        assert code == 1
+        assert "SRN-AUDIT-003" in printed
+        assert "the log is gone" in printed
+        assert "audit.checkpoints vouches for 5 entries" in printed
+    code, printed = run(home, capsys, "verify", "--output", "json")
+    found = json.loads(printed)
+    assert (code, found["sound"], found["logs"]) == (1, False, [])
+    assert [lost["file"] for lost in found["lost"]] == [str(log_of(home))]
+
+
+def test_an_audit_log_that_is_gone_without_a_checkpoint_is_missed_by_the_registry(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = small_home(tmp_path)
+    home.root.mkdir(exist_ok=True)
+    assert run(home, capsys, "verify") == (0, f"There is no log yet in {home.root}.\n")
+    Registry(home).register(small_bundle(tmp_path), by="ann", owner="cards", run="run-1")
+    assert run(home, capsys, "verify")[0] == 0
+    log_of(home).unlink()
+    code, printed = run(home, capsys, "verify")
+    assert (code, "the log is gone: the registry holds 1 version(s)" in printed) == (1, True)
+
+
+def test_a_directory_of_copies_is_held_against_every_log(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vault = tmp_path / "vault"
+    run(home, capsys, "checkpoint", "--copy", str(vault))
+    for name in ("a", "b"):
+        home.decisions.mkdir(exist_ok=True)
+        write(home.decisions / f"{name}.jsonl", 3)
+    code, printed = run(home, capsys, "verify", "--checkpoints", str(vault))
+    assert code == 0
+    assert "5 entries, sound, holds 1 checkpoint;" in printed
+    assert "a.jsonl: 3 entries, sound, no checkpoint of it there;" in printed
+    run(home, capsys, "checkpoint", "--copy", str(vault))
+    for file in home.decisions.glob("b.*"):
+        file.unlink()
+    assert run(home, capsys, "verify")[0] == 0
+    code, printed = run(home, capsys, "verify", "--checkpoints", str(vault))
+    assert (code, "SRN-AUDIT-003 b.jsonl: the log is gone" in printed) == (1, True)
+
+
+def test_a_copy_has_every_checkpoint_also_those_made_before_there_was_one(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vault, beside = tmp_path / "vault", checkpoints_path(log_of(home))
+    run(home, capsys, "checkpoint")
+    vault.write_text("in the way")
+    grow(home, 1)
+    code, printed = run(home, capsys, "checkpoint", "--copy", str(vault))
+    assert (code, "SRN-AUDIT-002" in printed) == (1, True)
+    vault.unlink()
+    for expected in ("checkpoints copied", "0 checkpoints copied"):
+        code, printed = run(home, capsys, "checkpoint", "--copy", str(vault))
+        assert (code, expected in printed) == (0, True)
+        assert read_checkpoints(vault / "audit.checkpoints") == read_checkpoints(beside)
 
 
 def test_a_broken_log_gets_no_checkpoint(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
