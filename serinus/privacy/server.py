@@ -65,8 +65,11 @@ class Server:
         """See ``Engine.where``: without its password."""
         get = self._given.get
         user = f"{get('user')}@" if get("user") else ""
-        port = f":{get('port')}" if get("port") else ""
-        return f"postgresql://{user}{get('host') or ''}{port}/{get('dbname') or ''}"
+        hosts, ports = str(get("host") or "").split(","), str(get("port") or "").split(",")
+        if len(ports) == 1:  # of all hosts
+            ports *= len(hosts)
+        places = [host + (f":{port}" if port else "") for host, port in zip(hosts, ports, strict=False)]
+        return f"postgresql://{user}{','.join(places)}/{get('dbname') or ''}"
 
     def parameters(self, *, seconds: int) -> dict[str, Any]:
         """What libpq is given: files are read now, since a secret may have been rotated.

@@ -160,6 +160,13 @@ http://127.0.0.1:8090/
 {{- with .Values.privacy.url }}
 # The server of persons' keys, which has no label that a policy could name.
 - ports:
-    - {protocol: TCP, port: {{ regexReplaceAll "^[^/]*//([^@/]*@)?[^:/]*(:([0-9]+))?.*$" . "${3}" | default "5432" }}}
+    {{- /* Each host has a port of its own. */}}
+    {{- $ports := list }}
+    {{- range splitList "," (regexReplaceAll "^[^/]*//([^@/]*@)?([^/]*)/.*$" . "${2}") }}
+    {{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default "5432") }}
+    {{- end }}
+    {{- range uniq $ports }}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
 {{- end }}
 {{- end }}

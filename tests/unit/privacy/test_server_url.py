@@ -62,6 +62,18 @@ def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path: Path
     assert (error.code, error.where) == ("SRN-PRIVACY-002", "postgresql://scorer@127.0.0.1:1/keys")
 
 
+@pytest.mark.parametrize(
+    ("hosts", "shown"),
+    [
+        ("127.0.0.1:1,127.0.0.1:2", "127.0.0.1:1,127.0.0.1:2"),
+        ("127.0.0.1,127.0.0.1:2", "127.0.0.1,127.0.0.1:2"),
+    ],
+)
+def test_each_host_is_named_with_its_port(tmp_path: Path, hosts: str, shown: str) -> None:
+    error = failing(tmp_path, f"postgresql://scorer:hunter2@{hosts}/keys")
+    assert (error.code, error.where) == ("SRN-PRIVACY-002", f"postgresql://scorer@{shown}/keys")
+
+
 @pytest.mark.parametrize("text", ["", None])
 def test_a_password_file_that_holds_none_is_told(tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "password"
