@@ -6,6 +6,7 @@ uvicorn and starlette are imported by whoever serves, so the kernel stays free o
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import sys
@@ -43,10 +44,14 @@ def serve(
     listener: socket.socket,
     extra: Mapping[str, object] | None = None,
     tls: ServerFiles | None = None,
+    read_timeout: float = 30.0,
 ) -> None:
     """Serve an ASGI application until SIGTERM or SIGINT, then return or exit with 0.
 
     One JSON line goes to stdout once the port answers: ``ready``, ``port`` and ``extra``.
+
+    Args:
+        read_timeout: seconds in which a request's head must come; then the connection is closed.
 
     Raises:
         SerinusError: ``SRN-TLS-001`` the TLS files cannot be used; ``-003`` plain HTTP beyond this machine is refused.
@@ -55,7 +60,12 @@ def serve(
 
     # Longer than a poster may be idle: whoever pools connections should be the one to close them.
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_keep_alive=75, timeout_graceful_shutdown=5
+        app,
+        http=_timely(read_timeout),
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
     )
     if tls is None:
         check_plain(str(listener.getsockname()[0]), "this server")
@@ -68,6 +78,39 @@ def serve(
     sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
     sys.stdout.flush()
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _timely(seconds: float) -> type[asyncio.Protocol]:
+    """The protocol of uvicorn, with a limit for what it waits for without one: the head of a request."""
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    base: Any = AutoHTTPProtocol  # one of two classes that have the same attributes
+
+    class Timely(base):
+        _late: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self._late = self.loop.call_later(seconds, transport.close)
+
+        def data_received(self, data: bytes) -> None:
+            before = self.cycle
+            super().data_received(data)
+            if self.cycle is not before:
+                self._unset()
+            elif self._late is None and (before is None or before.response_complete):
+                self._late = self.loop.call_later(seconds, self.transport.close)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._unset()
+            super().connection_lost(exc)
+
+        def _unset(self) -> None:
+            if self._late is not None:
+                self._late.cancel()
+                self._late = None
+
+    return Timely
 
 
 def end_with_zero() -> None:

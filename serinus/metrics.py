@@ -244,6 +244,8 @@ ARCHIVE_FAILING = "serinus_archive_failing"
 """{source} = 1: nothing can be read or kept now."""
 ARCHIVE_LAST = "serinus_archive_last_timestamp_seconds"
 """{source}: when lines last came and were on the disk. Absent before the first."""
+ARCHIVE_REFUSED = "serinus_archive_refused_total"
+"""{reason}: posts refused: busy, disk, gap, gone, large, name or slow."""
 
 # --- rollouts -------------------------------------------------------------
 ROLLOUT_PHASE = "serinus_rollout_phase"

@@ -15,6 +15,7 @@ log = logging.getLogger("serinus.archive")
 
 
 RESULTS = ("kept", "duplicate", "aside", "passed")
+REFUSALS = ("busy", "disk", "gap", "gone", "large", "name", "slow")
 
 
 @dataclass
@@ -42,6 +43,7 @@ class Board:
         self._clock = clock
         self._lock = threading.Lock()
         self._counts: dict[str, Counts] = {}
+        self._refused: dict[str, int] = dict.fromkeys(REFUSALS, 0)
 
     def source(self, name: str) -> None:
         """A source that there is, before anything came from it."""
@@ -87,6 +89,18 @@ class Board:
         if new:
             log.error("%s: %s", source, what)
 
+    def refused(self, reason: str, who: str = "") -> None:
+        """Count a post that was refused; one that did not come in time is told."""
+        with self._lock:
+            self._refused[reason] += 1
+        if reason == "slow":
+            log.warning("%s", _slow(who))
+
+    def refusals(self) -> dict[str, int]:
+        """How many posts were refused, by reason."""
+        with self._lock:
+            return dict(self._refused)
+
     def snapshot(self) -> dict[str, Counts]:
         """A copy of all of it."""
         with self._lock:
@@ -117,4 +131,13 @@ def _lost(where: str, messages: int) -> SerinusError:
         f"{messages:,} messages were removed from the topic before they were read",
         where=where,
         hint="Let the topic keep its messages for longer than the archive may stand still.",
+    )
+
+
+def _slow(who: str) -> SerinusError:
+    return SerinusError(
+        "SRN-ARCHIVE-011",
+        "a body did not come in time and was given up",
+        where=who,
+        hint="The sender sends it again; if its network is slow, raise --read-timeout.",
     )

@@ -24,6 +24,7 @@ from serinus.review.desk import answers_path
 from serinus.shipping import HttpChannel, Shipper, run
 from serinus.tls import server_files
 from serving.archive.board import Board
+from serving.archive.bodies import Bodies
 from serving.archive.http import build_app
 from serving.archive.places import Places
 from serving.archive.sources import Intake
@@ -72,6 +73,12 @@ def archive(
     tls_client_ca: Annotated[
         Path | None, typer.Option(help="Let in only clients with a certificate of these authorities.")
     ] = None,
+    read_timeout: Annotated[
+        str,
+        typer.Option(
+            help="How long a sender may be silent amid a request; all of it may take six times that."
+        ),
+    ] = "10s",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 lets the kernel choose.")] = 0,
 ) -> None:
@@ -101,6 +108,7 @@ def archive(
         if forget_after
         else None
     )
+    silence = duration_of("--read-timeout", read_timeout, code="SRN-ARCHIVE-003", hint=_HINT)
     listener = http.bind(host, port, "SRN-ARCHIVE-001")
     board, stopping = Board(), threading.Event()
     with ExitStack() as ending:
@@ -125,9 +133,8 @@ def archive(
         for thread in threads:
             thread.start()
         http.end_with_zero()
-        http.serve(
-            build_app(kept, board, lambda: all(thread.is_alive() for thread in threads)), listener, tls=tls
-        )
+        alive = lambda: all(thread.is_alive() for thread in threads)  # noqa: E731
+        http.serve(build_app(kept, board, alive, Bodies(silence)), listener, tls=tls, read_timeout=silence)
 
 
 def _end(threads: list[threading.Thread], stopping: threading.Event) -> None:

@@ -17,10 +17,8 @@ from serinus import metrics as names
 from serinus.archive import Archive, GapAhead, Taken, UnusableName
 from serinus.errors import SerinusError
 from serving.archive.board import Board
+from serving.archive.bodies import LARGEST, Bodies, Unread
 
-MAX_BODY = 8 << 20
-MAX_WAITING = 16
-"""Posts in hand at one time; whoever comes then is asked to come again."""
 _SOURCE = "http"
 _PATIENCE = 3
 
@@ -62,25 +60,23 @@ class ArchiveCollector:
             failing.add_metric((source,), float(bool(counts.problem)))
             if counts.last is not None:
                 last.add_metric((source,), counts.last)
-        yield from (lines, *counters.values(), lag, failing, last)
+        refused = CounterMetricFamily(names.ARCHIVE_REFUSED, "Posts refused.", labels=("reason",))
+        for reason, n in self._board.refusals().items():
+            refused.add_metric((reason,), n)
+        yield from (lines, *counters.values(), lag, failing, last, refused)
 
 
-async def _lines(request: Request) -> list[bytes] | None:
-    """The body's lines; None if it is too large."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            return None
-    return [line for line in bytes(body).split(b"\n") if line.strip()]
-
-
-def build_app(archive: Archive, board: Board, alive: Callable[[], bool] = lambda: True) -> Starlette:
+def build_app(
+    archive: Archive,
+    board: Board,
+    alive: Callable[[], bool] = lambda: True,
+    bodies: Bodies | None = None,
+) -> Starlette:
     """The ASGI application. ``alive``: whether all that should run besides does."""
+    bodies = bodies or Bodies()
     board.source(_SOURCE)
     registry = CollectorRegistry()
     registry.register(ArchiveCollector(board))  # pyright: ignore[reportArgumentType]
-    waiting = asyncio.Semaphore(MAX_WAITING)
 
     async def metrics(request: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -93,24 +89,26 @@ def build_app(archive: Archive, board: Board, alive: Callable[[], bool] = lambda
 
     def takes(kind: str, keep: Callable[[str, Sequence[bytes]], Taken]) -> Route:
         async def take(request: Request) -> Response:
-            if waiting.locked():
-                return _refused(503, "SRN-ARCHIVE-009", "too many are being kept; send the same again")
-            async with waiting:
-                name, lines = request.query_params.get("log", ""), await _lines(request)
-                if lines is None:
-                    what = f"the body exceeds {MAX_BODY} bytes; send it in parts"
-                    return _refused(413, "SRN-ARCHIVE-008", what)
-                try:
+            name = request.query_params.get("log", "")
+            try:
+                async with bodies.of(request) as body:
+                    lines = [line for line in body.split(b"\n") if line.strip()]
                     taken = await asyncio.to_thread(keep, name, lines)
-                except UnusableName as error:
-                    return _refused(400, "SRN-ARCHIVE-010", f"?log={name!r:.100}: {error}")
-                except GapAhead as error:
-                    return _refused(
-                        503, "SRN-ARCHIVE-009", f"{error}; send what comes before, or the same again"
-                    )
-                except SerinusError as error:
-                    board.problem(_SOURCE, str(error))
-                    return _refused(503, "SRN-ARCHIVE-009", f"{error}; send the same again")
+            except Unread as error:
+                sender = f"{request.client.host}:{request.client.port}" if request.client else "a sender"
+                board.refused(error.reason, f"{sender}, {name[:100]!r} ({kind})")
+                return _refused(*_UNREAD[error.reason], close=True)
+            except UnusableName as error:
+                board.refused("name")
+                return _refused(400, "SRN-ARCHIVE-010", f"?log={name!r:.100}: {error}")
+            except GapAhead as error:
+                board.refused("gap")
+                what = f"{error}; send what comes before, or the same again"
+                return _refused(503, "SRN-ARCHIVE-009", what)
+            except SerinusError as error:
+                board.refused("disk")
+                board.problem(_SOURCE, str(error))
+                return _refused(503, "SRN-ARCHIVE-009", f"{error}; send the same again")
             board.problem(_SOURCE, "")
             board.taken(_SOURCE, f"{name} ({kind})", taken)
             return http.json(
@@ -138,5 +136,16 @@ def build_app(archive: Archive, board: Board, alive: Callable[[], bool] = lambda
     )
 
 
-def _refused(status: int, code: str, what: str) -> Response:
-    return http.json({"code": code, "what": what}, status=status)
+_UNREAD = {
+    "large": (413, "SRN-ARCHIVE-008", f"the body exceeds {LARGEST} bytes; send it in parts"),
+    "slow": (408, "SRN-ARCHIVE-011", "the body did not come in time; send the same again"),
+    "busy": (503, "SRN-ARCHIVE-009", "too many are being kept; send the same again"),
+    "gone": (400, "SRN-ARCHIVE-011", "the sender went before the body was whole"),
+}
+
+
+def _refused(status: int, code: str, what: str, *, close: bool = False) -> Response:
+    answer = http.json({"code": code, "what": what}, status=status)
+    if close:  # what is left of the body is not read
+        answer.headers["connection"] = "close"
+    return answer

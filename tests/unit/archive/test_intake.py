@@ -17,7 +17,8 @@ from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.shipping import HttpChannel, Shipper, Untaken
 from serving.archive.board import Board
-from serving.archive.http import MAX_BODY, build_app
+from serving.archive.bodies import LARGEST
+from serving.archive.http import build_app
 from serving.archive.places import Places
 from serving.archive.sources import Batch, Intake, Item
 from tests.unit.archive.logs import chain, content
@@ -205,7 +206,7 @@ def test_what_a_pod_posts_is_kept_once(client: TestClient, home: Home) -> None:
 @pytest.mark.parametrize(
     ("query", "body", "status", "code"),
     [
-        ("log=m-pod", b"x" * (MAX_BODY + 1), 413, "SRN-ARCHIVE-008"),
+        ("log=m-pod", b"x" * (LARGEST + 1), 413, "SRN-ARCHIVE-008"),
         ("", A[0], 400, "SRN-ARCHIVE-010"),
         ("log=../../etc/passwd", A[0], 400, "SRN-ARCHIVE-010"),
         ("log=m.review", A[0], 400, "SRN-ARCHIVE-010"),
