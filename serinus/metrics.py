@@ -298,6 +298,8 @@ RECORDS_FAILURES = "serinus_records_failures_total"
 """Tries to record that failed; each is tried again until it succeeds."""
 RECORDS_WATCH_AGE = "serinus_records_watch_age_seconds"
 """How long the most silent watch has heard nothing; bookmarks come each minute."""
+RECORDS_VERSIONS = "serinus_records_versions_total"
+"""{result}: versions that callers told of; result is created, known, refused or failed."""
 
 # --- the audit log --------------------------------------------------------
 AUDIT_ENTRIES = "serinus_audit_entries"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,6 +20,7 @@ from serinus.home import Home
 from serinus.registry import approvals
 from serinus.registry.policy import Approval, check_retirement, check_stage
 from serinus.registry.records import Lineage, Turn, Version, facts_of
+from serinus.registry.registration import bundle_place
 from serinus.registry.schema import migrate
 
 
@@ -117,6 +117,20 @@ class Registry:
             key=facts.key,
             lineage=msgspec.structs.replace(facts.lineage, commit=commit, data=data),
         )
+        return self.enter(version, by=by, reason=f"pipeline run {run}")
+
+    def enter(
+        self, version: Version, *, by: str, reason: str, details: Mapping[str, Any] | None = None
+    ) -> Version:
+        """Enter a version as it is given: as ``register`` does, for whoever has no bundle at hand.
+
+        Args:
+            by: who enters it; ``version.built_by`` is who built it.
+            details: what the audit log is told besides.
+
+        Raises:
+            SerinusError: ``SRN-REGISTRY-004`` as ``register``.
+        """
         subject = f"{version.model}/{version.version}"
         with self.transaction() as db:
             row = db.execute(
@@ -136,8 +150,7 @@ class Registry:
             columns = ", ".join(fields)
             marks = ", ".join("?" * len(fields))
             db.execute(f"INSERT INTO versions ({columns}) VALUES ({marks})", tuple(fields.values()))
-            reason = f"pipeline run {run}"
-            self._turn(db, version.model, version.version, stage, version.created, by, reason)
+            self._turn(db, version.model, version.version, version.stage, version.created, by, reason)
             self.audit.append(
                 actor=by,
                 action="register",
@@ -145,11 +158,12 @@ class Registry:
                 reason=reason,
                 details={
                     "digest": version.digest,
-                    "stage": stage,
-                    "owner": owner,
+                    "stage": version.stage,
+                    "owner": version.owner,
                     "key": version.key,
                     "data": version.lineage.data.digest,
-                    "commit": commit,
+                    "commit": version.lineage.commit,
+                    **(details or {}),
                 },
             )
         return version
@@ -226,10 +240,10 @@ class Registry:
 
         Raises:
             SerinusError: as ``open_bundle``; ``SRN-REGISTRY-005`` if it is not
-                the bundle that was registered.
+                the bundle that was registered; ``-010`` only its papers are here.
         """
         bundle = open_bundle(
-            Path(version.path),
+            bundle_place(self.home, version),
             trusted=Keyring.load(self.home.keys),
             at=datetime.fromisoformat(version.created),
         )

@@ -23,6 +23,7 @@ from .book import HomeBook
 from .follow import Desk, Follower
 from .keeper import Keeper
 from .pages import build_app
+from .setup import Nobody, check_callers, door_of
 
 app = typer.Typer(add_completion=False)
 
@@ -52,6 +53,32 @@ def records(
         typer.Option(help="How to reach the cluster (default: the pod's account, else kubectl's way)."),
     ] = None,
     context: Annotated[str | None, typer.Option(help="Which context of the kubeconfig.")] = None,
+    caller: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAMESPACE/NAME",
+            help="ServiceAccount that may tell of versions (POST /v1/versions); may be repeated.",
+        ),
+    ] = None,
+    token_audience: Annotated[
+        str, typer.Option(help="What their tokens must be for (default: the API server's own audience).")
+    ] = "",
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="Who sends the token in this file may tell of versions too, without a cluster."),
+    ] = None,
+    token_caller: Annotated[str, typer.Option(help="What the audit log calls them.")] = "pipeline",
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            help="Public keys, trusted-*.pem, whose signatures count (default: $SERINUS_KEYS or <home>/keys).",
+            envvar="SERINUS_KEYS",
+            show_envvar=False,
+        ),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", help="Follow a cluster's rollouts, or take versions only.")
+    ] = True,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Keep the records of a cluster's rollouts: who, what, when, why, on which digest.
@@ -60,6 +87,10 @@ def records(
     entry of the home's audit chain, and moves the version's stage in its registry.
     One runs for a home; what happens while none runs is read from the rollouts'
     status afterwards, and what is missing there is recorded as missing.
+
+    With --caller or --token-file it takes versions that a pipeline with another home
+    registered: POST /v1/versions, which the pipeline's last step does (--registrar),
+    or serinus registry send. Their signature must be of a trusted key.
 
     /readyz answers once everything was listed and recorded, /metrics has the
     registry's reviews, overrides, and what the registry did not know.
@@ -78,6 +109,7 @@ def records(
         "--verify-every", verify_every, code="SRN-RECORDS-002", hint="For example 90s, 5m, 1h."
     )
     tls = server_files(tls_cert, tls_key, tls_client_ca)
+    check_callers(caller or (), token_audience, token_file)
     installation = find_home(home)
     with lock(
         installation.root / "records",
@@ -86,12 +118,21 @@ def records(
     ):
         book = HomeBook(installation)
         listener = http.bind(host, port, "SRN-RECORDS-001")
-        follower = Follower(
-            Api(configuration(kubeconfig, context)), Desk(Keeper(book)), tuple(namespace or ())
+        desk = Desk(Keeper(book))
+        api = Api(configuration(kubeconfig, context)) if follow or caller else None
+        follower = Follower(api, desk, tuple(namespace or ())) if api and follow else Nobody(desk)
+        door = door_of(
+            installation,
+            api,
+            accounts=caller or (),
+            audience=token_audience,
+            token_file=token_file,
+            token_caller=token_caller,
+            keys=keys,
         )
         beside = catalogue_keeper(installation, os.environ), lineage_keeper(installation, os.environ)
         http.end_with_zero()
-        http.serve(build_app(installation, follower, beside, every), listener, tls=tls)
+        http.serve(build_app(installation, follower, beside, every, door), listener, tls=tls)
 
 
 def main() -> None:

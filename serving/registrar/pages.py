@@ -23,6 +23,7 @@ from serinus.registry.exposition import AuditCollector, OverrideCollector, Revie
 from serinus.retelling import Keeper as Retelling
 
 from .follow import Follower
+from .versions import Door, VersionsCollector
 
 log = logging.getLogger("serinus.records")
 
@@ -62,17 +63,24 @@ class RecordsCollector:
 
 
 def build_app(
-    home: Home, follower: Follower, beside: tuple[Retelling, ...] = (), verify_every: float = 300.0
+    home: Home,
+    follower: Follower,
+    beside: tuple[Retelling, ...] = (),
+    verify_every: float = 300.0,
+    door: Door | None = None,
 ) -> Starlette:
     """The ASGI application; it follows from its start to its end.
 
     Args:
         beside: what else is told of the registry while we run.
         verify_every: seconds between two verifications of the audit log.
+        door: where versions come in that were registered elsewhere.
     """
     registry, audit = CollectorRegistry(), AuditCollector()
     for collector in (RecordsCollector(follower), OverrideCollector(home), audit, ReviewCollector(home)):
         registry.register(collector)  # pyright: ignore[reportArgumentType]
+    if door is not None:
+        registry.register(VersionsCollector(door))  # pyright: ignore[reportArgumentType]
 
     async def verify() -> None:
         while True:
@@ -104,10 +112,8 @@ def build_app(
         body = await run_in_threadpool(generate_latest, registry)
         return Response(body, media_type=CONTENT_TYPE_LATEST)
 
-    return Starlette(
-        routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)],
-        lifespan=running,
-    )
+    routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+    return Starlette(routes=routes + ([door.route()] if door is not None else []), lifespan=running)
 
 
 def _answer(good: bool, yes: str, no: str) -> Response:
