@@ -19,7 +19,6 @@ from serving.rollout.remote import CONTROL, Control, Reply, Request
 from serving.rollout.spec import RolloutSpec
 from serving.rollout.status import RolloutStatus
 
-from .journal import entries
 from .platform import Platform
 from .scraping import targets
 
@@ -136,9 +135,7 @@ class ControlServer:
         return self.platform.rollout_status()
 
     async def _history(self, args: dict[str, Any]) -> Any:
-        self.platform.rollout_status()
-        assert self.platform.rollout is not None
-        return entries(self.platform.rollout.events)
+        return self.platform.rollout_history()
 
     async def _approve(self, args: dict[str, Any]) -> Any:
         self.platform.approve(args["by"], role=args["role"], reason=args["reason"])

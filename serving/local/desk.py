@@ -22,6 +22,7 @@ from serinus.registry.records import facts_of
 from serving.rollout import spec as specs
 from serving.rollout.adapters.envoy import EnvoyTraffic
 from serving.rollout.commands import unasked
+from serving.rollout.kept import Kept, entries, kept
 from serving.rollout.ports import Command
 from serving.rollout.status import Entry, Phase, RolloutStatus
 
@@ -99,12 +100,16 @@ class RolloutDesk:
         return self.rollout_status()
 
     def rollout_status(self) -> RolloutStatus:
-        """The status of the rollout that is in progress, or was last.
+        """The status of the rollout that is in progress, or was last, under an earlier life of the platform too.
 
         Raises:
             SerinusError: SRN-ROLLOUT-005 if there has been none.
         """
-        return self._current().status
+        return self._latest().status
+
+    def rollout_history(self) -> list[Entry]:
+        """What happened in that rollout, oldest first. Raises as ``rollout_status``."""
+        return self._latest().history
 
     async def wait_rollout(self, *phases: Phase, timeout: float, ended: bool = True) -> RolloutStatus:
         """Wait until the rollout is in one of ``phases``, or has ended.
@@ -222,13 +227,22 @@ class RolloutDesk:
 
     def _current(self) -> LocalRollout:
         if self.rollout is None:
+            last = self._latest().status
+            raise _refused(f"no rollout is under way; the last one, {last.id}, is {last.phase.value}")
+        return self.rollout
+
+    def _latest(self) -> Kept:
+        if self.rollout is not None:
+            return Kept(status=self.rollout.status, history=entries(self.rollout.events))
+        found = kept(self.home)
+        if not found:
             raise SerinusError(
                 "SRN-ROLLOUT-005",
                 "there has been no rollout here",
                 where=str(self.home.platform),
                 hint="Start one: serinus rollout start CANDIDATE.",
             )
-        return self.rollout
+        return found[-1]
 
     def _check_pair(self, spec: specs.RolloutSpec, champion: Target, target: Target) -> None:
         def refuse(what: str, hint: str) -> SerinusError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import msgspec
 from serinus.home import Home, atomic_write
 from serinus.registry import Registry
 from serinus.registry.following import follow
+from serving.rollout.kept import entries
 from serving.rollout.status import Entry, RolloutStatus, decode, encode
 
 from .predictors import Target
@@ -81,16 +81,6 @@ class LocalJournal:
 
 def _place(target: Target) -> tuple[str, int] | None:
     return (target.model, target.version) if target.registered else None
-
-
-def entries(path: Path) -> list[Entry]:
-    """The entries told so far; a torn last line is left out."""
-    found: list[Entry] = []
-    with contextlib.suppress(FileNotFoundError):
-        for line in path.read_bytes().splitlines():
-            with contextlib.suppress(msgspec.DecodeError):
-                found.append(msgspec.json.decode(line, type=Entry))
-    return found
 
 
 def last_told(path: Path) -> int:

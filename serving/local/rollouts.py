@@ -19,6 +19,7 @@ from serving.rollout.adapters.envoy import EnvoyTraffic
 from serving.rollout.adapters.scrape import ScrapeMetrics
 from serving.rollout.adapters.webhook import NotifyingJournal, Webhooks
 from serving.rollout.engine import Engine, Ports, new_status
+from serving.rollout.kept import EVENTS, STATUS
 from serving.rollout.ports import ApprovalRecord, Command
 from serving.rollout.spec import RolloutSpec
 from serving.rollout.status import Entry, Phase, RolloutStatus, decode
@@ -119,11 +120,11 @@ class LocalRollout:
         self.changed = asyncio.Event()
         self.inbox = CommandQueue()
         self.directory = rollout_directory(home, record.id)
-        self._store = FileStore(self.directory / "status.json")
+        self._store = FileStore(self.directory / STATUS)
         self._metrics = ScrapeMetrics(predictors.sources)
         self._status: RolloutStatus | None = None
         self._webhooks = Webhooks(home.root / "channels")
-        journal = LocalJournal(home, self.directory / "events.jsonl", record.champion, record.candidate, told)
+        journal = LocalJournal(home, self.directory / EVENTS, record.champion, record.candidate, told)
         ports = Ports(
             traffic=traffic,
             predictors=predictors,
@@ -149,7 +150,7 @@ class LocalRollout:
     @property
     def events(self) -> Path:
         """The whole history, one JSON line per entry."""
-        return self.directory / "events.jsonl"
+        return self.directory / EVENTS
 
     async def begin(self) -> None:
         """Persist the rollout, if it is new, and run its engine."""

@@ -12,9 +12,10 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
-from serinus.home import find_home
+from serinus.home import existing_home, find_home
 
 from .desk import Desk, LocalDesk, Wish
+from .kept import Kept, kept
 from .spec import Approval, Step
 from .status import Entry, Phase, RolloutStatus
 
@@ -198,6 +199,9 @@ def approve(
 
 @app.command()
 def history(
+    every: Annotated[
+        bool, typer.Option("--all", help="Every rollout of this home, oldest first, not only the last.")
+    ] = False,
     home: HomeOption = None,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
@@ -205,13 +209,44 @@ def history(
     rollout: RolloutOption = None,
     output: OutputOption = Output.text,
 ) -> None:
-    """List what happened, when (UTC), and who or what did it."""
+    """List what happened in the last rollout, when (UTC), and who or what did it; no platform has to run."""
+    if every:
+        if namespace or context or kubeconfig or rollout:
+            raise typer.BadParameter(
+                "--all belongs to this machine: `kubectl get modelrollouts` lists a cluster's"
+            )
+        _show_all(kept(existing_home(home)), output)
+        return
     entries = _desk(home, namespace, context, kubeconfig, rollout, None).history()
     if output is Output.json:
         typer.echo(msgspec.json.format(msgspec.json.encode(entries), indent=2).decode())
         return
     for entry in entries:
         typer.echo(_line(entry))
+
+
+def _show_all(found: list[Kept], output: Output) -> None:
+    if output is Output.json:
+        listed = [
+            {
+                **{name: getattr(one.status, name) for name in ("id", "model", "champion", "candidate")},
+                **{name: getattr(one.status, name) for name in ("started_by", "started_at", "phase")},
+                "history": one.history,
+            }
+            for one in found
+        ]
+        typer.echo(msgspec.json.format(msgspec.json.encode(listed), indent=2).decode())
+        return
+    if not found:
+        typer.echo("There has been no rollout here.")
+    for one in found:
+        status = one.status
+        typer.echo(
+            f"{status.id}: {status.phase.value}, {status.candidate} beside {status.champion}, "
+            f"started by {status.started_by}"
+        )
+        for entry in one.history:
+            typer.echo(f"  {_line(entry)}")
 
 
 def _command(kind: str, doc: str) -> None:
@@ -310,7 +345,8 @@ def _show(found: RolloutStatus, output: Output) -> None:
     tally = found.canary_tally
     typer.echo(f"  canary: {tally.requests:.0f} requests, {tally.bad:.0f} answered badly")
     for guard in found.verdict.guards if found.verdict else ():
-        typer.echo(f"  guard {guard.guard}: {guard.outcome}, evidence 10^{guard.log10_e:.1f}. {guard.reason}")
+        evidence = round(guard.log10_e, 1) + 0.0  # no sign where there is none
+        typer.echo(f"  guard {guard.guard}: {guard.outcome}, evidence 10^{evidence:.1f}. {guard.reason}")
     for condition in found.conditions:
         detail = f": {condition.message}" if condition.message else ""
         typer.echo(f"  {condition.type} {condition.status} ({condition.reason}{detail})")

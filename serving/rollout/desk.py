@@ -9,12 +9,14 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
+from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.identity import current_identity
 
+from .kept import Kept, kept
 from .remote import call
 from .spec import RolloutSpec, Step, check, load_spec
-from .status import Entry, RolloutStatus
+from .status import ENDED, Entry, Phase, RolloutStatus
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,12 +84,22 @@ class LocalDesk:
         return self._call("rollout.start", spec=msgspec.to_builtins(spec), by=self._who())
 
     def status(self) -> RolloutStatus:
-        """The rollout in progress, or the last one."""
-        return self._call("rollout.status")
+        """The rollout in progress, or the last one; without a platform one that has ended."""
+        try:
+            return self._call("rollout.status")
+        except SerinusError as error:
+            last = self._last(error)
+            # One that was left unfinished goes on, or ends, once a platform is there: it stands nowhere now.
+            if last.status.phase not in (*ENDED, Phase.PROMOTED):
+                raise
+            return last.status
 
     def history(self) -> list[Entry]:
-        """From the journal's file."""
-        return msgspec.convert(call(self._home, "rollout.history"), list[Entry])
+        """From the journal's file, also where no platform runs."""
+        try:
+            return msgspec.convert(call(self._home, "rollout.history"), list[Entry])
+        except SerinusError as error:
+            return self._last(error).history
 
     def approve(self, role: str, reason: str) -> str:
         """Recorded in the registry, which refuses one's own work."""
@@ -98,6 +110,13 @@ class LocalDesk:
     def command(self, kind: str, reason: str) -> RolloutStatus:
         """Given to the engine in the platform's process."""
         return self._call("rollout.command", kind=kind, by=self._who(), reason=reason)
+
+    def _last(self, error: SerinusError) -> Kept:
+        """The last rollout that the home keeps, if ``error`` is that no platform runs; else raises it."""
+        found = kept(self._home) if error.code == "SRN-PLATFORM-009" else []
+        if not found:
+            raise error
+        return found[-1]
 
     def _who(self) -> str:
         return current_identity(self._by)

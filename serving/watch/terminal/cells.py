@@ -39,8 +39,8 @@ def number(value: float | None) -> str:
 
 
 def places(value: float | None, count: int) -> str:
-    """A number to so many places."""
-    return NONE if value is None or value != value else f"{value:.{count}f}"
+    """A number to so many places; what rounds to nothing has no sign."""
+    return NONE if value is None or value != value else f"{round(value, count) + 0.0:.{count}f}"
 
 
 def time(seconds: float | None) -> str:

@@ -189,12 +189,12 @@ def _rollout(rollout: Rollout) -> list[RenderableType]:
         lines.append(Text("  no evidence yet", "dim"))
     else:
         line = Text.assemble("  evidence of harm, log10 ", cells.bar(rollout.evidence / rollout.threshold))
-        line.append(f" {rollout.evidence:.2f} of {rollout.threshold:.2f}")
+        line.append(f" {cells.places(rollout.evidence, 2)} of {rollout.threshold:.2f}")
         line.append(" to roll back", "dim")
         line.no_wrap, line.overflow = True, "ellipsis"
         lines.append(line)
         if rollout.guards:
-            told = ", ".join(f"{guard} {value:.2f}" for guard, value in rollout.guards[:4])
+            told = ", ".join(f"{guard} {cells.places(value, 2)}" for guard, value in rollout.guards[:4])
             lines.append(Text(f"  by guard: {told}", no_wrap=True, overflow="ellipsis"))
     asked: list[str] = []
     for role in ("candidate", "champion"):
