@@ -103,13 +103,17 @@ def record(
     return approval
 
 
-def noted(registry: Registry, model: str, version: int, given: Approval, *, lasts: float) -> None:
+def noted(registry: Registry, model: str, version: int, given: Approval, *, lasts: float) -> list[str]:
     """Enter an approval that was given and judged elsewhere, as on a cluster; done again, it changes nothing.
 
-    The caller writes it into the audit log, afterwards: it has happened, whatever becomes of this.
+    The caller writes it into the audit log, afterwards: it has happened, whatever becomes of this. Of two words of one
+    person in one role the later one stands, in whichever order they are entered.
 
     Args:
         lasts: how long an override stands for all that are missing (s).
+
+    Returns:
+        Why it cannot be judged whether the version has all its words; empty if it can.
 
     Raises:
         SerinusError: ``SRN-REGISTRY-001``, ``-002``; ``SRN-ACCESS-004`` the book of overrides cannot be used.
@@ -117,9 +121,11 @@ def noted(registry: Registry, model: str, version: int, given: Approval, *, last
     current, at = registry.get(model, version), word(given).at
     with registry.transaction() as db:
         db.execute(
-            "INSERT OR REPLACE INTO approvals"
+            "INSERT INTO approvals"
             " (model, version, approver, role, reason, time, on_behalf_of, override)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET reason = excluded.reason,"
+            " time = excluded.time, on_behalf_of = excluded.on_behalf_of, override = excluded.override"
+            " WHERE excluded.time > time",
             (
                 *(model, version, given.by, given.role, given.reason),
                 *(given.time, given.on_behalf_of, int(given.override)),
@@ -134,7 +140,12 @@ def noted(registry: Registry, model: str, version: int, given: Approval, *, last
         )
         with book.override(new):
             pass
-    found = standing(registry, current)
+    try:
+        found = standing(registry, current)
+    except SerinusError as problem:
+        if problem.code != "SRN-ACCESS-009":
+            raise
+        return [str(problem)]
     if current.stage == "validated" and found.met:
         who = (
             " and ".join(f"{each.by} ({each.role})" for each in found.counted) or f"{given.by} ({given.role})"
@@ -142,6 +153,7 @@ def noted(registry: Registry, model: str, version: int, given: Approval, *, last
         registry.set_stage(
             model, version, "approved", by=given.by, reason=f"approved by {who}", since="validated"
         )
+    return []
 
 
 def read(registry: Registry, model: str, version: int) -> list[Approval]:

@@ -3,9 +3,11 @@ has moved already: the registry does not stop that, and what it refuses is said.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from serinus.errors import SerinusError
+from serinus.registry.records import Turn
 from serinus.registry.store import Registry
 
 STAGES = {
@@ -102,8 +104,15 @@ def _later(registry: Registry, place: Place, stage: str, at: float) -> str:
     if stage == "champion":
         looked += [(place[0], v.version) for v in registry.versions(place[0]) if v.stage == "champion"]
     for one in looked:
-        turns = registry.history(*one)
-        if turns and datetime.fromisoformat(turns[-1].time).timestamp() > at:
-            last = turns[-1]
+        last = _moved(registry.history(*one))
+        if last is not None and datetime.fromisoformat(last.time).timestamp() > at:
             return f"{one[0]}/{one[1]} is {last.stage} since {last.time}, which is after this turn"
     return ""
+
+
+def _moved(turns: Sequence[Turn]) -> Turn | None:
+    """The last turn that says where a version stands. That its words were all there says nothing of its traffic, and
+    may be heard before the step that came first."""
+    if len(turns) > 1 and (turns[-2].stage, turns[-1].stage) == ("validated", "approved"):
+        return turns[-2]
+    return turns[-1] if turns else None

@@ -19,7 +19,7 @@ from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.registry import approvals
 from serinus.registry.policy import Approval, check_retirement, check_stage
-from serinus.registry.records import Lineage, Turn, Version, facts_of
+from serinus.registry.records import Turn, Version, facts_of
 from serinus.registry.registration import bundle_place
 from serinus.registry.schema import migrate
 
@@ -358,6 +358,14 @@ class Registry:
 
 
 def _version(row: sqlite3.Row) -> Version:
+    """Raises ``SRN-REGISTRY-011`` where it is no record of a version."""
     fields: dict[str, Any] = {name: row[name] for name in Version.__struct_fields__}
-    fields["lineage"] = msgspec.json.decode(row["lineage"], type=Lineage)
-    return Version(**fields)
+    try:
+        return msgspec.convert(fields | {"lineage": msgspec.json.decode(row["lineage"])}, Version)
+    except (TypeError, ValueError) as error:  # msgspec's errors are ValueErrors
+        raise SerinusError(
+            "SRN-REGISTRY-011",
+            f"the record of {row['model']}/{row['version']} cannot be read: {error}",
+            where="registry.db",
+            hint="Somebody else wrote into the registry, or the file is damaged: put back a copy of it.",
+        ) from error

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from serinus.access import Access, AccessPolicy
 from serinus.audit import AuditLog
 from serinus.durations import parse_duration
+from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.registry import Registry
 from serinus.registry.approvals import noted
@@ -19,6 +20,9 @@ from serinus.registry.policy import Approval
 from .records import Known, Marks, Record
 from .seen import Turn
 from .words import Word
+
+_DAMAGED = frozenset({"SRN-REGISTRY-002", "SRN-REGISTRY-011"})
+"""A record that is not there any more, or is none: trying again would find it no better."""
 
 
 class HomeBook:
@@ -44,7 +48,12 @@ class HomeBook:
 
     def version(self, digest: str) -> Known | None:
         """What a bundle is registered as."""
-        found = self._registry.by_digest(digest)
+        try:
+            found = self._registry.by_digest(digest)
+        except SerinusError as problem:
+            if problem.code not in _DAMAGED:
+                raise
+            return Known(unreadable=str(problem))
         return (
             None
             if found is None
@@ -54,7 +63,7 @@ class HomeBook:
     def follow(self, turn: Turn, candidate: Known | None, champion: Known | None) -> list[str]:
         """Move the stages by the registry's rules."""
         missed: list[str] = []
-        with self._when(turn.at):
+        with self._when(turn.at), _told(missed):
             if turn.reason == "StepStarted" and champion is not None:
                 why = "it answered when a rollout began, as the cluster has it"
                 missed += serving(self._registry, _place(champion), by=turn.actor, why=why)
@@ -69,7 +78,7 @@ class HomeBook:
             )
         return missed
 
-    def approve(self, version: Known, word: Word, policy: AccessPolicy) -> None:
+    def approve(self, version: Known, word: Word, policy: AccessPolicy) -> list[str]:
         """Enter an approval, and an override into its book."""
         given = Approval(
             by=word.by,
@@ -78,14 +87,16 @@ class HomeBook:
             time=datetime.fromtimestamp(word.at, UTC).isoformat(timespec="milliseconds"),
             override=word.role == policy.override.role,
         )
-        with self._when(word.at):
-            noted(
+        missed: list[str] = []
+        with self._when(word.at), _told(missed):
+            missed += noted(
                 self._registry,
                 version.model,
                 version.version,
                 given,
                 lasts=parse_duration(policy.override.lasts),
             )
+        return missed
 
     def write(self, record: Record) -> None:
         """Append to the audit chain."""
@@ -105,6 +116,20 @@ class HomeBook:
             yield
         finally:
             self._at = None
+
+
+@contextlib.contextmanager
+def _told(missed: list[str]) -> Generator[None]:
+    """What a damaged record does not allow is said with the thing itself. What may pass, a full disk or a locked file,
+    is raised: that is tried again."""
+    try:
+        yield
+    except SerinusError as problem:
+        if problem.code not in _DAMAGED:
+            raise
+        missed.append(str(problem))
+    except ValueError as problem:  # a time that is none
+        missed.append(f"the registry's record cannot be read: {problem}")
 
 
 def _place(known: Known) -> tuple[str, int]:

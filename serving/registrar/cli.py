@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -118,8 +119,8 @@ def records(
     ):
         book = HomeBook(installation)
         listener = http.bind(host, port, "SRN-RECORDS-001")
-        desk = Desk(Keeper(book))
         api = Api(configuration(kubeconfig, context)) if follow or caller else None
+        desk = Desk(Keeper(book, clock=lambda: time.time() + (api.ahead if api else 0.0)))
         follower = Follower(api, desk, tuple(namespace or ())) if api and follow else Nobody(desk)
         door = door_of(
             installation,

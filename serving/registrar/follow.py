@@ -8,11 +8,14 @@ import time
 from collections.abc import Callable
 
 from serinus.errors import SerinusError
+from serinus.kube import follow
 from serinus.kube.api import Api, Object
 from serinus.kube.follow import Following
 from serinus.kube.kinds import APPROVAL, COMMAND, ROLLOUT
 
-from .keeper import Keeper, WordKind
+from .keeper import SECOND, Keeper
+from .seen import moment
+from .words import WordKind
 
 log = logging.getLogger("serinus.records")
 
@@ -42,6 +45,10 @@ class Desk:
                         log.error("not recorded, trying again: %s", problem)
                     self.failing = str(problem)
                     self.failures += 1
+                except Exception as problem:  # whoever follows has it told again, by another listing
+                    self.failing = f"{type(problem).__name__}: {problem}"
+                    self.failures += 1
+                    raise
                 await asyncio.sleep(self._again)
 
 
@@ -50,11 +57,12 @@ class Rollouts(Following):
 
     def __init__(self, api: Api, desk: Desk, namespace: str | None) -> None:
         super().__init__(api, ROLLOUT, namespace)
+        self.namespace = namespace
         self._desk = desk
 
     async def _listed(self, items: list[Object]) -> None:
         def within(namespace: str) -> bool:
-            return self._namespace in (None, namespace)
+            return self.namespace in (None, namespace)
 
         await self._desk.do(lambda: self._desk.keeper.listed(items, within))
 
@@ -63,11 +71,16 @@ class Rollouts(Following):
 
 
 class Words(Following):
-    """RolloutApprovals or RolloutCommands of one namespace (None: of all)."""
+    """RolloutApprovals or RolloutCommands of one namespace (None: of all).
 
-    def __init__(self, api: Api, desk: Desk, namespace: str | None, kind: WordKind) -> None:
-        super().__init__(api, APPROVAL if kind == APPROVAL.kind else COMMAND, namespace)
+    Words and rollouts are told by two watches, and either may be behind: each word goes to the keeper with the rollouts
+    that have its name by then. None is heard before the first listing of the rollouts.
+    """
+
+    def __init__(self, api: Api, desk: Desk, rollouts: Rollouts, kind: WordKind) -> None:
+        super().__init__(api, APPROVAL if kind == APPROVAL.kind else COMMAND, rollouts.namespace)
         self._desk = desk
+        self._rollouts = rollouts
         self._said: WordKind = kind
 
     async def _listed(self, items: list[Object]) -> None:
@@ -76,7 +89,18 @@ class Words(Following):
             await self._heard("ADDED", found)
 
     async def _heard(self, what: str, found: Object) -> None:
-        await self._desk.do(lambda: self._desk.keeper.said(found, self._said, deleted=what == "DELETED"))
+        metadata = found["metadata"]
+        if self._desk.keeper.knows(metadata["uid"]):
+            return
+        await self._rollouts.synced.wait()
+        # A rollout made from the next second on cannot be what the word was about: who commands or approves is
+        # obeyed by the same stamps.
+        left = moment(metadata["creationTimestamp"]) + SECOND - self._desk.keeper.now()
+        if left > 0.0:
+            await follow.pause(min(left, 2 * SECOND))
+        about = str((found.get("spec") or {}).get("rollout") or "")
+        named = await self._api.list(ROLLOUT, metadata["namespace"], fields=f"metadata.name={about}")
+        await self._desk.do(lambda: self._desk.keeper.said(found, self._said, named["items"]))
 
 
 class Follower:
@@ -87,10 +111,11 @@ class Follower:
         self._api = api
         self._watches: list[Following] = []
         for namespace in namespaces or (None,):
+            rollouts = Rollouts(api, desk, namespace)
             self._watches += [
-                Rollouts(api, desk, namespace),
-                Words(api, desk, namespace, "RolloutApproval"),
-                Words(api, desk, namespace, "RolloutCommand"),
+                rollouts,
+                Words(api, desk, rollouts, "RolloutApproval"),
+                Words(api, desk, rollouts, "RolloutCommand"),
             ]
         self._tasks: list[asyncio.Task[None]] = []
 

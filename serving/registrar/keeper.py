@@ -1,71 +1,49 @@
 """From what the API server tells to records, each once: turns, approvals, refusals, commands, and what is missing.
 
 Pure but for its ``Book``. A turn's stages are moved first and its entry is written last: killed in between, the same is
-done again, which moves nothing twice; once the entry is there, it is never done again.
+done again, which moves nothing twice; once the entry is there, it is never done again. What is remembered of a rollout
+is what the chain says of it, so a word is judged alike before and after a restart, and nothing waits in memory.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
-
-from serinus.access import AccessPolicy
+from typing import Any
 
 from . import seen as rollouts
 from . import words
-from .records import ACTOR, Known, Marks, Record
+from .ports import Book
+from .records import ACTOR, LONG_AGO, Known, Place, Record
 from .seen import Seen, Turn
-from .words import Word
+from .words import Word, WordKind
 
 log = logging.getLogger("serinus.records")
 
 Object = dict[str, Any]
-WordKind = Literal["RolloutApproval", "RolloutCommand"]
 OVER = frozenset({"Promoted", "RolledBack", "Aborted", "Failed"})
 """Phases in which nothing moves any more, but for a rollback window."""
-
-
-class Book(Protocol):
-    """Registry and audit chain of a home. Every method may raise SerinusError; done again, none does anything twice."""
-
-    marks: Marks
-
-    def policy(self) -> AccessPolicy:
-        """The access policy in force."""
-        ...
-
-    def version(self, digest: str) -> Known | None:
-        """What a bundle is registered as."""
-        ...
-
-    def follow(self, turn: Turn, candidate: Known | None, champion: Known | None) -> list[str]:
-        """Move the stages to where a turn has put them; what was not followed, in words."""
-        ...
-
-    def approve(self, version: Known, word: Word, policy: AccessPolicy) -> None:
-        """Enter an approval, and an override into its book."""
-        ...
-
-    def write(self, record: Record) -> None:
-        """Write an entry durably, and mark it."""
-        ...
+SECOND = 1.0
+"""The API server stamps whole seconds, and its clock is known no better."""
 
 
 class Keeper:
     """Keeps the records of all rollouts.
 
+    Args:
+        clock: the API server's time as far as it is known (Unix seconds).
+
     Attributes:
         counts: since the start: ``turn``, ``word``, ``refused``, ``gap``, ``unknown`` (rollouts of a digest that the
-            registry does not know), ``unfollowed`` (turns that the registry refused).
+            registry does not know), ``unfollowed`` (turns and words that the registry refused).
     """
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, clock: Callable[[], float] = time.time) -> None:
         self._book = book
-        self._rollouts: dict[tuple[str, str], Seen] = {}
-        self._waiting: dict[str, Word] = {}
+        self._clock = clock
         self._unknown: set[str] = set()
         self.counts: Counter[str] = Counter()
 
@@ -83,26 +61,29 @@ class Keeper:
         steps = [step for one in found for step in self._fresh(one)]
         for _, _, _, one, turn in sorted(steps, key=lambda step: step[:3]):
             self._turn(one, turn)
-        for one in found:
-            self._place(one)
         present = {one.uid for one in found}
-        for uid, place in list(self._book.marks.open.items()):
-            if uid not in present and within(place.namespace):
-                self._vanished(uid)
+        for place in self._book.marks.there():
+            if place.uid not in present and within(place.namespace):
+                self._vanished(place)
 
     def heard(self, resource: Object, *, deleted: bool = False) -> None:
         """A rollout was made, changed, or deleted; then this is its last state."""
         one = rollouts.read(resource)
         for _, _, _, _, turn in self._fresh(one):
             self._turn(one, turn)
-        self._place(one)
         if deleted:
-            self._rollouts.pop((one.namespace, one.name), None)
             self._deleted(one)
 
     def _fresh(self, one: Seen) -> list[tuple[float, str, int, Seen, Turn]]:
-        last, steps, at = self._book.marks.last.get(one.uid, -1), [], 0.0
-        for turn in one.turns:
+        place = self._book.marks.place(one.uid)
+        turns, steps, at = one.turns, list[tuple[float, str, int, Seen, Turn]](), 0.0
+        if place is not None:
+            # Of an earlier numbering: told already, or said to be missing.
+            turns = tuple(turn for turn in turns if turn.seq == 0 or _later(turn.at, place.since))
+            if any(0 < turn.seq <= place.last and _later(turn.at, place.at) for turn in turns):
+                self._anew(one, place)
+        last = -1 if place is None else place.last
+        for turn in turns:
             if turn.seq > last:
                 # In their own order even where a clock went back.
                 at = max(at, turn.at)
@@ -110,19 +91,22 @@ class Keeper:
         return steps
 
     def _turn(self, one: Seen, turn: Turn) -> None:
-        last = self._book.marks.last.get(one.uid, -1)
+        place = self._book.marks.place(one.uid)
+        last = -1 if place is None else place.last
         if turn.seq > last + 1:
             self._gap(one, last + 1, turn.seq - 1)
-        candidate = self._book.version(one.digest) if one.digest else None
-        champion = self._book.version(one.champion) if one.champion else None
-        missed = self._book.follow(turn, candidate, champion)
+        candidate, missed = self._known(one.digest)
+        champion, damaged = self._known(one.champion)
+        missed += [*damaged, *self._book.follow(turn, candidate, champion)]
         details = self._details(one, turn.seq) | {
             "at": turn.at,
             "phase": turn.phase,
             "weight": turn.weight,
             "target": one.target,
         }
-        if candidate is None:
+        if turn.seq == 0:
+            details |= {"started_by": one.started_by, "built_by": one.built_by}
+        if candidate is None and not missed:
             details["registry"] = "does not know this digest" if one.digest else "no bundle, so no digest"
             if one.uid not in self._unknown:
                 self._unknown.add(one.uid)
@@ -139,50 +123,61 @@ class Keeper:
             Record(
                 actor=turn.actor,
                 action=f"rollout-{turn.reason}",
-                subject=_subject(one, candidate),
+                subject=_subject(one.namespace, one.name, one.digest, candidate),
                 reason=turn.message,
                 details=details,
             )
         )
         self.counts["turn"] += 1
 
+    # --- what is missing -------------------------------------------------------------
+
     def _gap(self, one: Seen, first: int, last: int) -> None:
         what = f"turn {first} of" if first == last else f"turns {first} to {last} of"
         why = f"{what} this rollout are not known: nobody followed it, and its status keeps no more"
+        self._missing(one, why, self._details(one, last) | {"missing": [first, last]})
+
+    def _anew(self, one: Seen, place: Place) -> None:
+        """Its status was emptied, and the controller began again with the number 1."""
+        why = (
+            f"this rollout's status was emptied after its turn {place.last}, and its turns are numbered anew: "
+            "what it had come to is not known"
+        )
+        self._missing(one, why, self._details(one, 0) | {"anew": place.last})
+
+    def _missing(self, one: Seen, why: str, details: dict[str, Any]) -> None:
         log.error("rollout %s/%s: %s", one.namespace, one.name, why)
-        known = self._book.version(one.digest) if one.digest else None
-        details = self._details(one, last) | {"missing": [first, last]}
+        known, _ = self._known(one.digest)
+        subject = _subject(one.namespace, one.name, one.digest, known)
         self._book.write(
-            Record(
-                actor=ACTOR, action="rollout-gap", subject=_subject(one, known), reason=why, details=details
-            )
+            Record(actor=ACTOR, action="rollout-gap", subject=subject, reason=why, details=details)
         )
         self.counts["gap"] += 1
 
     def _deleted(self, one: Seen) -> None:
-        marks = self._book.marks
-        if one.uid in marks.closed or one.uid not in marks.open:
+        place = self._book.marks.place(one.uid)
+        if place is None or place.gone is not None:
             return
-        place = marks.open[one.uid]
-        details = self._details(one, marks.last[one.uid]) | {"deleted": True}
+        # No word that we hear later and that was given before can be stamped later than that.
+        until = round(self._clock() + SECOND, 3)
+        details = self._details(one, place.last) | {"at": until, "deleted": True}
         why = f"the ModelRollout was deleted when it was {one.phase}"
         self._book.write(
             Record(actor=ACTOR, action="rollout-deleted", subject=place.subject, reason=why, details=details)
         )
 
-    def _vanished(self, uid: str) -> None:
-        marks = self._book.marks
-        place, last = marks.open[uid], marks.last[uid]
+    def _vanished(self, place: Place) -> None:
         over = place.phase in OVER
         why = (
             "the ModelRollout was deleted while nobody followed, after its end"
             if over
-            else f"the ModelRollout was deleted while nobody followed: what came after its turn {last} is not known"
+            else "the ModelRollout was deleted while nobody followed: "
+            f"what came after its turn {place.last} is not known"
         )
         details = {
             "rollout": f"{place.namespace}/{place.name}",
-            "uid": uid,
-            "seq": last,
+            "uid": place.uid,
+            "seq": place.last,
             "digest": place.digest,
             "deleted": True,
         }
@@ -193,8 +188,6 @@ class Keeper:
             Record(actor=ACTOR, action=action, subject=place.subject, reason=why, details=details)
         )
         self.counts["gap"] += not over
-        for key in [key for key, found in self._rollouts.items() if found.uid == uid]:
-            del self._rollouts[key]
 
     def _details(self, one: Seen, seq: int) -> dict[str, Any]:
         return {
@@ -204,74 +197,103 @@ class Keeper:
             "digest": one.digest,
         }
 
-    def _place(self, one: Seen) -> None:
-        """From now on words on that name are about this one."""
-        self._rollouts[one.namespace, one.name] = one
-        for word in [
-            w for w in self._waiting.values() if (w.namespace, w.rollout) == (one.namespace, one.name)
-        ]:
-            self._word(word, one)
-
     # --- words -----------------------------------------------------------------------
 
-    def said(self, resource: Object, kind: WordKind, *, deleted: bool = False) -> None:
-        """Somebody approved or commanded. A word on a rollout that is not there yet waits for it."""
-        word = words.read(resource, kind)
-        if word.uid in self._book.marks.words:
-            return
-        about = self._rollouts.get((word.namespace, word.rollout))
-        if about is None and not deleted:
-            self._waiting[word.uid] = word
-            return
-        self._word(word, about)
+    def now(self) -> float:
+        """The API server's time as far as it is known (Unix seconds)."""
+        return self._clock()
 
-    def _word(self, word: Word, about: Seen | None) -> None:
-        known = self._book.version(about.digest) if about is not None and about.digest else None
+    def knows(self, word: str) -> bool:
+        """Whether the word of that uid is recorded."""
+        return word in self._book.marks.words
+
+    def said(self, resource: Object, kind: WordKind, named: Iterable[Object] = ()) -> None:
+        """Somebody approved or commanded.
+
+        Args:
+            named: the rollouts that have the name that the word says, asked for after the word was heard: what is
+                told of words and of rollouts comes by two ways, and either may be behind. Their turns are left to
+                the other way, which tells them in order.
+        """
+        word = words.read(resource, kind)
+        if self.knows(word.uid):
+            return
+        places = {place.uid: place for place in self._book.marks.named(word.namespace, word.rollout)}
+        for one in map(rollouts.read, named):
+            if (one.namespace, one.name) == (word.namespace, word.rollout):
+                places[one.uid] = _place(one)  # what is there says more of itself than a chain of before
+        place, why = words.about(word, places.values())
+        known, missed = self._known("" if place is None else place.digest)
         details: dict[str, Any] = {
             "word": word.uid,
             "object": f"{word.kind}/{word.name}",
             "rollout": f"{word.namespace}/{word.rollout}",
-            "said": datetime.fromtimestamp(word.at, UTC).isoformat(timespec="seconds"),
-            "digest": about.digest if about is not None else "",
+            "said": word.said,
+            "digest": place.digest if place is not None else "",
         }
-        action, reason = f"rollout-{word.command}", word.reason
-        if about is None:
-            details["refused"] = "there was no such rollout"
-            action = "approval-refused" if word.kind == "RolloutApproval" else action
-        elif word.kind == "RolloutApproval":
-            action, reason = self._approval(word, about, known, details)
+        if word.kind == "RolloutApproval":
+            details["role"] = word.role
+            action, reason = self._approval(word, place, why, known, missed)
+        elif place is None:
+            details["command"] = word.command
+            action, reason = "command-refused", why
+        else:
+            action, reason = f"rollout-{word.command}", word.reason
+        if missed:
+            details["registry"] = "; ".join(missed)
+            self.counts["unfollowed"] += 1
+            log.error("rollout %s/%s: the registry did not follow %s by %s: %s", word.namespace, word.rollout,
+                      details["object"], word.by, details["registry"])  # fmt: skip
         self._book.write(
             Record(
                 actor=word.by,
                 action=action,
-                subject=_subject(about, known) if about else f"modelrollout/{word.namespace}/{word.rollout}",
+                subject=_subject(word.namespace, word.rollout, details["digest"], known),
                 reason=reason,
                 details=details,
             )
         )
-        self._waiting.pop(word.uid, None)
         self.counts["word"] += 1
 
     def _approval(
-        self, word: Word, about: Seen, known: Known | None, details: dict[str, Any]
+        self, word: Word, place: Place | None, why: str, known: Known | None, missed: list[str]
     ) -> tuple[str, str]:
         policy = self._book.policy()
-        details["role"] = word.role
-        if refused := words.refusal(word, about, policy):
+        refused = why if place is None else words.refusal(word, place, policy)
+        if refused:
             self.counts["refused"] += 1
             return "approval-refused", refused
-        if known is not None:
-            if word.by == known.built_by:
-                # The rollout did not say who built it, so the controller could not know.
-                details["registry"] = f"{word.by} built {known.subject}, as the registry has it"
-                self.counts["unfollowed"] += 1
-                log.error("rollout %s/%s: approved by %s", about.namespace, about.name, details["registry"])
-            else:
-                self._book.approve(known, word, policy)
+        if known is not None and word.by == known.built_by:
+            # The rollout did not say who built it, so the controller could not know.
+            missed.append(f"{word.by} built {known.subject}, as the registry has it")
+        elif known is not None:
+            missed += self._book.approve(known, word, policy)
         return ("override" if word.role == policy.override.role else "approve"), word.reason
 
+    def _known(self, digest: str) -> tuple[Known | None, list[str]]:
+        """What a digest is registered as, and what is wrong with its record."""
+        found = self._book.version(digest) if digest else None
+        return (None, [found.unreadable]) if found is not None and found.unreadable else (found, [])
 
-def _subject(one: Seen, known: Known | None) -> str:
-    if known is not None:
-        return known.subject
-    return one.digest or f"modelrollout/{one.namespace}/{one.name}"
+
+def _later(one: float, other: float) -> bool:
+    """Whether one time is after another; of turns that are shown only, whole seconds are known."""
+    return other == LONG_AGO or math.floor(one) > math.floor(other)
+
+
+def _place(one: Seen) -> Place:
+    """A rollout that is there, as words are about it."""
+    return Place(
+        uid=one.uid,
+        namespace=one.namespace,
+        name=one.name,
+        subject="",
+        digest=one.digest,
+        created=one.created,
+        started_by=one.started_by,
+        built_by=one.built_by,
+    )
+
+
+def _subject(namespace: str, name: str, digest: str, known: Known | None) -> str:
+    return known.subject if known is not None else digest or f"modelrollout/{namespace}/{name}"

@@ -41,9 +41,10 @@ class MemoryBook:
             self.stages[champion.subject] = "champion"
         return []
 
-    def approve(self, version: Known, word: Word, policy: AccessPolicy) -> None:
+    def approve(self, version: Known, word: Word, policy: AccessPolicy) -> list[str]:
         """Enter an approval."""
         self.approvals[version.subject, word.by, word.role] = word.reason
+        return []
 
     def write(self, record: Record) -> None:
         """Append, and mark."""

@@ -10,6 +10,7 @@ from serinus.access import built_in, justified
 from serinus.access.types import Override
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
+from serinus.kube.about import mistaken, owner
 from serinus.kube.api import Object
 from serinus.registry.policy import check_approval
 
@@ -97,15 +98,13 @@ class ResourceApprovals:
 
     def _about_this(self, given: Object) -> None:
         """Whether a word can have been about this rollout. Raises ``SRN-ROLLOUT-008``."""
-        if seconds(given["metadata"]["creationTimestamp"]) >= self._created:
-            return
-        raise SerinusError(
-            "SRN-ROLLOUT-008",
-            f"the approval was given before the ModelRollout {self._scene.name} was made: it was about an earlier "
-            "one of that name",
-            where=f"rolloutapproval/{given['metadata']['name']}",
-            hint="Look at what is rolled out now, and approve that: serinus rollout approve.",
-        )
+        if why := _mistaken(given, self._scene, self._created):
+            raise SerinusError(
+                "SRN-ROLLOUT-008",
+                f"the approval counts for no rollout of now: {why}",
+                where=f"rolloutapproval/{given['metadata']['name']}",
+                hint="Look at what is rolled out now, and approve that: serinus rollout approve.",
+            )
 
 
 class ResourceInbox:
@@ -140,7 +139,7 @@ class ResourceInbox:
         given = [
             found
             for found in self._world.of(COMMAND, self._scene.namespace, self._scene.name)
-            if seconds(found["metadata"]["creationTimestamp"]) >= self._created
+            if not _mistaken(found, self._scene, self._created)
         ]
         given.sort(key=lambda found: (found["metadata"]["creationTimestamp"], found["metadata"]["name"]))
         return [*(read for found in given if (read := self._read(found))), *self._declared()]
@@ -178,3 +177,9 @@ class ResourceInbox:
         if not wants and now_held and status.phase in LIVE:
             return [Command(id=number, kind="resume", by=BY_SPEC, at=now, reason="spec.paused is false")]
         return []
+
+
+def _mistaken(word: Object, scene: Scene, created: float) -> str:
+    metadata = word["metadata"]
+    at = seconds(metadata["creationTimestamp"])
+    return mistaken(at=at, belongs_to=owner(metadata), name=scene.name, uid=scene.uid, created=created)

@@ -81,9 +81,12 @@ def approval(
     about: str = "fraud-2",
     at: float = BEGAN + 2,
     namespace: str = "cards",
+    belongs_to: str = "",
 ) -> Object:
+    owner = {"apiVersion": "serinus.io/v1alpha1", "kind": "ModelRollout", "name": about, "uid": belongs_to}
     return {
         "metadata": {
+            **({"ownerReferences": [owner]} if belongs_to else {}),
             "uid": uid,
             "name": f"{about}-{uid}",
             "namespace": namespace,
@@ -94,8 +97,9 @@ def approval(
     }
 
 
-def command(kind: str = "abort", by: str = "bob", *, uid: str = "c-1", about: str = "fraud-2") -> Object:
-    made = approval(by, uid=uid, about=about)
+def command(kind: str = "abort", by: str = "bob", *, uid: str = "c-1", **more: Any) -> Object:
+    made = approval(by, uid=uid, **more)
+    about = made["spec"]["rollout"]
     return made | {"spec": {"rollout": about, "by": by, "command": kind, "reason": "wrong extract"}}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,76 @@ def test_an_approval_and_an_override_are_in_the_registry_as_on_one_machine(
     assert found == [("bob", "approver", False), ("eve", "breakglass", True)]
     assert [(o.by, o.version) for o in Registry(home).access.book.overrides()] == [("eve", 2)]
     assert [entry.action for entry in entries(home)][-2:] == ["approve", "override"]
+
+
+def test_a_step_heard_after_the_words_that_followed_it_moves_the_stage_all_the_same(
+    tmp_path: Path, digests: tuple[str, str]
+) -> None:
+    home = small_home(tmp_path)
+    keeper = told(home, digests, STARTING)
+    keeper.said(approval(at=BEGAN + 10), "RolloutApproval")
+    assert stages(home) == ["validated", "approved"]
+    keeper.heard(rollout(STARTING, CANARY, PROMOTED, digest=digests[1], champion=digests[0]))
+    assert stages(home) == ["retired", "champion"]
+    assert keeper.counts["unfollowed"] == 0
+
+
+def test_of_two_words_of_one_person_the_later_stands_whichever_is_heard_last(
+    tmp_path: Path, digests: tuple[str, str]
+) -> None:
+    home = small_home(tmp_path)
+    keeper = told(home, digests, STARTING)
+    keeper.said(approval(at=BEGAN + 20, reason="again"), "RolloutApproval")
+    keeper.said(approval(uid="w-2", at=BEGAN + 10, reason="first"), "RolloutApproval")
+    assert [given.reason for given in Registry(home).approvals("small", 2)] == ["again"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "entered", "why"),
+    [
+        ("tier", 7, ["bob"], "SRN-ACCESS-009"),
+        ("tier", "high", [], "SRN-REGISTRY-011"),
+        ("lineage", "{", [], "SRN-REGISTRY-011"),
+        ("lineage", b"\xff", [], "SRN-REGISTRY-011"),
+        ("built_by", b"ann", [], "SRN-REGISTRY-011"),
+    ],
+)
+def test_a_version_whose_record_is_none_is_said_to_be_one_and_stops_nothing(
+    tmp_path: Path,
+    digests: tuple[str, str],
+    column: str,
+    value: object,
+    entered: list[str],
+    why: str,
+) -> None:
+    home = small_home(tmp_path)
+    keeper = told(home, digests, STARTING)
+    with sqlite3.connect(home.registry_db) as db:
+        db.execute(f"UPDATE versions SET {column} = ? WHERE version = 2", (value,))
+    db.close()
+    keeper.said(approval(), "RolloutApproval")
+    entry = entries(home)[-1]
+    assert (entry.action, entry.actor) == ("approve", "bob")
+    assert why in entry.details["registry"]
+    assert keeper.counts["unfollowed"] == 1
+    with sqlite3.connect(home.registry_db) as db:
+        assert [row[0] for row in db.execute("SELECT approver FROM approvals")] == entered
+    db.close()
+    keeper.heard(rollout(STARTING, CANARY, digest=digests[1], champion=digests[0]))
+    assert entries(home)[-1].action == "rollout-StepStarted"
+
+
+def test_what_may_pass_is_raised_so_that_it_is_tried_again(
+    tmp_path: Path, digests: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = small_home(tmp_path)
+    keeper = told(home, digests, STARTING)
+    monkeypatch.setenv("SERINUS_POLICY", str(tmp_path / "gone.yaml"))
+    with pytest.raises(SerinusError, match="SRN-ACCESS-001"):
+        keeper.said(approval(), "RolloutApproval")
+    monkeypatch.delenv("SERINUS_POLICY")
+    keeper.said(approval(), "RolloutApproval")
+    assert entries(home)[-1].action == "approve"
 
 
 def test_a_broken_chain_stops_it(tmp_path: Path, digests: tuple[str, str]) -> None:

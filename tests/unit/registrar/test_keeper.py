@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from serving.registrar.keeper import Keeper
 from serving.registrar.memory import MemoryBook
 from serving.registrar.records import Known, Record
+from serving.registrar.words import WordKind
 from serving.rollout.status import Phase
 
 from .cluster import BACK, BEGAN, CANARY, NEW, OLD, PROMOTED, STARTING, Object, approval, command, rollout
@@ -142,13 +145,8 @@ def test_a_deletion_before_our_eyes_tells_the_last_turns_first_and_is_told_once(
             "approval-refused",
             "the justification has 6 characters, the policy asks for 40",
         ),
-        (
-            approval("bob", at=BEGAN - 5),
-            "approval-refused",
-            "it was given before the ModelRollout fraud-2 was made: it was about an earlier one of that name",
-        ),
     ],
-    ids=["counts", "override", "builder", "starter", "no-reason", "short", "earlier"],
+    ids=["counts", "override", "builder", "starter", "no-reason", "short"],
 )
 def test_a_word_is_recorded_once_with_who_and_why(word: Object, action: str, why: str) -> None:
     kept = book()
@@ -187,23 +185,160 @@ def test_a_command_is_recorded_with_who_and_why() -> None:
     assert (made.actor, made.action, made.reason) == ("bob", "rollout-abort", "wrong extract")
 
 
-def test_a_word_heard_before_its_rollout_waits_for_it() -> None:
+# --- which rollout a word is about ------------------------------------------------------
+
+FORMER = rollout(CANARY, BACK, uid="u-0", digest=OLD, champion=NEW, began=BEGAN - 100)
+NOW = rollout(CANARY, uid="u-1")
+EARLIER = "it was given before the ModelRollout fraud-2 was made: it was about an earlier one of that name"
+
+
+def keeper_of(kept: MemoryBook, at: float = BEGAN + 10) -> Keeper:
+    return Keeper(kept, clock=lambda: at)
+
+
+@pytest.mark.parametrize("kind", ["RolloutApproval", "RolloutCommand"])
+@pytest.mark.parametrize(
+    ("case", "given", "subject", "refused"),
+    [
+        ("about the one that is there", {"at": BEGAN + 2}, "fraud/2", ""),
+        ("in the second in which it was made", {"at": BEGAN}, "fraud/2", ""),
+        ("about the former one", {"at": BEGAN - 90}, "fraud/1", ""),
+        ("before the first of that name", {"at": BEGAN - 200}, "modelrollout/cards/fraud-2", EARLIER),
+        ("its owner is the former one", {"at": BEGAN - 90, "belongs_to": "u-0"}, "fraud/1", ""),
+        (
+            "its owner is the former one, which is gone",
+            {"at": BEGAN + 2, "belongs_to": "u-0"},
+            "modelrollout/cards/fraud-2",
+            "it was given after 2023-11-14T22:13:11+00:00, until when the ModelRollout fraud-2 was there as far as"
+            " is known",
+        ),
+        (
+            "its owner is unknown",
+            {"belongs_to": "u-9"},
+            "modelrollout/cards/fraud-2",
+            "it belongs to another ModelRollout of the name fraud-2, of the uid u-9",
+        ),
+        ("of no such name", {"about": "fraud-3"}, "modelrollout/cards/fraud-3", "there was no such rollout"),
+    ],
+)
+def test_a_word_is_about_the_rollout_that_the_controller_takes_it_for(
+    kind: WordKind, case: str, given: dict[str, Any], subject: str, refused: str
+) -> None:
     kept = book()
-    keeper = Keeper(kept)
-    keeper.said(approval(), "RolloutApproval")
-    assert kept.records == []
+    keeper_of(kept, BEGAN - 10).heard(FORMER, deleted=True)
+    keeper = keeper_of(kept)
+    word = approval(**given) if kind == "RolloutApproval" else command(**given)
+    keeper.said(word, kind, named=[NOW])
+    made = kept.records[-1]
+    assert made.subject == subject, case
+    if refused:
+        action = "approval-refused" if kind == "RolloutApproval" else "command-refused"
+        assert (made.action, made.reason, made.details["digest"]) == (action, refused, "")
+        assert kept.approvals == {}
+    else:
+        assert made.action == ("approve" if kind == "RolloutApproval" else "rollout-abort")
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize(
+    ("at", "action"), [(BEGAN + 5, "approve"), (BEGAN + 11, "approve"), (BEGAN + 12, "approval-refused")]
+)
+def test_a_word_heard_after_its_rollout_was_deleted_is_recorded_under_it(
+    restarted: bool, at: float, action: str
+) -> None:
+    """Deleted before our eyes 10 s after its beginning; the API server stamps whole seconds."""
+    kept = book()
+    keeper = keeper_of(kept)
+    keeper.heard(rollout(CANARY))
+    keeper.heard(rollout(CANARY, BACK), deleted=True)
+    if restarted:
+        keeper = keeper_of(kept)
+    keeper.said(approval(at=at), "RolloutApproval")
+    keeper.said(approval("ann", uid="w-2", at=at), "RolloutApproval")
+    assert actions(kept)[-2:] == [action, "approval-refused"]
+    assert bool(kept.approvals) is (action == "approve")
+
+
+def test_where_nobody_saw_it_go_a_word_counts_up_to_its_last_turn() -> None:
+    """Later it may have been gone already: that is not known, so it is no approval."""
+    kept = book()
+    keeper = keeper_of(kept)
+    keeper.heard(rollout(CANARY))
+    keeper.listed([])
+    keeper.said(approval(at=BEGAN + 1), "RolloutApproval")
+    keeper.said(approval(uid="w-2", at=BEGAN + 2), "RolloutApproval")
+    assert actions(kept)[-2:] == ["approve", "approval-refused"]
+
+
+# --- numbers that begin anew --------------------------------------------------------------
+
+
+def emptied(*turns: tuple[str, Phase], began: float) -> Object:
+    """The same resource after its status was emptied, and the controller began again."""
+    return rollout(*turns, began=began) | {"metadata": rollout()["metadata"]}
+
+
+@pytest.mark.parametrize("engine", [True, False], ids=["whole", "shown"])
+@pytest.mark.parametrize("turns", [(STARTING,), (STARTING, CANARY), (STARTING, CANARY, CANARY, BACK)])
+def test_turns_after_a_status_was_emptied_are_recorded_behind_a_gap(
+    turns: tuple[tuple[str, Phase], ...], engine: bool
+) -> None:
+    kept = book()
+    keeper = keeper_of(kept)
+    keeper.heard(rollout(CANARY, CANARY, CANARY, engine=engine))
+    later = emptied(*turns, began=BEGAN + 60)
+    for _ in range(2):
+        keeper.heard(rollout())  # emptied: nothing is known yet
+        keeper.heard(rollout(CANARY, CANARY))  # a stale one
+        keeper.listed([later])
+        keeper = keeper_of(kept)
+    told = kept.records[4:]
+    assert [record.action for record in told] == [
+        "rollout-gap",
+        *(f"rollout-{reason}" for reason, _ in turns),
+    ]
+    assert told[0].reason == (
+        "this rollout's status was emptied after its turn 3, and its turns are numbered anew: what it had come to is "
+        "not known"
+    )
+    assert [record.details["seq"] for record in told[1:]] == list(range(1, len(turns) + 1))
+
+
+def test_emptied_again_it_is_said_again() -> None:
+    kept = book()
+    keeper = keeper_of(kept)
+    keeper.heard(rollout(CANARY, CANARY))
+    for began in (BEGAN + 60, BEGAN + 120):
+        keeper.heard(emptied(CANARY, CANARY, began=began))
+    assert actions(kept).count("rollout-gap") == 2
+    assert keeper.counts["gap"] == 2
+    assert actions(kept).count("rollout-StepStarted") == 6
+
+
+@pytest.mark.parametrize("upto", range(4))
+def test_a_status_told_late_or_in_whole_seconds_is_not_one_begun_anew(upto: int) -> None:
+    kept = book()
+    keeper = keeper_of(kept)
+    keeper.heard(rollout(STARTING, CANARY, PROMOTED, engine=False, began=BEGAN + 0.7))
+    keeper.heard(rollout(*(STARTING, CANARY, PROMOTED)[:upto], began=BEGAN + 0.7))
+    assert "rollout-gap" not in actions(kept)
+
+
+# --- a record of the registry that is none -------------------------------------------------
+
+
+def test_a_damaged_record_is_told_once_with_each_thing_and_stops_nothing() -> None:
+    damaged = Known(unreadable="SRN-REGISTRY-011 the record of fraud/2 cannot be read")
+    kept = MemoryBook({NEW: damaged, OLD: OLD_ONE})
+    keeper = keeper_of(kept)
     keeper.listed([rollout(CANARY)])
-    assert actions(kept)[-1] == "approve"
-
-
-def test_a_word_on_a_rollout_that_never_was_is_recorded_when_it_goes() -> None:
-    kept = book()
-    keeper = Keeper(kept)
-    keeper.said(approval(about="nothing"), "RolloutApproval")
-    keeper.said(approval(about="nothing"), "RolloutApproval", deleted=True)
-    (made,) = kept.records
-    assert (made.action, made.subject) == ("approval-refused", "modelrollout/cards/nothing")
-    assert made.details["refused"] == "there was no such rollout"
+    keeper.said(approval(), "RolloutApproval")
+    assert [(r.action, r.subject, r.details["registry"]) for r in kept.records] == [
+        (action, NEW, damaged.unreadable)
+        for action in ("rollout-Requested", "rollout-StepStarted", "approve")
+    ]
+    assert kept.approvals == {}
+    assert (keeper.counts["unfollowed"], keeper.counts["unknown"]) == (3, 0)
 
 
 # --- the law --------------------------------------------------------------------------
@@ -242,9 +377,9 @@ def tell(keeper: Keeper, kept: MemoryBook, what: str, upto: int) -> Keeper:
     elif what == "hear":
         keeper.heard(rollout(*STORY[:upto]))
     elif what == "approve":
-        keeper.said(approval(), "RolloutApproval")
+        keeper.said(approval(), "RolloutApproval", named=[rollout(*STORY[:upto])])
     elif what == "command":
-        keeper.said(command(), "RolloutCommand")
+        keeper.said(command(), "RolloutCommand", named=[rollout(*STORY[:upto])])
     else:
         return Keeper(kept)
     return keeper

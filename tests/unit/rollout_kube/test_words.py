@@ -86,6 +86,31 @@ async def test_commands_since_the_rollout_was_made_count(case: str, at: str, mea
     assert [command.id for command in given] == ([f"uid-{at}"] if meant else []), case
 
 
+def owned(word: dict[str, Any], uid: str) -> dict[str, Any]:
+    owner = {"apiVersion": "serinus.io/v1alpha1", "kind": "ModelRollout", "name": "fraud-4", "uid": uid}
+    return word | {"metadata": word["metadata"] | {"ownerReferences": [owner]}}
+
+
+@pytest.mark.parametrize(("uid", "meant"), [("u", True), ("another", False)])
+async def test_a_word_that_belongs_to_another_rollout_of_that_name_is_none_on_this(
+    uid: str, meant: bool
+) -> None:
+    """Written by somebody who looked at that one, and sent when this had taken its place."""
+    given = await inbox(owned(said("09:31:00"), uid)).commands()
+    assert bool(given) is meant
+    spec = {"rollout": "fraud-4", "by": "bob", "reason": "seen", "role": "risk"}
+    metadata = {"name": "a", "uid": "w", "creationTimestamp": "2026-03-01T09:31:00Z"}
+    world = cast("World", Words(owned({"metadata": metadata, "spec": spec}, uid), kind=APPROVAL))
+    told: list[str] = []
+
+    async def refused(found: dict[str, Any], why: str) -> None:
+        told.append(why)
+
+    found = await ResourceApprovals(world, SCENE, refused, created=CREATED).approvals()
+    assert [word.by for word in found] == (["bob"] if meant else [])
+    assert bool(told) is not meant
+
+
 @pytest.mark.parametrize("ahead", [-90.0, -1.0, 0.0, 1.0, 90.0])
 @pytest.mark.parametrize("late", [0.0, 0.7, 30.0])
 async def test_an_approval_given_after_it_was_asked_for_never_seems_to_precede_it(
