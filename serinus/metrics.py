@@ -229,7 +229,8 @@ OUTCOMES_LAST = "serinus_outcomes_last_read_timestamp_seconds"
 # --- archive: logs of a cluster kept as files -----------------------------
 ARCHIVE_LINES = "serinus_archive_lines_total"
 """{source, result}: kept, duplicate (it was here already), aside (it has no place in its log), passed (of a
-writer that is not kept here). source is http or kafka:<topic>, here and below."""
+writer that is not kept here), waiting (for its log, which cannot be written). source is http, kafka:<topic> or
+waiting (lines that had waited), here and below."""
 ARCHIVE_BYTES = "serinus_archive_bytes_total"
 """{source}: bytes kept."""
 ARCHIVE_GAPS = "serinus_archive_gaps_total"
@@ -244,6 +245,8 @@ ARCHIVE_FAILING = "serinus_archive_failing"
 """{source} = 1: nothing can be read or kept now."""
 ARCHIVE_LAST = "serinus_archive_last_timestamp_seconds"
 """{source}: when lines last came and were on the disk. Absent before the first."""
+ARCHIVE_DAMAGED = "serinus_archive_damaged_logs"
+"""Logs that cannot be written, whose lines wait below archive/waiting."""
 ARCHIVE_REFUSED = "serinus_archive_refused_total"
 """{reason}: posts refused: busy, disk, gap, gone, large, name or slow."""
 

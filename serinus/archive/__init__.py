@@ -6,6 +6,7 @@ afterwards is each writer's chain, byte for byte, so that everything that reads 
 """
 
 from serinus.archive.chain import Chain, Step
-from serinus.archive.store import Archive, GapAhead, Taken, UnusableName, check_name
+from serinus.archive.store import Archive, GapAhead, UnusableName, check_name
+from serinus.archive.taken import Taken
 
 __all__ = ["Archive", "Chain", "GapAhead", "Step", "Taken", "UnusableName", "check_name"]

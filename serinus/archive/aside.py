@@ -66,7 +66,7 @@ class AsideFile:
         for why, line in found:
             digest = _digest(line)
             if digest not in self._known and digest not in new:
-                new[digest] = msgspec.json.encode(_aside(why, line)) + b"\n"
+                new[digest] = msgspec.json.encode(as_aside(why, line)) + b"\n"
         if not new:
             return 0
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,8 @@ def append_durably(path: Path, data: bytes) -> None:
         os.close(descriptor)
 
 
-def _aside(why: str, line: bytes) -> Aside:
+def as_aside(why: str, line: bytes) -> Aside:
+    """A line that may be any bytes, and why it is not in its log."""
     try:
         return Aside(why, line=line.decode())
     except UnicodeDecodeError:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
-
-from serinus.archive.aside import AsideFile, append_durably
+from serinus.archive.aside import AsideFile
 from serinus.archive.chain import Chain, Step, read_entry
 from serinus.archive.kept import KeptHashes
+from serinus.archive.outcomes import Outcomes
+from serinus.archive.taken import Taken
+from serinus.archive.waiting import Waiting, of_one_log
 from serinus.chain import GENESIS, ChainWriter, Entry, NotAnEntry, segments
 from serinus.chain.lock import unwritable
 from serinus.errors import SerinusError
@@ -23,7 +23,6 @@ from serinus.home import Home
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}")
 _SEGMENT = re.compile(r"\.\d{6,}$")
 _UNNAMED = "unnamed"
-_FEEDBACK_KNOWN = 50_000
 
 
 class UnusableName(ValueError):  # noqa: N818  what a name is
@@ -34,22 +33,9 @@ class GapAhead(Exception):  # noqa: N818  what stands in the lines
     """Entries are missing before these lines, and may come yet: nothing was kept, the same may be sent again."""
 
 
-class Taken(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of some lines. ``bytes`` of what was kept; ``why`` of the first that was set aside."""
-
-    kept: int = 0
-    duplicate: int = 0
-    aside: int = 0
-    gaps: int = 0
-    missing: int = 0
-    bytes: int = 0
-    first_gap: int = 0
-    """Number of the entry behind the first gap."""
-    why: str = ""
-
-
 class Archive:
-    """Keeps logs below ``decisions/``; what has no place in one, below ``archive/aside/``.
+    """Keeps logs below ``decisions/``; what has no place in one, below ``archive/aside/``; what cannot be written
+    there at present, below ``archive/waiting/``.
 
     A file is the log's name with ``.jsonl``. A chain that begins anew under a name that holds another one (a pod
     that came back with an empty disk) gets a file of its own, ``<name>~<first eight digits of its first hash>.jsonl``.
@@ -63,21 +49,26 @@ class Archive:
     def __init__(self, home: Home, *, rotate_bytes: int | None = None, most_open: int = 64) -> None:
         self._directory = home.decisions
         self._aside = home.root / "archive" / "aside"
+        self._waiting = home.root / "archive" / "waiting"
         self._rotate_bytes = rotate_bytes
         self._most_open = most_open
         self._open: OrderedDict[str, _Log] = OrderedDict()
         self._current: dict[str, str] = {}
-        self._feedback: OrderedDict[str, _Feedback] = OrderedDict()
+        self._feedback: OrderedDict[str, Outcomes] = OrderedDict()
+        self._waits: dict[str, Waiting] = {}
+        self._damaged: dict[str, str] = {}
         self._unnamed: AsideFile | None = None
         self._lock = threading.Lock()
         self._held: dict[str, tuple[int, int]] = {}
 
-    def take(self, name: str, lines: Sequence[bytes], *, patience: int = 0) -> Taken:
+    def take(self, name: str, lines: Sequence[bytes], *, patience: int = 0, may_wait: bool = False) -> Taken:
         """Lines of a log in the order in which they came. On return they are on the disk.
 
         Args:
             patience: how often lines with a gap before them are sent back. A sender that reads files may look
                 just while one is rotated, and finds at its next look what it left out.
+            may_wait: where that log alone cannot be written, its lines are kept below ``archive/waiting/``, so
+                that others behind them are not held up; ``bring_back`` puts them into the log.
 
         Raises:
             UnusableName: nothing was kept.
@@ -87,24 +78,60 @@ class Archive:
         """
         check_name(name)
         with self._lock:
-            total = Taken()
-            start = 0
-            while start < len(lines):
-                life, stop = self._run(name, lines, start)
-                log = self._log(life)
+            if not may_wait:
+                return self._take(name, lines, patience)
+            waiting = self._waiting_of(name)
+            why = self._damaged.get(name, "")
+            if not waiting:
                 try:
-                    part = lines[start:stop]
-                    total = _sum(
-                        total, log.take(part, lambda gap, life=life: self._hold(life, gap, patience))
-                    )
+                    return self._take(name, lines, patience)
+                except SerinusError as error:
+                    if not of_one_log(error):
+                        raise
+                    why = str(error)
+            try:
+                waiting.add(lines, why)
+            except OSError as error:
+                raise unwritable(waiting.path, error) from error
+            self._damaged[name] = why
+            return Taken(waiting=len(lines), why=why)
+
+    def bring_back(self, most: int = 2000) -> list[tuple[str, Taken]]:
+        """Put some of the lines that wait into each log that can be written again; names, and what became of them.
+
+        Raises:
+            SerinusError: as ``take``, for what is not of one log alone. Nothing is lost: call it again.
+        """
+        found: list[tuple[str, Taken]] = []
+        for path in sorted(self._waiting.glob("*.jsonl")):
+            name = path.stem
+            with self._lock:
+                waiting = self._waiting_of(name)
+                try:
+                    lines, place = waiting.next(most)
+                    if lines:
+                        found.append((name, self._take(name, lines, 0)))
+                        waiting.reached(place)
+                        continue
+                    waiting.end()
+                    self._waits.pop(name, None)
+                    self._damaged.pop(name, None)
+                except SerinusError as error:
+                    if not of_one_log(error):
+                        raise
+                    self._damaged[name] = str(error)
                 except OSError as error:
-                    self._forget(life)
-                    raise unwritable(log.path, error) from error
-                except BaseException:
-                    self._forget(life)  # what stands in the file is found out anew
-                    raise
-                start = stop
-            return total
+                    raise unwritable(path, error) from error
+        return found
+
+    def waits(self) -> bool:
+        """Whether lines wait for their log."""
+        return any(self._waiting.glob("*.jsonl"))
+
+    def damaged(self) -> dict[str, str]:
+        """Logs that could not be written when they were last tried, and have lines that wait; why."""
+        with self._lock:
+            return dict(self._damaged)
 
     def set_aside(self, why: str, lines: Sequence[bytes]) -> Taken:
         """Keep lines that are of no log. Raises as ``take``."""
@@ -130,7 +157,7 @@ class Archive:
         with self._lock:
             path = self._directory / f"{name}{FEEDBACK}jsonl"
             try:
-                file = self._feedback.pop(name, None) or _Feedback(path)
+                file = self._feedback.pop(name, None) or Outcomes(path)
                 taken = file.take(lines)
             except OSError as error:
                 raise unwritable(path, error) from error
@@ -165,6 +192,32 @@ class Archive:
                 self._open.popitem()[1].close()
 
     # -----------------------------------------------------------------------
+
+    def _take(self, name: str, lines: Sequence[bytes], patience: int) -> Taken:
+        total = Taken()
+        start = 0
+        while start < len(lines):
+            life, stop = self._run(name, lines, start)
+            log = self._log(life)
+            try:
+                part = lines[start:stop]
+                total += log.take(part, lambda gap, life=life: self._hold(life, gap, patience))
+            except OSError as error:
+                self._forget(life)
+                raise unwritable(log.path, error) from error
+            except BaseException:
+                self._forget(life)  # what stands in the file is found out anew
+                raise
+            start = stop
+        return total
+
+    def _waiting_of(self, name: str) -> Waiting:
+        found = self._waits.get(name)
+        if found is None:
+            found = Waiting(self._waiting / f"{name}.jsonl")
+            if found:
+                self._waits[name] = found
+        return found
 
     def _hold(self, life: str, gap: int, patience: int) -> None:
         """Raises ``GapAhead`` for the first looks at a gap."""
@@ -276,40 +329,6 @@ class _Log:
         self._writer.close()
 
 
-class _Feedback:
-    """One file of outcomes."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._known: OrderedDict[bytes, None] = OrderedDict()
-        if path.exists():
-            with path.open("r+b") as file:  # line by line: it grows for as long as the model is served
-                end = 0
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        file.truncate(end)  # what a killed process left
-                        break
-                    end += len(line)
-                    self._known[_digest(line[:-1])] = None
-                    if len(self._known) > _FEEDBACK_KNOWN:
-                        self._known.popitem(last=False)
-
-    def take(self, lines: Sequence[bytes]) -> Taken:
-        """Raises OSError; the object is as before then."""
-        new: dict[bytes, bytes] = {}
-        for line in lines:
-            digest = _digest(line)
-            if digest not in self._known:
-                new.setdefault(digest, line)
-        data = b"".join(line + b"\n" for line in new.values())
-        if data:
-            append_durably(self._path, data)
-        self._known.update(dict.fromkeys(new))
-        while len(self._known) > _FEEDBACK_KNOWN:
-            self._known.popitem(last=False)
-        return Taken(kept=len(new), duplicate=len(lines) - len(new), bytes=len(data))
-
-
 def check_name(name: str) -> None:
     """Raises ``UnusableName`` for what cannot be a log's name."""
     if not _NAME.fullmatch(name):
@@ -340,20 +359,3 @@ def _remove(paths: Sequence[Path]) -> int:
 
 def _first(entry: Entry) -> bool:
     return entry.seq == 1 and entry.prev == GENESIS
-
-
-def _digest(line: bytes) -> bytes:
-    return hashlib.blake2b(line, digest_size=16).digest()
-
-
-def _sum(a: Taken, b: Taken) -> Taken:
-    return Taken(
-        kept=a.kept + b.kept,
-        duplicate=a.duplicate + b.duplicate,
-        aside=a.aside + b.aside,
-        gaps=a.gaps + b.gaps,
-        missing=a.missing + b.missing,
-        bytes=a.bytes + b.bytes,
-        first_gap=a.first_gap or b.first_gap,
-        why=a.why or b.why,
-    )

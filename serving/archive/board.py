@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from serinus.archive import Taken
@@ -14,7 +14,7 @@ from serinus.errors import SerinusError
 log = logging.getLogger("serinus.archive")
 
 
-RESULTS = ("kept", "duplicate", "aside", "passed")
+RESULTS = ("kept", "duplicate", "aside", "passed", "waiting")
 REFUSALS = ("busy", "disk", "gap", "gone", "large", "name", "slow")
 
 
@@ -43,6 +43,7 @@ class Board:
         self._clock = clock
         self._lock = threading.Lock()
         self._counts: dict[str, Counts] = {}
+        self._damaged: dict[str, str] = {}
         self._refused: dict[str, int] = dict.fromkeys(REFUSALS, 0)
 
     def source(self, name: str) -> None:
@@ -54,7 +55,7 @@ class Board:
         """Count what became of lines of a log, and tell of what is wrong with them."""
         with self._lock:
             counts = self._counts.setdefault(source, Counts())
-            for fate in ("kept", "duplicate", "aside"):
+            for fate in ("kept", "duplicate", "aside", "waiting"):
                 counts.lines[fate] += getattr(taken, fate)
             counts.bytes += taken.bytes
             counts.gaps += taken.gaps
@@ -88,6 +89,20 @@ class Board:
             new, counts.problem = bool(what) and not counts.problem, what
         if new:
             log.error("%s: %s", source, what)
+
+    def damaged(self, logs: Mapping[str, str]) -> None:
+        """Logs that cannot be written, and why, of all that there are. Told when it begins and when it ends."""
+        with self._lock:
+            before, self._damaged = self._damaged, dict(logs)
+        for name in logs.keys() - before.keys():
+            log.error("%s", _damaged(name, logs[name]))
+        for name in before.keys() - logs.keys():
+            log.info("%s can be written again, and what waited for it is kept", name)
+
+    def damages(self) -> int:
+        """How many logs cannot be written."""
+        with self._lock:
+            return len(self._damaged)
 
     def refused(self, reason: str, who: str = "") -> None:
         """Count a post that was refused; one that did not come in time is told."""
@@ -140,4 +155,13 @@ def _slow(who: str) -> SerinusError:
         "a body did not come in time and was given up",
         where=who,
         hint="The sender sends it again; if its network is slow, raise --read-timeout.",
+    )
+
+
+def _damaged(name: str, why: str) -> SerinusError:
+    return SerinusError(
+        "SRN-ARCHIVE-012",
+        f"the log cannot be written, and its lines wait below archive/waiting: {why}",
+        where=name,
+        hint="Put the file right or move it away, as evidence; what waits is then kept by itself.",
     )

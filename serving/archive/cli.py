@@ -27,7 +27,7 @@ from serving.archive.board import Board
 from serving.archive.bodies import Bodies
 from serving.archive.http import build_app
 from serving.archive.places import Places
-from serving.archive.sources import Intake
+from serving.archive.sources import Intake, watch_what_waits
 
 if TYPE_CHECKING:
     from serving.archive.kafka import KafkaSource
@@ -123,6 +123,9 @@ def archive(
                 ending.callback(source.close)
                 intake = Intake(source, kept, board, writers=writers)
                 threads.append(threading.Thread(target=intake.run, args=(stopping,), name=source.name))
+        if addresses or kept.waits():
+            waiting = threading.Thread(target=watch_what_waits, args=(kept, board, stopping), name="waiting")
+            threads.append(waiting)
         threads += [
             threading.Thread(target=run, args=(sender, pause, 0.0, stopping), name="answers")
             for sender in senders

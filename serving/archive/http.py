@@ -60,10 +60,13 @@ class ArchiveCollector:
             failing.add_metric((source,), float(bool(counts.problem)))
             if counts.last is not None:
                 last.add_metric((source,), counts.last)
+        damaged = GaugeMetricFamily(
+            names.ARCHIVE_DAMAGED, "Logs that cannot be written.", value=self._board.damages()
+        )
         refused = CounterMetricFamily(names.ARCHIVE_REFUSED, "Posts refused.", labels=("reason",))
         for reason, n in self._board.refusals().items():
             refused.add_metric((reason,), n)
-        yield from (lines, *counters.values(), lag, failing, last, refused)
+        yield from (lines, *counters.values(), lag, failing, last, damaged, refused)
 
 
 def build_app(

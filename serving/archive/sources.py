@@ -14,6 +14,8 @@ from serinus.errors import SerinusError
 from serving.archive.board import Board
 
 _SLOWEST = 30.0
+_WAITING = "waiting"
+"""The source of lines that waited for their log."""
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -78,10 +80,12 @@ class Intake:
                 self._board.passed(self._source.name, len(lines))
                 continue
             try:
-                taken = self._archive.take(writer, lines)
+                taken = self._archive.take(writer, lines, may_wait=True)
             except UnusableName as error:
                 taken = self._archive.set_aside(f"key {writer!r:.100}: {error}", lines)
             self._board.taken(self._source.name, writer, taken)
+            if taken.waiting:
+                self._board.damaged(self._archive.damaged())
         self._source.done(self._batch)
         count, self._batch = len(self._batch.items), None
         return count
@@ -98,6 +102,28 @@ class Intake:
                 self._board.problem(self._source.name, str(error))
                 stopping.wait(wait)
                 wait = min(_SLOWEST, 2 * wait)
+
+
+def keep_what_waits(archive: Archive, board: Board, most: int = 2000) -> int:
+    """Put lines that wait into their logs, where these can be written again; how many lines. Raises as ``Archive``."""
+    found = archive.bring_back(most)
+    for name, taken in found:
+        board.taken(_WAITING, name, taken)
+    board.damaged(archive.damaged())
+    return sum(taken.kept + taken.duplicate + taken.aside for _, taken in found)
+
+
+def watch_what_waits(archive: Archive, board: Board, stopping: threading.Event, pause: float = 5.0) -> None:
+    """Do that until stopped, every ``pause`` seconds while nothing moves."""
+    while not stopping.is_set():
+        try:
+            more = keep_what_waits(archive, board)
+            board.problem(_WAITING, "")
+        except SerinusError as error:
+            board.problem(_WAITING, str(error))
+            more = 0
+        if not more:
+            stopping.wait(pause)
 
 
 def _by_writer(items: Sequence[Item]) -> dict[str, list[bytes]]:

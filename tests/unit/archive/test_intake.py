@@ -96,7 +96,7 @@ def test_a_disk_that_is_full_for_a_while_keeps_the_place(home: Home, monkeypatch
         before = places.get("c/listed/0")
         taking = archive.take
 
-        def full(name: str, lines: list[bytes]) -> object:
+        def full(name: str, lines: list[bytes], *, may_wait: bool) -> object:
             raise SerinusError("SRN-AUDIT-002", "the log cannot be written", hint="Make room.")
 
         monkeypatch.setattr(archive, "take", full)
