@@ -23,6 +23,7 @@ from serinus.review import Case, ReviewDesk, leaning, words_of
 from serinus.review.rules import BAD, GOOD
 
 CaseArgument = Annotated[str, typer.Argument(metavar="REQUEST_ID", help="As serinus review list has it.")]
+_SHOWN = 50
 ModelOption = Annotated[str | None, typer.Option(help="Only this model.")]
 
 
@@ -40,13 +41,19 @@ def review_app() -> typer.Typer:
 def list_cases(
     model: ModelOption = None,
     answered: Annotated[bool, typer.Option("--answered", help="Those with an answer, newest first.")] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=0, help="At most so many, 0 for all (default: 50; with --output json all)."),
+    ] = None,
     home: HomeOption = None,
     output: OutputOption = Output.text,
 ) -> None:
     """List what waits for a person, oldest first: since when, how sure the model was, and who is at it."""
     desk = ReviewDesk(existing_home(home))
     waiting = desk.waiting(model)
-    found = desk.queue.answered(model) if answered else waiting
+    every = desk.queue.answered(model) if answered else waiting
+    most = limit if limit is not None else 0 if output is Output.json else _SHOWN
+    found = every[: most or None]
     now = desk.now()
     if output is Output.json:
         print_json([_document(case, now) for case in found])
@@ -69,6 +76,8 @@ def list_cases(
             row = (case.id, f"{case.model}/{case.version}", _age(now - case.at), _when(case.at), chance, by)
             table.add_row(*row)
     print_table(table)
+    if len(found) < len(every):
+        typer.echo(f"{len(every) - len(found):,} more; --limit 0 lists all.")
 
 
 def next_case(

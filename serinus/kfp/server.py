@@ -52,13 +52,30 @@ class HttpServer:
     def __init__(
         self, url: str, token: Path | None = None, timeout: float = 30.0, *, flag: str = "--host"
     ) -> None:
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        try:
+            parts = urllib.parse.urlsplit(url)
+            sound = parts.port != 0
+        except ValueError:
+            parts, sound = urllib.parse.urlsplit(""), False
+        if (
+            not sound
+            or parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.query
+            or parts.fragment
+        ):
             raise SerinusError(
                 "SRN-KFP-001",
                 f"{url!r} is not the URL of a KFP server",
                 where=flag,
                 hint="Give its API server, for example http://ml-pipeline.kubeflow:8888.",
+            )
+        if "@" in parts.netloc:
+            raise SerinusError(
+                "SRN-KFP-001",
+                "a user or password stands in the URL, which KFP does not ask for and others can read",
+                where=f"{flag} {parts.hostname}",
+                hint="Leave it out. A token goes into a file: --token FILE.",
             )
         check_url(url, flag)
         self._base = url.rstrip("/") + _API

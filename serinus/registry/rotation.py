@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -123,10 +123,10 @@ def use_key(registry: Registry, home: Home, name: str, *, by: str) -> Key:
 
 
 def _use(registry: Registry, home: Home, name: str, *, by: str) -> Key:
-    name = _one(name, [*_standby(home.keys), *filter(None, [_signing(home.keys)])], "stands by", home.keys)
     before = _signing(home.keys)
-    if name == before:
-        return _find(registry, home, name)
+    if name and before is not None and before.startswith(name) and not _matching(name, _standby(home.keys)):
+        return _find(registry, home, before)  # it signs already
+    name = _one(name, _standby(home.keys), "stands by", home.keys)
     check_may_sign(home.keys, name, datetime.fromisoformat(registry.now()).timestamp())
     registry.audit.append(
         actor=by, action="keys.use", subject=name, reason=f"signs instead of {before or 'none'}"
@@ -365,8 +365,12 @@ def _find(registry: Registry, home: Home, name: str) -> Key:
     return next(key for key in keys_of(registry, home) if key.id == name)
 
 
+def _matching(text: str, names: Iterable[str]) -> list[str]:
+    return sorted({name for name in names if name.startswith(text)})
+
+
 def _one(text: str, names: Sequence[str], what: str, directory: Path) -> str:
-    found = sorted({name for name in names if name.startswith(text)})
+    found = _matching(text, names)
     if len(found) == 1 and text:
         return found[0]
     known = ", ".join(sorted(set(names))) or "none"

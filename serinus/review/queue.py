@@ -188,10 +188,10 @@ class Queue:
         """Cases without an answer, oldest first."""
         return self._select("answered_at IS NULL AND (?1 IS NULL OR model = ?1) ORDER BY at, id", (model,))
 
-    def answered(self, model: str | None = None, last: int = 1000) -> list[Case]:
-        """The latest cases with an answer, newest first."""
-        where = "answered_at IS NOT NULL AND (?1 IS NULL OR model = ?1) ORDER BY answered_at DESC LIMIT ?2"
-        return self._select(where, (model, last))
+    def answered(self, model: str | None = None) -> list[Case]:
+        """Cases with an answer, newest first."""
+        where = "answered_at IS NOT NULL AND (?1 IS NULL OR model = ?1) ORDER BY answered_at DESC, id"
+        return self._select(where, (model,))
 
     def find(self, name: str, db: sqlite3.Connection | None = None) -> Case:
         """The case of a request id.

@@ -170,7 +170,7 @@ class KafkaLog:
         try:
             producer.list_topics(self._topic.name, timeout=timeout)
         except KafkaException as error:
-            raise self._topic.late(str(error.args[0])) from error
+            raise self._topic.late(error.args[0].str(), producer) from error
 
     def _produce(self, producer: Producer, line: bytes, until: float) -> None:
         while True:
@@ -187,7 +187,7 @@ class KafkaLog:
                 if self._clock() > until:
                     raise self._topic.late("the local queue is full") from None
             except KafkaException as error:
-                raise self._topic.refused(str(error.args[0])) from error
+                raise self._topic.refused(error.args[0].str()) from error
             else:
                 self._queued.append(_hash_of(line))
                 return

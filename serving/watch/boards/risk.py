@@ -152,7 +152,12 @@ RISK = Board(
                 ),
                 Panel(
                     "Approvals overridden",
-                    ((f"max by (model) (serinus_approval_overrides_total{{{ANY}}})", "{{model}}"),),
+                    (
+                        (
+                            f"max by (namespace, model) (serinus_approval_overrides_total{{{ANY}}})",
+                            "{{namespace}} {{model}}",
+                        ),
+                    ),
                 ),
             ),
         ),
@@ -172,8 +177,9 @@ RISK = Board(
                     "Time left until a version in use is to be reviewed",
                     (
                         (
-                            f"max by (model, version) (serinus_review_due_timestamp_seconds{{{ANY}}}) - time()",
-                            "{{model}} v{{version}}",
+                            "max by (namespace, model, version) "
+                            f"(serinus_review_due_timestamp_seconds{{{ANY}}}) - time()",
+                            "{{namespace}} {{model}} v{{version}}",
                         ),
                     ),
                     says="Below zero it is overdue.",

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from serinus import metrics as names
 from serinus.errors import SerinusError
-from serinus.tls import client_context
+from serinus.tls import check_url, client_context
 from serving.watch.terminal.samples import Sample, Samples
 from serving.watch.terminal.view import ALERTS, COVERAGE
 
@@ -139,6 +139,9 @@ class PrometheusSource:
         url: of its API; user and password may stand in it.
         over: seconds that rates cover.
         token: sent as a bearer token, where there is one.
+
+    Raises:
+        SerinusError: ``SRN-WATCH-002`` it is no address; ``SRN-TLS-003`` it is plain and that is refused.
     """
 
     alerts = True
@@ -157,6 +160,7 @@ class PrometheusSource:
         self._now = now
         self._timeout = timeout
         self._headers, self._url = _credentials(self._url, token)
+        check_url(self._url, "--prometheus")
         self.where = self._url
 
     def read(self, model: str | None) -> Read:

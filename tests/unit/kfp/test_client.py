@@ -121,6 +121,13 @@ def test_what_is_no_url_is_refused(url: str) -> None:
         HttpServer(url, flag="--kfp-host")
 
 
+def test_a_password_in_the_url_is_refused_and_not_repeated() -> None:
+    with pytest.raises(SerinusError, match="SRN-KFP-001 --host kfp.example") as caught:
+        HttpServer("https://ann:s3cr3t@kfp.example/")
+    assert "s3cr3t" not in str(caught.value)
+    assert "--token" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("pairs", "parameters"),
     [

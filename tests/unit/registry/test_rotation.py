@@ -472,3 +472,12 @@ def test_of_two_first_runs_at_once_one_key_is_made_and_trusted(
     monkeypatch.setattr(SigningKey, "write", late)
     key = SigningKey.load_or_create(tmp_path)
     assert set(Keyring.load(tmp_path).keys) == {key.id}
+
+
+def test_only_keys_that_stand_by_are_offered_for_use_and_the_one_that_signs_is_let_be(bank: Bank) -> None:
+    signs = SigningKey.load_or_create(bank.home.keys).id
+    standby = new_key(bank.registry, bank.home, by="ann", standby=True).id
+    with pytest.raises(SerinusError, match=f"SRN-KEY-005.*Those are: {standby}\\."):
+        use_key(bank.registry, bank.home, "nosuch", by="ann")
+    assert use_key(bank.registry, bank.home, signs, by="ann").state == "signing"
+    assert use_key(bank.registry, bank.home, standby, by="ann").id == standby

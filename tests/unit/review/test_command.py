@@ -70,3 +70,27 @@ def test_a_case_is_shown_only_from_a_sound_log(office: Office, capsys: Printed) 
     log.write_bytes(log.read_bytes().replace(b'"probability":0.4', b'"probability":0.5'))
     assert run(office, "show", "b") == 1
     assert "SRN-AUDIT-003" in capsys.readouterr().err
+
+
+def test_a_long_list_is_cut_and_says_so(
+    office: Office, capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serinus.cli.review._SHOWN", 1)
+
+    def rows(*arguments: str) -> tuple[int, str]:
+        assert run(office, "list", *arguments) == 0
+        lines = capsys.readouterr().out.splitlines()
+        return sum("small/1" in line for line in lines), lines[-1]
+
+    assert rows() == (1, "1 more; --limit 0 lists all.")
+    for all_ in ("0", "2", "9"):
+        assert rows("--limit", all_)[0] == 2
+    assert run(office, "list", "-o", "json") == 0
+    assert len(msgspec.json.decode(capsys.readouterr().out)) == 2
+    assert run(office, "list", "-o", "json", "--limit", "1") == 0
+    assert len(msgspec.json.decode(capsys.readouterr().out)) == 1
+    for name in ("a", "b"):
+        assert run(office, "answer", name, "--answer", "good", "--reason", "x", "--as", "rob") == 0
+    capsys.readouterr()
+    assert rows("--answered") == (1, "1 more; --limit 0 lists all.")
+    assert run(office, "list", "--limit", "-1") == 2

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Generator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -13,6 +19,32 @@ from confluent_kafka import KafkaError, KafkaException
 from serinus.errors import SerinusError
 from serinus.kafka_address import Address
 from serving.scorer.kafka_topic import Reader, Topic
+from tests.support.certs import Authority
+
+
+@contextlib.contextmanager
+def tls_server(directory: Path) -> Generator[int]:
+    """Shakes hands by TLS and does nothing else; the port."""
+    cert, key = Authority(directory).sign("broker")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+
+    def serve(listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError), connection:
+                context.wrap_socket(connection, server_side=True).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
 
 PASSING = [
     KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -48,6 +80,9 @@ class Asked:
     def list_topics(self, topic: str, timeout: float) -> Any:
         found = type("Found", (), {"partitions": {0: None, 1: None} if self._time.now >= self._ready else {}})
         return type("Known", (), {"topics": {topic: found}})
+
+    def poll(self, timeout: float) -> None:
+        pass
 
     def close(self) -> None:
         pass
@@ -87,3 +122,38 @@ def test_what_does_not_pass_is_not_waited_for() -> None:
     reader = look(ready=1, code=KafkaError.TOPIC_AUTHORIZATION_FAILED)
     with pytest.raises(SerinusError, match="SRN-SCORER-007"):
         reader.bounds(0)
+
+
+class Untrusted(Asked):
+    """A consumer that says, when it is polled, why it reaches no broker."""
+
+    heard: Any
+
+    def poll(self, timeout: float) -> None:
+        self.heard(KafkaError(KafkaError._SSL, "certificate verify failed"))  # pyright: ignore[reportPrivateUsage]
+        self.heard(KafkaError(KafkaError._ALL_BROKERS_DOWN))  # pyright: ignore[reportPrivateUsage]
+
+
+def test_why_no_broker_was_reached_is_told_and_forgotten_after_a_while() -> None:
+    time = Time()
+    asked = Untrusted(time, 10, KafkaError._TRANSPORT)  # pyright: ignore[reportPrivateUsage]
+    topic = Quick(asked)
+    asked.heard = topic.hear
+    topic._clock = time.clock  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(SerinusError, match="certificate verify failed"):
+        Reader(topic, 2, clock=time.clock, sleep=time.sleep).bounds(0)
+    assert "certificate verify failed" in str(topic.late("not confirmed"))
+    time.now += 61
+    assert "certificate" not in str(topic.late("not confirmed"))
+
+
+def test_a_real_client_that_trusts_another_authority_says_so(tmp_path: Path) -> None:
+    with tls_server(tmp_path) as port:
+        wrong = Authority(tmp_path, "another").ca
+        options = {"security.protocol": "ssl", "ssl.ca.location": str(wrong)}
+        topic = Topic(Address(f"127.0.0.1:{port}", "decisions", 0.5, options))
+        with (
+            pytest.raises(SerinusError, match=r"SRN-SCORER-007.*certificate verify failed"),
+            Reader(topic, 2.0) as reader,
+        ):
+            reader.partitions()

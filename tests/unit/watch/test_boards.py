@@ -40,6 +40,17 @@ def test_links_begin_with_the_addresses_that_are_given() -> None:
     assert "dashboard_url: https://grafana.example/d/x\n" in made
 
 
+@pytest.mark.parametrize(
+    "title", ["Approvals overridden", "Time left until a version in use is to be reviewed"]
+)
+def test_a_model_of_two_namespaces_is_two_lines(title: str) -> None:
+    """The larger of two would hide an override, and the later of two an overdue review."""
+    (panel,) = (panel for made in MADE for panel in made["panels"] if panel["title"] == title)
+    for target in panel["targets"]:
+        assert "by (namespace, model" in target["expr"]
+        assert target["legendFormat"].startswith("{{namespace}} {{model}}")
+
+
 @pytest.mark.parametrize("made", MADE, ids=lambda made: made["uid"])
 def test_panels_lie_in_the_grid_and_do_not_overlap(made: dict[str, Any]) -> None:
     taken: set[tuple[int, int]] = set()

@@ -147,3 +147,20 @@ def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(SerinusError) as caught:
         PrometheusSource(url, over=60)
     assert caught.value.code == "SRN-WATCH-002"
+
+
+def test_a_plain_address_beyond_this_machine_is_told_and_may_be_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    away = "http://ann:word@prometheus.example:9090"
+    monkeypatch.delenv("SERINUS_PLAIN_HTTP", raising=False)
+    PrometheusSource(away, over=60)
+    told = capsys.readouterr().err
+    assert "SRN-TLS-003 prometheus.example: --prometheus is plain HTTP" in told
+    assert "word" not in told
+    monkeypatch.setenv("SERINUS_PLAIN_HTTP", "refuse")
+    with pytest.raises(SerinusError, match="SRN-TLS-003"):
+        PrometheusSource(away, over=60)
+    for url in ("https://prometheus.example", "http://127.0.0.1:9090"):
+        PrometheusSource(url, over=60)
+    assert capsys.readouterr().err == ""
