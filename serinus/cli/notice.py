@@ -22,7 +22,7 @@ from serinus.errors import SerinusError
 from serinus.events import DecisionEvent, WithheldEvent, find_decisions, withheld
 from serinus.home import Home, atomic_write, existing_home
 from serinus.identity import current_identity
-from serinus.notice import Notice, letter, load_notice_policy, principal_reasons
+from serinus.notice import Notice, letter, load_notice_policy, principal_reasons, used_scores
 from serinus.notice.letter import rules_of
 from serinus.notice.principal import check_adverse
 from serinus.papers.make import print_document
@@ -103,7 +103,8 @@ def notice(
     opened, _ = bundle_of(installation, event.data, bundle)
     fairness = opened.contract.fairness
     where = jurisdiction or (fairness.jurisdiction if fairness else "")
-    reasons, source = principal_reasons(event, opened, rules_of(words, where))
+    rules = rules_of(words, where)
+    reasons, source = principal_reasons(event, opened, rules)
     made = letter(
         words,
         where,
@@ -111,6 +112,7 @@ def notice(
         reasons,
         today=datetime.fromtimestamp(time.time(), UTC).date(),
         applied=_day(applied) if applied else date.fromisoformat(event.time[:10]),
+        scores=used_scores(event, opened, rules),
         applicant=_lines(to),
         language=language,
         draft=draft,
@@ -171,6 +173,7 @@ def _record(home: Home, made: Notice, event: DecisionEvent, source: str, by: str
             "bundle": event.data.digest,
             "reasons": len(made.reasons),
             "reasons_from": source,
+            "scores": len(made.scores),
             "jurisdiction": made.jurisdiction,
             "language": made.language,
             "applied": made.applied.isoformat(),
@@ -212,6 +215,15 @@ def _tell(made: Notice, event: DecisionEvent, out: Path | None, draft: bool, out
                 "jurisdiction": made.jurisdiction,
                 "language": made.language,
                 "reasons": made.reasons,
+                "scores": [
+                    {
+                        "feature": item.score.feature,
+                        "value": item.value,
+                        "created": item.created.isoformat(),
+                        "factors": item.factors,
+                    }
+                    for item in made.scores
+                ],
             }
         )
     elif out is not None:

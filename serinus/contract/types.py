@@ -14,7 +14,7 @@ from msgspec import Meta
 
 ColumnType = Literal["number", "integer", "category", "boolean", "timestamp", "id"]
 Aggregate = Literal["count", "sum", "mean", "min", "max", "std"]
-TimePart = Literal["hour", "weekday", "is_weekend", "is_night"]
+TimePart = Literal["day", "hour", "weekday", "is_weekend", "is_night"]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=63)]
 ModelName = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
 

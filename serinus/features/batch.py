@@ -28,6 +28,7 @@ event time (timestamp, UTC, or null), label (0, 1 or null). The protected column
 
 _FUNCTIONS = {"count": "count", "sum": "sum", "mean": "avg", "min": "min", "max": "max", "std": "stddev_samp"}
 _PARTS = {
+    "day": "date_diff('day', DATE '1970-01-01', CAST({} AS DATE))",
     "hour": "hour({})",
     "weekday": "isodow({}) - 1",
     "is_weekend": "isodow({}) >= 6",  # of an absent time: absent, not "no weekend"

@@ -30,6 +30,7 @@ _DAY = 24 * _HOUR
 _Item = tuple[int, Aggregate, int | None, bool, float | None]
 # Of microseconds since a Thursday, 1970-01-01; in whole numbers, which also hold before it.
 _PARTS: dict[TimePart, Callable[[int], float]] = {
+    "day": lambda time: float(time // _DAY),
     "hour": lambda time: float(time % _DAY // _HOUR),
     "weekday": lambda time: float((time // _DAY + 3) % 7),
     "is_weekend": lambda time: float((time // _DAY + 3) % 7 >= 5),

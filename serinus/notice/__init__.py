@@ -3,9 +3,11 @@
 from serinus.notice.letter import Notice, letter
 from serinus.notice.policy import Creditor, Jurisdiction, Letter, NoticePolicy, load_notice_policy
 from serinus.notice.principal import principal_reasons
+from serinus.notice.scores import Disclosure, used_scores
 
 __all__ = [
     "Creditor",
+    "Disclosure",
     "Jurisdiction",
     "Letter",
     "Notice",
@@ -13,4 +15,5 @@ __all__ = [
     "letter",
     "load_notice_policy",
     "principal_reasons",
+    "used_scores",
 ]

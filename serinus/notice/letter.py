@@ -11,7 +11,9 @@ from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.events import DecisionEvent
 from serinus.model import ReasonCode
-from serinus.notice.policy import Jurisdiction, NoticePolicy
+from serinus.notice.policy import Agency, Jurisdiction, Letter, NoticePolicy
+from serinus.notice.scores import Disclosure
+from serinus.numerals import exact
 from serinus.papers.document import Block, Bullets, Document, Section, Text
 
 LINES, LONG = 8, 100
@@ -21,8 +23,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """A notice, ready to be printed.
 
     Attributes:
-        document: the letter; ``blank``: the same with nobody named, which is what the record commits to, so that it
-            says nothing of a person and holds when the person's data are erased.
+        document: the letter; ``blank``: the same with nobody named and no score told, which is what the record commits
+            to, so that it says nothing of a person and holds when the person's data are erased.
         due: until when it must be sent; ``late``: whether that is over.
     """
 
@@ -32,6 +34,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     language: str
     basis: str
     reasons: tuple[ReasonCode, ...]
+    scores: tuple[Disclosure, ...]
     applied: date
     due: date
     late: bool
@@ -45,6 +48,7 @@ def letter(
     *,
     today: date,
     applied: date,
+    scores: Sequence[Disclosure] = (),
     applicant: Sequence[str] = (),
     language: str | None = None,
     draft: bool = False,
@@ -54,13 +58,15 @@ def letter(
     Args:
         jurisdiction: one of the policy's; language: one of its letters, by default the first.
         reasons: as ``principal_reasons`` gives them.
+        scores: as ``used_scores`` gives them.
         today: the letter's date; applied: when the application was received, from which the time runs.
         applicant: name and address, line by line; the policy's placeholder where empty.
         draft: marked as one that was not issued.
 
     Raises:
         SerinusError: ``SRN-NOTICE-007`` the policy has no such jurisdiction or language; ``-008`` the applicant's
-            lines are not a name and an address, or the application is younger than the letter.
+            lines are not a name and an address, or the application is younger than the letter; ``-009`` the letter
+            has no sentence for a score's factor.
     """
     rules = rules_of(policy, jurisdiction)
     chosen = language or next(iter(rules.letters))
@@ -90,11 +96,14 @@ def letter(
         "due": in_words(due, texts.dates),
         "model": f"{event.data.model} v{event.data.version}",
         "request": event.id,
-        "agencies": "; ".join(f"{a.name}, {', '.join(a.address)}, {a.telephone}" for a in rules.agencies),
+        "agencies": "; ".join(_reached(agency) for agency in rules.agencies),
     }
     sentences = tuple(dict.fromkeys(texts.reasons.get(reason.feature, reason.text) for reason in reasons))
 
-    def written(to: Sequence[str]) -> Document:
+    told = [block for item in scores for block in _score(item, texts, words)]
+    unsaid = [block for item in scores for block in _score(item, texts, words, named=False)]
+
+    def written(to: Sequence[str], of_scores: Sequence[Block]) -> Document:
         blocks: tuple[Block, ...] = (
             *((Text("Draft. It was not issued.", "strong"),) if draft else ()),
             Text(
@@ -107,7 +116,9 @@ def letter(
             *(Text(text.format_map(words)) for text in texts.opening),
             Text(texts.heading.format_map(words), "heading"),
             Bullets(sentences, numbered=True),
-            *(Text(text.format_map(words)) for text in (*texts.report, *texts.closing)),
+            *(Text(text.format_map(words)) for text in texts.report),
+            *of_scores,
+            *(Text(text.format_map(words)) for text in texts.closing),
         )
         return Document(
             kind="notice",
@@ -120,16 +131,49 @@ def letter(
         )
 
     return Notice(
-        document=written(applicant or texts.placeholder),
-        blank=written(texts.placeholder),
+        document=written(applicant or texts.placeholder, told),
+        blank=written(texts.placeholder, unsaid),
         jurisdiction=jurisdiction,
         language=chosen,
         basis=rules.basis,
         reasons=tuple(reasons),
+        scores=tuple(scores),
         applied=applied,
         due=due,
         late=today > due,
     )
+
+
+def _score(item: Disclosure, texts: Letter, words: dict[str, str], *, named: bool = True) -> list[Block]:
+    """What is said of one score; its number, day and factors stay in braces where nobody is ``named``."""
+    said = texts.score
+    assert said is not None  # the policy was checked
+    known = said.factors.get(item.score.feature, {})
+    for code in item.factors:
+        if code not in known:
+            raise SerinusError(
+                "SRN-NOTICE-009",
+                f"the letter has no sentence for factor {code} of {item.score.feature}",
+                where="score.factors",
+                hint=f"Add it to the notice policy, as the provider words it. There are: {', '.join(known)}.",
+            )
+    values = words | {
+        "score": exact(item.value) if named else "{score}",
+        "scored": in_words(item.created, texts.dates) if named else "{scored}",
+        "low": exact(item.score.low),
+        "high": exact(item.score.high),
+        "provider": _reached(item.score.provider),
+    }
+    factors = tuple(known[code] for code in item.factors) if named else ("{factors}",)
+    return [
+        *(Text(text.format_map(values)) for text in said.opening),
+        *((Text(said.heading.format_map(values)), Bullets(factors)) if item.factors else ()),
+        *(Text(text.format_map(values)) for text in said.closing),
+    ]
+
+
+def _reached(whom: Agency) -> str:
+    return f"{whom.name}, {', '.join(whom.address)}, {whom.telephone}"
 
 
 def in_words(day: date, how: str) -> str:

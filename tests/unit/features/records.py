@@ -55,6 +55,7 @@ FEATURES: list[dict[str, Any]] = [
     {"name": "amount", "column": "amount"},
     {"name": "kind", "column": "kind"},
     {"name": "online", "column": "online"},
+    {"name": "day", "column": "at", "part": "day"},
     {"name": "hour", "column": "at", "part": "hour"},
     {"name": "weekday", "column": "at", "part": "weekday"},
     {"name": "weekend", "column": "at", "part": "is_weekend"},

@@ -6,7 +6,7 @@ import heapq
 import math
 import random
 import tempfile
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,7 @@ def naive(records: list[dict[str, Any]], row: int) -> dict[str, Any]:
     amounts = [e["amount"] for e in past("card", 6, 0) if e["amount"] is not None]
     bads = [e["bad"] for e in past("shop", 3, 3) if e["bad"] is not None]
     return {
+        "day": float((now["at"].date() - date(1970, 1, 1)).days),
         "n_2h": float(len(past("card", 2, 0))),
         "n_6h": float(len(past("card", 6, 1))),
         "sum_6h": math.fsum(amounts),
