@@ -35,7 +35,7 @@ from .page import Page
 from .predictors import LocalPredictors, Scorer, Target
 from .proxy import Proxy
 from .sidecars import Sidecar
-from .targets import resolve, tell_by_hand
+from .targets import first, note_served, resolve, tell_by_hand
 
 log = logging.getLogger("serinus.platform")
 
@@ -131,7 +131,9 @@ class Platform(RolloutDesk):
     async def _start(self, champion: str | Path | Bundle | None, model: str | None) -> None:
         settings = self.settings
         previous = None if champion is not None else self._previous(model)
-        target = previous or resolve(self.home, champion or "champion", model)
+        target = previous or (
+            first(self.home, model) if champion is None else resolve(self.home, champion, model)
+        )
         if champion is not None:
             tell_by_hand(self.home, target, by=current_identity())
         self.champion = target
@@ -160,6 +162,10 @@ class Platform(RolloutDesk):
         await self._routed(Routes(stable=target.name))
         self._proxy_task = asyncio.create_task(self._watch_proxy())
         self._remember()
+        if champion is not None:
+            for problem in note_served(self.home, target, by=current_identity()):
+                # It answers already: the registry must not stop that, but it must be heard.
+                log.error("the registry did not follow: %s", problem)
         await self._resume(target)
 
     async def stop(self) -> None:

@@ -10,6 +10,7 @@ from serinus.bundle import Bundle, Keyring, open_bundle
 from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.registry import Registry
+from serinus.registry.following import serving
 
 from .predictors import Target
 
@@ -39,6 +40,24 @@ def resolve(home: Home, reference: str | Path | Bundle, model: str | None = None
     return _target(home, registry.bundle(found))
 
 
+def first(home: Home, model: str | None) -> Target:
+    """The registry's champion. Raises as ``resolve``; where there is none yet, with how the first one comes to be."""
+    try:
+        return resolve(home, "champion", model)
+    except SerinusError as error:
+        model = model or _only_model(Registry(home))
+        versions = Registry(home).versions(model)
+        if error.code != "SRN-REGISTRY-002" or not versions:
+            raise
+        raise SerinusError(
+            error.code,
+            error.what,
+            where=error.where,
+            hint=f"{error.hint} The first one is put before clients by name, for example serinus up "
+            f"{model}/{versions[-1].version}; later ones by rollouts.",
+        ) from error
+
+
 def tell_by_hand(home: Home, target: Target, *, by: str) -> None:
     """Record that somebody put a bundle before clients without a rollout, and which words it lacks.
 
@@ -62,6 +81,21 @@ def tell_by_hand(home: Home, target: Target, *, by: str) -> None:
         reason=how + lacks,
         details={"digest": target.digest, "registered": bool(known), "missing": missing},
     )
+
+
+def note_served(home: Home, target: Target, *, by: str) -> list[str]:
+    """Let the registry have a version that answers clients, served by hand, as its model's champion, if it has none.
+
+    What answers customers is to be reviewed, and compared with by the next candidate, however it came there.
+    An older version beside a champion is left as it is: the registry says who was promoted, the log who serves.
+
+    Returns:
+        What the registry refused; empty if nothing.
+    """
+    if not target.registered:
+        return []
+    place = (target.model, target.version)
+    return serving(Registry(home), place, by=by, why="serves by hand, without a rollout")
 
 
 def distinct(target: Target, others: tuple[Target, ...]) -> Target:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from serinus.errors import SerinusError
 from serinus.registry import Registry
-from serving.local.targets import resolve, tell_by_hand
+from serving.local.targets import first, note_served, resolve, tell_by_hand
 from tests.support.bundles import small_bundle, small_home
 from tests.unit.access.policies import BANK
 
@@ -43,3 +44,42 @@ def test_a_bundle_that_is_not_registered_is_called_so(tmp_path: Path) -> None:
     (told,) = Registry(home).audit.entries()
     assert told.details == {"digest": bundle.digest, "registered": False, "missing": []}
     assert "not registered" in told.reason
+
+
+def test_the_first_version_that_answers_is_the_registrys_champion_and_a_later_one_is_not(
+    tmp_path: Path,
+) -> None:
+    home = small_home(tmp_path)
+    registry = Registry(home)
+    for version in (1, 2):
+        registry.register(
+            small_bundle(tmp_path, seed=version, version=version), by="ben", owner="cards", run="r"
+        )
+    assert note_served(home, resolve(home, "1"), by="olga") == []
+    turn = registry.history("small", 1)[-1]
+    assert (turn.stage, turn.by, turn.reason) == ("champion", "olga", "serves by hand, without a rollout")
+    before = len(list(registry.audit.entries()))
+    assert note_served(home, resolve(home, "1"), by="olga") == []
+    assert note_served(home, resolve(home, "2"), by="olga") == []
+    assert [registry.get("small", n).stage for n in (1, 2)] == ["champion", "validated"]
+    assert len(list(registry.audit.entries())) == before
+
+
+def test_what_is_not_registered_or_given_up_is_no_champion(tmp_path: Path) -> None:
+    home = small_home(tmp_path)
+    bundle = small_bundle(tmp_path)
+    assert note_served(home, resolve(home, bundle), by="olga") == []
+    registry = Registry(home)
+    registry.register(bundle, by="ben", owner="cards", run="r1")
+    registry.retire("small", 1, by="ben", reason="given up")
+    assert note_served(home, resolve(home, "1"), by="olga") == []
+    assert registry.get("small", 1).stage == "retired"
+
+
+def test_without_a_champion_one_is_told_how_the_first_comes_to_be(tmp_path: Path) -> None:
+    home = small_home(tmp_path)
+    with pytest.raises(SerinusError, match="SRN-PLATFORM-007"):
+        first(home, None)
+    Registry(home).register(small_bundle(tmp_path), by="ben", owner="cards", run="r1")
+    with pytest.raises(SerinusError, match=r"SRN-REGISTRY-002.*serinus up small/1"):
+        first(home, None)
