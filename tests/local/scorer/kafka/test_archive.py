@@ -117,8 +117,9 @@ def test_what_the_topic_removed_before_it_was_read_is_told(broker: Broker, centr
     lines = chain("t", 300)
     produce(broker, topic, {"m-t@00000001": lines[:100]})
     flags = ("--kafka", f"kafka://{broker.servers}/{topic}?deadline=10s")
-    with ArchiveProcess(central.root, *flags):
+    with ArchiveProcess(central.root, *flags) as archive:
         until(lambda: content(central, "m-t@00000001") == b"".join(lines[:100]))
+        assert archive.end() == 0  # its place is kept: from there on is counted
     produce(broker, topic, {"m-t@00000001": lines[100:]})
     admin = AdminClient({"bootstrap.servers": broker.servers})
     admin.delete_records([TopicPartition(topic, 0, 150)])[TopicPartition(topic, 0)].result(20)
