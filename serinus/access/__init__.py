@@ -6,7 +6,7 @@ delegations and overrides, and ``door`` puts them together for one installation.
 
 from serinus.access.approving import Judgement, Requirement, Word, judge, requirement
 from serinus.access.door import Access, justified
-from serinus.access.load import built_in, load_policy, policy_of
+from serinus.access.load import built_in, load_policy, policy_of, written
 from serinus.access.roles import Delegation, Ruling, may
 from serinus.access.types import AccessPolicy
 
@@ -25,4 +25,5 @@ __all__ = [
     "may",
     "policy_of",
     "requirement",
+    "written",
 ]

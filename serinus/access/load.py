@@ -39,6 +39,11 @@ def built_in() -> AccessPolicy:
     return parse_policy(yaml.safe_load(BUILT_IN), where="the built-in policy")
 
 
+def written(policy: AccessPolicy) -> bool:
+    """Whether somebody wrote a policy, and means it; else it is the built-in one."""
+    return policy is not built_in()
+
+
 def policy_of(home: Home, explicit: Path | None = None) -> tuple[AccessPolicy, str]:
     """The policy in force in an installation, and where it stands: ``--policy``, the file that ``$SERINUS_POLICY``
     names, ``<home>/policy.yaml``, or built in.

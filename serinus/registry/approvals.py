@@ -7,10 +7,10 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from serinus.access import Judgement, Word, judge
+from serinus.access import Judgement, Word, judge, written
 from serinus.access.book import Overridden
 from serinus.errors import SerinusError
-from serinus.registry.policy import Approval, check_approval
+from serinus.registry.policy import Approval, check_approval, check_judgeable
 from serinus.registry.records import Version
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def record(
 
     def check(on_behalf_of: str) -> None:
         with recorded(on_behalf_of):
+            if written(access.policy()):
+                check_judgeable(subject, built_by=current.built_by, started_by=started_by)
             check_approval(
                 subject,
                 built_by=current.built_by,

@@ -105,6 +105,31 @@ def own_part(did: Mapping[str, str], *, by: str, on_behalf_of: str = "") -> str 
     return None
 
 
+def check_judgeable(subject: str, *, built_by: str, started_by: str | None) -> None:
+    """Whether it can be said of anybody that they had no hand in it. Where a policy is in force, a word of which that
+    cannot be said counts as little as one's own.
+
+    Args:
+        started_by: None where there is no rollout.
+
+    Raises:
+        SerinusError: ``SRN-APPROVAL-003`` with what nobody stated.
+    """
+    missing = [
+        what
+        for what, who in (("who built it", built_by), ("who started its rollout", started_by))
+        if who is not None and not who.strip()
+    ]
+    if missing:
+        raise SerinusError(
+            "SRN-APPROVAL-003",
+            f"nobody can approve {subject}: {' and '.join(missing)} is not stated, so whether whoever approves did it "
+            "is not known",
+            where="four-eyes policy",
+            hint="Start it again and say so: serinus rollout start --built-by NAME (candidate.builtBy).",
+        )
+
+
 def check_approval(
     subject: str,
     *,

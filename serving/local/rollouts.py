@@ -59,6 +59,11 @@ class RegistryApprovals:
         self._registry = Registry(home)
         self._candidate = candidate
 
+    @property
+    def unsure(self) -> str:
+        """Nothing: the registry knows who built a version."""
+        return ""
+
     async def approvals(self) -> Sequence[ApprovalRecord]:
         """Approvals of the candidate's version; none if it is not registered."""
         if not self._candidate.registered:

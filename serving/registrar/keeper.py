@@ -234,6 +234,10 @@ class Keeper:
         if word.kind == "RolloutApproval":
             details["role"] = word.role
             action, reason = self._approval(word, place, why, known, missed)
+            if place is not None and not (
+                place.built_by or known is not None or action == "approval-refused"
+            ):
+                details["unsure"] = "neither the rollout nor the registry says who built it"
         elif place is None:
             details["command"] = word.command
             action, reason = "command-refused", why

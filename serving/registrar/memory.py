@@ -13,16 +13,17 @@ from .words import Word
 class MemoryBook:
     """Versions by digest, stages by subject, and records in the order in which they were written."""
 
-    def __init__(self, versions: dict[str, Known] | None = None) -> None:
+    def __init__(self, versions: dict[str, Known] | None = None, policy: AccessPolicy | None = None) -> None:
         self.versions = versions or {}
+        self._policy = policy or built_in()
         self.records: list[Record] = []
         self.stages: dict[str, str] = {}
         self.approvals: dict[tuple[str, str, str], str] = {}
         self.marks = Marks()
 
     def policy(self) -> AccessPolicy:
-        """The built-in one."""
-        return built_in()
+        """The one given, else the built-in one."""
+        return self._policy
 
     def version(self, digest: str) -> Known | None:
         """What a bundle is registered as."""

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from serinus.access import AccessPolicy, justified
+from serinus.access import AccessPolicy, justified, written
 from serinus.errors import SerinusError
 from serinus.kube.about import mistaken, owner
-from serinus.registry.policy import check_approval
+from serinus.registry.policy import check_approval, check_judgeable
 
 from .records import Place
 from .seen import moment
@@ -94,6 +94,8 @@ def refusal(word: Word, place: Place, policy: AccessPolicy) -> str:
     That somebody has the role they approve in, the API server has seen to.
     """
     try:
+        if written(policy):
+            check_judgeable(f"rollout {place.name}", built_by=place.built_by, started_by=place.started_by)
         check_approval(
             f"rollout {place.name}",
             built_by=place.built_by,

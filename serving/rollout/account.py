@@ -31,6 +31,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     sample: Sample | None = None
     failure: str | None = None  # why the metrics could not be read
     approvals: tuple[ApprovalRecord, ...] = ()
+    unsure: str = ""  # what of separation of duties cannot be judged
     commands: tuple[Command, ...] = ()
 
 

@@ -148,6 +148,7 @@ class Engine:
             sample=sample,
             failure=failure,
             approvals=tuple(await ports.approvals.approvals()) if waiting else (),
+            unsure=ports.approvals.unsure,
             commands=tuple(await ports.inbox.commands()),
         )
 

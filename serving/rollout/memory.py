@@ -134,6 +134,7 @@ class MemoryApprovals:
 
     def __init__(self) -> None:
         self.records: list[ApprovalRecord] = []
+        self.unsure = ""
 
     async def approvals(self) -> Sequence[ApprovalRecord]:
         return list(self.records)

@@ -73,7 +73,7 @@ def enter(ctx: Context, index: int, why: str) -> RolloutStatus:
     step = steps[index]
     if ctx.spec.asks(index) and status.approved_step < index:
         who = _whom(ctx.spec, index)
-        message = f"{why}; approval by {who} is needed before {step.weight} %"
+        message = f"{why}; approval by {who} is needed before {step.weight} %{doubt(ctx)}"
         return move(ctx, Phase.AWAITING_APPROVAL, "ApprovalNeeded", message, pause=(), asked_at=ctx.now)
     desired = Routes(stable=status.champion, canary=status.candidate, weight=step.weight, shadow=step.shadow)
     share = f"a copy of {step.weight} % of" if step.shadow else f"{step.weight} % of"
@@ -90,6 +90,11 @@ def enter(ctx: Context, index: int, why: str) -> RolloutStatus:
         pause=(),
         **route(ctx, desired),
     )
+
+
+def doubt(ctx: Context) -> str:
+    """What nobody stated and approvals therefore cannot be held to, to follow what is said of them."""
+    return f"; {ctx.seen.unsure}" if ctx.seen.unsure else ""
 
 
 def _whom(spec: RolloutSpec, index: int) -> str:

@@ -119,6 +119,11 @@ class Metrics(Protocol):
 class Approvals(Protocol):
     """Approvals recorded for this candidate; who may approve is the recorder's policy."""
 
+    @property
+    def unsure(self) -> str:
+        """What of separation of duties cannot be judged for want of being stated; empty if nothing."""
+        ...
+
     async def approvals(self) -> Sequence[ApprovalRecord]:
         """All of them, in any order."""
         ...

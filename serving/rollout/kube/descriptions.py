@@ -39,7 +39,10 @@ DOCS: dict[tuple[str, str], str] = {
         "predictor",
     ): "A whole Seldon predictor; traffic, shadow and replicas are set by the rollout.",
     ("Candidate", "replicas"): "Replicas of the candidate; as many as the champion has if left out.",
-    ("Candidate", "built_by"): "Who built the candidate, from its manifest: nobody approves what they built.",
+    ("Candidate", "built_by"): (
+        "Who built the candidate, from its manifest: nobody approves what they built. "
+        "Where an access policy is in force, what asks for approvals does not begin without it."
+    ),
     ("BundleRef", "uri"): "Where the bundle lies: s3://bucket/prefix or file:///path.",
     ("BundleRef", "digest"): "sha256: and the 64 hex digits of the bundle's manifest.",
     ("Step", "weight"): "Percent of the traffic that the candidate answers; in a shadow step, gets as well.",

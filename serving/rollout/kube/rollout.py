@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from serinus.access import AccessPolicy, built_in, requirement
+from serinus.access import AccessPolicy, built_in, requirement, written
 from serinus.errors import SerinusError
 from serinus.kube.api import Api, ApiError, Object, UnreachableError
 
@@ -172,6 +172,7 @@ class RolloutTask:
     async def _take(self, spec: ModelRolloutSpec, subject: Subject) -> tuple[Scene, StatusStore]:
         """Make the target this rollout's own."""
         scene = self._scene(spec, subject)
+        self._admit(scene)
         self.resource = await self._fresh()
         await self._hold()
         store = self._store(scene)
@@ -222,21 +223,37 @@ class RolloutTask:
         return store
 
     def _rollout(self, scene: Scene, spec: ModelRolloutSpec | None = None) -> RolloutSpec:
-        """What the engine is asked to do: the spec, and what the access policy asks for at the model's tier.
-
-        Raises:
-            SerinusError: SRN-ROLLOUT-001 if approvals are asked for and nobody says who started it.
-        """
+        """What the engine is asked to do: the spec, and what the access policy asks for at the model's tier."""
         given = scene.spec if spec is None else spec
         asked = requirement(self._settings.policy, scene.subject.tier)
-        if asked.asks and not given.started_by:
+        return strengthened(given.rollout(scene.champion), asked)
+
+    def _admit(self, scene: Scene) -> None:
+        """Whether the approvals that are asked for could be judged; asked once, before it begins. One that has begun
+        under another policy goes on: its canary needs its judge, and its approvals wait.
+
+        Raises:
+            SerinusError: SRN-ROLLOUT-001 if nobody says who started it, or, under a policy that somebody wrote, who
+                built the candidate.
+        """
+        given, policy = scene.spec, self._settings.policy
+        asked = requirement(policy, scene.subject.tier).asks
+        if asked and not given.started_by:
             raise SerinusError(
                 "SRN-ROLLOUT-001",
                 f"spec.startedBy is missing, and the model's tier ({scene.subject.tier}) asks for approvals",
                 where=f"modelrollout/{scene.name}, startedBy",
                 hint="Write your user name there (kubectl auth whoami): nobody approves their own rollout.",
             )
-        return strengthened(given.rollout(scene.champion), asked)
+        asked = asked or any(step.approval is not None for step in given.steps)
+        if asked and written(policy) and not given.candidate.built_by.strip():
+            raise SerinusError(
+                "SRN-ROLLOUT-001",
+                "candidate.builtBy is missing, and an access policy is in force: of whoever approves it could not be "
+                "said that they did not build it",
+                where=f"modelrollout/{scene.name}, candidate",
+                hint="Say who built it: candidate.builtBy, or serinus rollout start --built-by NAME.",
+            )
 
     def _vanished(self) -> None:
         """The ModelRollout is not there any more, and nobody told: as if it had been deleted before our eyes."""
@@ -267,6 +284,7 @@ class RolloutTask:
                 clock.now,
                 ahead=lambda: api.ahead,
                 created=str(self.resource["metadata"]["creationTimestamp"]),
+                strict=written(settings.policy),
             ),
             inbox=ResourceInbox(
                 self._world,

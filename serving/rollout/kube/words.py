@@ -12,7 +12,7 @@ from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.kube.about import mistaken, owner
 from serinus.kube.api import Object
-from serinus.registry.policy import check_approval
+from serinus.registry.policy import check_approval, check_judgeable
 
 from ..account import LIVE
 from ..commands import PAUSABLE
@@ -32,6 +32,11 @@ WITHIN = 1.0
 BY_SPEC = "whoever edited the spec"
 BY_DELETION = "whoever deleted the ModelRollout"
 
+NO_BUILDER = "candidate.builtBy does not say who built it, so that is not held against whoever approves"
+NO_BUILDER_STRICT = (
+    "candidate.builtBy does not say who built it, so nobody's approval counts: start it again with it"
+)
+
 Refused = Callable[[Object, str], Awaitable[None]]
 
 
@@ -42,7 +47,8 @@ class ResourceApprovals:
     override role needs its justification, and stands for all that are missing for its time.
 
     ``created``: when the ModelRollout was made, by the API server. A word before that was about an earlier one
-    of its name, which may have had another candidate.
+    of its name, which may have had another candidate. ``strict``: an access policy is in force, so a word counts
+    only where it is stated who built the candidate.
     """
 
     def __init__(
@@ -55,8 +61,10 @@ class ResourceApprovals:
         ahead: Callable[[], float] = lambda: 0.0,
         *,
         created: str,
+        strict: bool = False,
     ) -> None:
         self._world = world
+        self._strict = strict
         self._ahead = ahead  # by how many seconds the API server's clock is ahead of ours
         self._scene = scene
         self._refused = refused
@@ -64,6 +72,13 @@ class ResourceApprovals:
         self._override = override or built_in().override
         self._now = now
         self._told: set[str] = set()
+
+    @property
+    def unsure(self) -> str:
+        """That nobody said who built the candidate, and what follows from that."""
+        if self._scene.spec.candidate.built_by.strip():
+            return ""
+        return NO_BUILDER_STRICT if self._strict else NO_BUILDER
 
     async def approvals(self) -> Sequence[ApprovalRecord]:
         """Those that the policy allows; a refused one is told once, on itself."""
@@ -73,6 +88,12 @@ class ResourceApprovals:
             try:
                 self._about_this(given)
                 spec = read_spec(given["spec"], ApprovalSpec, f"rolloutapproval/{metadata['name']}")
+                if self._strict:
+                    check_judgeable(
+                        f"rollout {self._scene.name}",
+                        built_by=self._scene.spec.candidate.built_by,
+                        started_by=self._scene.spec.started_by,
+                    )
                 check_approval(
                     f"rollout {self._scene.name}",
                     built_by=self._scene.spec.candidate.built_by,

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from serinus.access import Judgement, Word, judge
 from serving.rollout.account import note, set_condition
-from serving.rollout.moves import Context, enter, hold, move
+from serving.rollout.moves import Context, doubt, enter, hold, move
 from serving.rollout.status import Phase, RolloutStatus
 
 
@@ -41,18 +41,19 @@ def approved(ctx: Context) -> RolloutStatus:
         found.append(judge(ctx.spec.required.requirement(), words, own=own, now=ctx.now))
     missing = ", ".join(dict.fromkeys(role for judgement in found for role in judgement.missing))
     if not all(judgement.met for judgement in found):
-        return hold(ctx, "ApprovalNeeded", f"waiting for approval by {missing} before {step.weight} %")
+        what = f"waiting for approval by {missing} before {step.weight} %{doubt(ctx)}"
+        return hold(ctx, "ApprovalNeeded", what)
     counted = tuple(dict.fromkeys(word for judgement in found for word in judgement.counted))
     overridden = any(judgement.overridden for judgement in found)
     who = ", ".join(f"{word.by} ({word.role}{_lent(word)})" for word in counted)
     how = "overridden" if overridden else "approved"
     status = replace(status, approved_step=index)
-    status = set_condition(status, "Approved", "True", how.capitalize(), f"by {who}", ctx.now)
+    status = set_condition(status, "Approved", "True", how.capitalize(), f"by {who}{doubt(ctx)}", ctx.now)
     if overridden:
         by = next(word.by for word in counted if word.override)
         what = f"{by} overrode what is missing: {missing}"
         status = note(status, ctx.now, "ApprovalOverridden", what, by)
-    return enter(ctx._replace(status=status), index, f"{how} by {who}")
+    return enter(ctx._replace(status=status), index, f"{how} by {who}{doubt(ctx)}")
 
 
 def _lent(word: Word) -> str:

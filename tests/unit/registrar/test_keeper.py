@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serinus.access import AccessPolicy, built_in
 from serving.registrar.keeper import Keeper
 from serving.registrar.memory import MemoryBook
 from serving.registrar.records import Known, Record
 from serving.registrar.words import WordKind
 from serving.rollout.status import Phase
 
+from ..access.policies import bank
 from .cluster import BACK, BEGAN, CANARY, NEW, OLD, PROMOTED, STARTING, Object, approval, command, rollout
 
 NEW_ONE = Known(model="fraud", version=2, built_by="ann")
@@ -174,6 +176,31 @@ def test_an_approval_by_whom_the_registry_has_as_the_builder_is_said_to_be_one()
     assert kept.records[-1].details["registry"] == "ann built fraud/2, as the registry has it"
     assert kept.approvals == {}
     assert keeper.counts["unfollowed"] == 1
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["registered", "unregistered"])
+@pytest.mark.parametrize(
+    ("policy", "built_by", "action"),
+    [
+        (built_in(), "", "approve"),
+        (built_in(), "ann", "approve"),
+        (bank(), "", "approval-refused"),
+        (bank(), "ann", "approve"),
+    ],
+)
+def test_where_a_policy_is_in_force_no_word_counts_without_the_builders_name(
+    policy: AccessPolicy, built_by: str, action: str, known: bool
+) -> None:
+    """As the controller has it, which does not ask the registry; that nobody knows is said in any case."""
+    kept = MemoryBook({NEW: NEW_ONE} if known else {}, policy)
+    keeper = Keeper(kept)
+    keeper.listed([rollout(CANARY, built_by=built_by)])
+    keeper.said(approval("bob"), "RolloutApproval")
+    made = kept.records[-1]
+    assert made.action == action
+    assert ("who built it is not stated" in made.reason) is (action == "approval-refused")
+    assert ("unsure" in made.details) is (action == "approve" and not built_by and not known)
+    assert bool(kept.approvals) is (action == "approve" and known)
 
 
 def test_a_command_is_recorded_with_who_and_why() -> None:

@@ -72,6 +72,23 @@ def test_a_word_in_a_role_that_is_not_theirs_is_refused_and_recorded(
     assert bank.actions[-1] in ("access-refused", "approval-refused")
 
 
+@pytest.mark.parametrize("policy", [True, False])
+def test_under_a_policy_nobody_approves_what_nobody_is_said_to_have_built(
+    tmp_path: Path, policy: bool
+) -> None:
+    bank = Bank(tmp_path, 2)
+    with bank.registry.transaction() as db:
+        db.execute("UPDATE versions SET built_by = ''")
+    if policy:
+        with pytest.raises(SerinusError, match="SRN-APPROVAL-003 .*who built it is not stated"):
+            bank.approve("oscar", "approver")
+        assert bank.actions[-1] == "approval-refused"
+    else:
+        bank.home.policy.unlink()
+        bank.approve("oscar", "approver")
+    assert bool(bank.registry.approvals("small", 1)) is not policy
+
+
 def test_a_lent_role_speaks_for_its_lender(tmp_path: Path) -> None:
     bank = Bank(tmp_path, 2)
     end = bank.now + DAY

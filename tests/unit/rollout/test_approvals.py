@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from serinus.access import Requirement, requirement
 from serinus.errors import SerinusError
 from serving.rollout.decide import decide
+from serving.rollout.moves import Context, enter
 from serving.rollout.ports import ApprovalRecord, Command
 from serving.rollout.spec import Approval, Required, Step, check, strengthened
 from serving.rollout.status import Phase, RolloutStatus
@@ -91,6 +92,30 @@ def test_an_override_is_told_with_what_was_missing() -> None:
     assert (told.reason, told.actor) == ("ApprovalOverridden", "pat")
     assert "validator, approver" in told.message
     assert "ApprovalOverridden" not in [e.reason for e in judged(ROLES, VERA, OSCAR).history]
+
+
+UNSURE = "nobody said who built it"
+
+
+@pytest.mark.parametrize("words", [(), (VERA,), (VERA, OSCAR)])
+def test_what_nobody_stated_is_said_with_all_that_is_said_of_approvals(
+    words: tuple[ApprovalRecord, ...],
+) -> None:
+    """While it waits, when it goes on, and in the condition that stays."""
+    spec = small_spec(steps=(Step(weight=10), Step(weight=100, approval=ROLES)))
+    status = status_in(Phase.AWAITING_APPROVAL, asked_at=NOW - 20)
+    for unsure in (UNSURE, ""):
+        found = decide(spec, status, seeing(approvals=words, unsure=unsure), NOW).status
+        conditions = [c.message for c in found.conditions if c.type == "Approved"]
+        assert len(conditions) == (len(words) == 2)
+        for message in (found.message, *conditions):
+            assert (f"; {UNSURE}" in message) is bool(unsure)
+
+
+def test_what_nobody_stated_is_said_when_approval_is_asked_for() -> None:
+    spec = small_spec(steps=(Step(weight=10), Step(weight=100, approval=ROLES)))
+    asking = enter(Context(spec, status_in(Phase.PROGRESSING), seeing(unsure=UNSURE), NOW), 1, "well")
+    assert asking.history[-1].message.endswith(f"is needed before 100 %; {UNSURE}")
 
 
 STEPS = (Step(weight=5, shadow=True), Step(weight=10), Step(weight=100))
