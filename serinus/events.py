@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from serinus.chain import ChainWriter, find_logs, read_bodies, read_chain, verify_chain
+from serinus.chain import ChainWriter, Gap, Gaps, Place, find_logs, read_chain, read_on, verify_chain
 from serinus.errors import SerinusError
 from serinus.model.decision import ReasonCode
 from serinus.privacy.seal import SEALED_TYPE, Keys, NoKeys, Seal, Withheld, unsealed
@@ -245,9 +245,23 @@ def withheld(event: WithheldEvent) -> SerinusError:
     )
 
 
+class Found(NamedTuple):
+    """A decision, its log, its entry's number, and the told gaps of the chain before it (none: it is sound)."""
+
+    log: Path
+    event: DecisionEvent | WithheldEvent
+    seq: int
+    gaps: tuple[Gap, ...] = ()
+
+
 def find_decisions(
-    places: Sequence[Path], request_id: str, *, model: str | None = None, keys: Keys | None = None
-) -> list[tuple[Path, DecisionEvent | WithheldEvent]]:
+    places: Sequence[Path],
+    request_id: str,
+    *,
+    model: str | None = None,
+    keys: Keys | None = None,
+    gaps: Gaps | None = None,
+) -> list[Found]:
     """The decisions on one request, oldest first, each with its log, verified up to there.
 
     Args:
@@ -255,17 +269,18 @@ def find_decisions(
         request_id: of the request; of a batch it finds all rows, ``id.row`` one of them.
         model: only this model's.
         keys: open what is sealed.
+        gaps: told by the archive; a log that breaks just there is read on.
 
     Raises:
-        SerinusError: ``SRN-AUDIT-003`` a log is broken before the decision; ``-004`` it
+        SerinusError: ``SRN-AUDIT-003`` a log is broken, and not at a gap that was told; ``-004`` it
             cannot be read; ``-005`` no log holds the request.
     """
     logs = list(find_logs(places))
     found = [
-        (path, event)
+        one
         for path in logs
-        for event in _by_id(path, request_id, keys)
-        if model is None or event.data.model == model
+        for one in _by_id(path, request_id, keys, gaps or Gaps())
+        if model is None or one.event.data.model == model
     ]
     if not found:
         raise SerinusError(
@@ -278,14 +293,15 @@ def find_decisions(
             if logs
             else "Name the installation with --home or SERINUS_HOME, or the log with --log.",
         )
-    return sorted(found, key=lambda pair: pair[1].time)
+    return sorted(found, key=lambda one: one.event.time)
 
 
-def _by_id(path: Path, request_id: str, keys: Keys | None) -> Iterable[DecisionEvent | WithheldEvent]:
+def _by_id(path: Path, request_id: str, keys: Keys | None, gaps: Gaps) -> Iterable[Found]:
     start = b'{"id":' + _encode(request_id)[:-1]
-    for body in read_bodies(path):
+    place = Place(gaps.of(path))
+    for body in read_on(path, place):
         if body.startswith(start):
             event = decode_decision(body, keys)
             rest = event.id[len(request_id) :]
             if not rest or (rest[0] == "." and rest[1:].isdecimal()):
-                yield event
+                yield Found(path, event, place.seq, tuple(place.gaps))

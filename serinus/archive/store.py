@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from serinus.archive.aside import AsideFile
 from serinus.archive.chain import Chain, Step, read_entry
+from serinus.archive.gaps import GapsWriter
 from serinus.archive.kept import KeptHashes
 from serinus.archive.outcomes import Outcomes
 from serinus.archive.taken import Taken
 from serinus.archive.waiting import Waiting, of_one_log
-from serinus.chain import GENESIS, ChainWriter, Entry, NotAnEntry, segments
+from serinus.chain import GENESIS, ChainWriter, Entry, Gap, NotAnEntry, segments
 from serinus.chain.lock import unwritable
 from serinus.errors import SerinusError
 from serinus.follow import FEEDBACK
@@ -44,9 +46,18 @@ class Archive:
     Args:
         rotate_bytes: size at which a file is closed as a segment.
         most_open: logs held open; the one longest unused is closed for another.
+        clock: Unix seconds, for when a gap is told.
     """
 
-    def __init__(self, home: Home, *, rotate_bytes: int | None = None, most_open: int = 64) -> None:
+    def __init__(
+        self,
+        home: Home,
+        *,
+        rotate_bytes: int | None = None,
+        most_open: int = 64,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._gaps = GapsWriter(home.root, clock)
         self._directory = home.decisions
         self._aside = home.root / "archive" / "aside"
         self._waiting = home.root / "archive" / "waiting"
@@ -257,7 +268,7 @@ class Archive:
         log = self._open.pop(life, None)
         if log is None:
             aside = self._aside / f"{life}.jsonl"
-            log = _Log(self._directory / f"{life}.jsonl", aside, self._rotate_bytes)
+            log = _Log(self._directory / f"{life}.jsonl", aside, self._gaps, self._rotate_bytes)
         self._open[life] = log
         while len(self._open) > self._most_open:
             self._open.popitem(last=False)[1].close()
@@ -272,8 +283,9 @@ class Archive:
 class _Log:
     """One chain and its file."""
 
-    def __init__(self, path: Path, aside: Path, rotate_bytes: int | None) -> None:
+    def __init__(self, path: Path, aside: Path, gaps: GapsWriter, rotate_bytes: int | None) -> None:
         self.path = path
+        self._gaps = gaps
         try:
             self._aside = AsideFile(aside)
         except OSError as error:
@@ -296,18 +308,22 @@ class _Log:
         steps: list[Step] = []
         blocks: list[bytes] = []
         aside: list[tuple[str, bytes]] = []
+        gaps: list[Gap] = []
         for line in lines:
+            seq, head = self.chain.seq, self.chain.head
             step = self.chain.take(line)
             steps.append(step)
+            if step.missing and step.entry is not None:
+                gaps.append(self._gaps.between(self.path, seq, head, step.entry))
             if step.fate == "kept":
                 self._kept.add(self.chain.seq, self.chain.head)
                 blocks.append(line + b"\n")
             elif step.fate == "aside":
                 aside.append((step.why, line))
-        gaps = [step for step in steps if step.missing]
-        first_gap = gaps[0].entry.seq if gaps and gaps[0].entry else 0
+        first_gap = gaps[0].before if gaps else 0
         if gaps:
             hold(first_gap)
+            self._gaps.tell(gaps)
         if blocks:
             data = b"".join(blocks)
             self._writer.write([data], self.chain.seq, self.chain.head, after=after)
@@ -318,7 +334,7 @@ class _Log:
             duplicate=len(lines) - len(blocks) - new,
             aside=new,
             gaps=len(gaps),
-            missing=sum(step.missing for step in gaps),
+            missing=sum(step.missing for step in steps),
             bytes=sum(map(len, blocks)),
             first_gap=first_gap,
             why=aside[0][0] if new else "",

@@ -16,7 +16,7 @@ from serinus.home import fsync_directory
 
 _OF_ALL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 """What the operating system says of the disk or the process, and not of one file."""
-_ONE = {"SRN-AUDIT-001", "SRN-AUDIT-002", "SRN-AUDIT-003", "SRN-ARCHIVE-002"}
+_ONE = {"SRN-AUDIT-001", "SRN-AUDIT-002", "SRN-AUDIT-003", "SRN-AUDIT-004", "SRN-ARCHIVE-002"}
 
 
 def of_one_log(error: SerinusError) -> bool:

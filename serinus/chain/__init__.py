@@ -9,11 +9,12 @@ them. Cutting entries off the end is not visible from the files alone; whoever
 keeps the last hash elsewhere sees that too.
 """
 
+from serinus.chain.gaps import Gap, Gaps, gaps_log
 from serinus.chain.link import GENESIS, Entry, Linker, NotAnEntry, decode_entry, entry_hash
-from serinus.chain.read import ChainBroken, read_bodies, read_chain, verify_chain
+from serinus.chain.read import ChainBroken, read_bodies, read_chain, read_gaps, read_on, verify_chain
 from serinus.chain.segments import find_logs, segments
 from serinus.chain.tail import last_bodies
-from serinus.chain.verify import Break, Verification, verify_log
+from serinus.chain.verify import Break, Place, Verification, verify_log
 from serinus.chain.write import ChainWriter
 
 __all__ = [
@@ -22,15 +23,21 @@ __all__ = [
     "ChainBroken",
     "ChainWriter",
     "Entry",
+    "Gap",
+    "Gaps",
     "Linker",
     "NotAnEntry",
+    "Place",
     "Verification",
     "decode_entry",
     "entry_hash",
     "find_logs",
+    "gaps_log",
     "last_bodies",
     "read_bodies",
     "read_chain",
+    "read_gaps",
+    "read_on",
     "segments",
     "verify_chain",
     "verify_log",

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from serinus.chain.gaps import Gap, Gaps, gaps_log
 from serinus.chain.link import Entry
-from serinus.chain.verify import Break, Broken, Place, scan
+from serinus.chain.segments import segments
+from serinus.chain.verify import Break, Broken, Place, scan, unreadable
 from serinus.errors import SerinusError
 
 
@@ -54,10 +56,30 @@ def read_chain(path: Path) -> Iterator[Entry]:
 
 def read_bodies(path: Path) -> Iterator[bytes]:
     """Only the bodies. Raises as ``read_chain``."""
+    yield from read_on(path, Place())
+
+
+def read_on(log: Path, place: Place) -> Iterator[bytes]:
+    """Bodies as ``read_bodies``, over the gaps that the place knows; it tells which were passed, and the number."""
     try:
-        yield from scan(path, Place())
+        yield from scan(log, place)
     except Broken as broken:
         raise ChainBroken.of(broken.found) from None
+
+
+def read_gaps(root: Path) -> Gaps:
+    """The gaps that were told in an installation, their own log verified; none if nothing was told.
+
+    Raises:
+        SerinusError: ``SRN-AUDIT-003`` that log is broken; ``-004`` it cannot be read.
+    """
+    log = gaps_log(root)
+    if not log.exists() and not segments(log):
+        return Gaps()
+    try:
+        return Gaps(msgspec.json.decode(body, type=Gap) for body in read_bodies(log))
+    except msgspec.DecodeError as error:
+        raise unreadable(log, OSError(0, f"an entry is no gap: {error}")) from error
 
 
 def verify_chain(path: Path) -> tuple[int, str]:

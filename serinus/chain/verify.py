@@ -15,7 +15,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from serinus.chain.link import GENESIS, NotAnEntry, decode_entry, entry_hash
+from serinus.chain.gaps import Gap, GapsOfLog
+from serinus.chain.link import GENESIS, Entry, NotAnEntry, decode_entry, entry_hash
 from serinus.chain.segments import segment_number, segment_path, segments
 from serinus.errors import SerinusError
 
@@ -55,11 +56,20 @@ class Verification(msgspec.Struct, frozen=True):
 
 
 class Place:
-    """How far a scan has come; its owner reads it between entries."""
+    """How far a scan has come; its owner reads it between entries.
 
-    __slots__ = ("anchor", "file", "files", "first", "head", "line", "seq", "size")
+    Args:
+        known: gaps at which the scan goes on.
 
-    def __init__(self) -> None:
+    Attributes:
+        gaps: those that it passed, in order.
+    """
+
+    __slots__ = ("anchor", "file", "files", "first", "gaps", "head", "known", "line", "seq", "size")
+
+    def __init__(self, known: GapsOfLog | None = None) -> None:
+        self.known = known or {}
+        self.gaps: list[Gap] = []
         self.file = Path()
         self.files = 0
         self.line = 0
@@ -212,8 +222,10 @@ def _scan_file(
             digest = sha256(b"%b\n%d\n%b" % (head, seq + 1, body)).hexdigest().encode()
             if line != b'%b%b","body":%b}' % (start, digest, body):
                 place.line = number
-                body, digest = _closely(line, place)
-            seq += 1
+                place.seq, place.head = seq, head
+                seq, body, digest = _closely(line, place)
+            else:
+                seq += 1
             head = digest
             place.seq, place.head, place.line = seq, head, number
             yield body
@@ -234,14 +246,19 @@ def _anchor(file: BinaryIO, place: Place) -> None:
     place.head = entry.prev.encode()
 
 
-def _closely(line: bytes, place: Place) -> tuple[bytes, bytes]:
-    """Body and hash of an unusually written but sound line; otherwise Broken says what is wrong."""
+def _closely(line: bytes, place: Place) -> tuple[int, bytes, bytes]:
+    """Number, body and hash of an unusually written but sound line, or of the one behind a known gap; otherwise
+    Broken says what is wrong."""
     expected = place.seq + 1
     try:
         entry = decode_entry(line)
     except NotAnEntry as error:
         raise Broken(_at(place, expected, f"is not an entry ({error})")) from error
     if entry.seq != expected:
+        gap = place.known.get((place.seq, entry.seq))
+        if gap is not None and gap.fits(place.head.decode(), entry) and _by_itself(entry):
+            place.gaps.append(gap)
+            return entry.seq, bytes(entry.body), entry.hash.encode()
         if entry.seq > expected:
             missing = f"{expected:,}" if entry.seq == expected + 1 else f"{expected:,} to {entry.seq - 1:,}"
             what = f"entry {entry.seq:,} stands here; {missing} missing"
@@ -254,7 +271,12 @@ def _closely(line: bytes, place: Place) -> tuple[bytes, bytes]:
     digest = entry_hash(place.head, expected, body)
     if digest != entry.hash.encode():
         raise Broken(_at(place, expected, "the entry was changed"))
-    return body, digest
+    return expected, body, digest
+
+
+def _by_itself(entry: Entry) -> bool:
+    """Whether its hash is that of what it holds."""
+    return entry_hash(entry.prev.encode(), entry.seq, bytes(entry.body)) == entry.hash.encode()
 
 
 def _at(place: Place, entry: int, what: str) -> Break:

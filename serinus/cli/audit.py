@@ -22,6 +22,7 @@ from serinus.chain.checkpoint import checkpoints_path, lost_logs, read_checkpoin
 from serinus.chain.segments import segment_number
 from serinus.cli.auditor import checkpoint, export
 from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json, print_table
+from serinus.cli.standing import places_of
 from serinus.home import Home, existing_home, find_home
 from serinus.registry import Registry
 
@@ -42,7 +43,8 @@ def verify(
     logs: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Logs, directories or patterns (default: the audit log and every decision log of the home). "
+            help="Logs, directories or patterns (default: the audit log and every decision log of the home, and the "
+            "archive's log of gaps). "
             "A log stands for all its segments; a segment, by its own name, for itself alone."
         ),
     ] = None,
@@ -141,7 +143,7 @@ def list_actions(home: HomeOption = None, output: OutputOption = Output.text) ->
 def _given(logs: Sequence[str] | None, home: Home) -> list[Path]:
     """What the user named, patterns filled in. Raises click.UsageError for what does not exist."""
     if not logs:
-        return [home.audit, home.decisions]
+        return places_of(home)
     paths: list[Path] = []
     for text in logs:
         path = Path(text)

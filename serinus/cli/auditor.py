@@ -28,6 +28,7 @@ from serinus.chain.checkpoint import (
     vouched,
 )
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, print_json
+from serinus.cli.standing import places_of
 from serinus.export import export_archive, parse_period
 from serinus.home import existing_home
 from serinus.identity import current_identity
@@ -56,7 +57,7 @@ def checkpoint(
     key, trusted = SigningKey.load_or_create(installation.keys), Keyring.load(installation.keys)
     made: list[Checkpoint] = []
     broken, copied = False, 0
-    places = [installation.audit, installation.decisions]
+    places = places_of(installation)
     logs = list(find_logs(places))
     for lost in lost_logs(places, logs, trusted):
         broken = True

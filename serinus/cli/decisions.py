@@ -9,8 +9,9 @@ import click
 import typer
 from rich.table import Table
 
-from serinus.chain import find_logs, last_bodies
+from serinus.chain import find_logs, last_bodies, read_gaps
 from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json, print_table
+from serinus.cli.standing import warn_of_gaps
 from serinus.events import WithheldEvent, decode_decision, find_decisions
 from serinus.home import existing_home
 from serinus.privacy import find_keys
@@ -35,6 +36,9 @@ def show(
 ) -> None:
     """Show a decision by its request id, verifying the log up to there; or the newest ones.
 
+    Where the log has a gap before it, of which the archive told, that and what the chain still proves is said on
+    stderr.
+
     One decision is printed whole, as JSON; several as a table. What is sealed is opened where its
     key is; where it was destroyed, or is not here, that is said in its place.
     """
@@ -43,7 +47,10 @@ def show(
     installation = existing_home(home, needed=log is None)
     place, keys = log or installation.decisions, find_keys(installation)
     if last is None:
-        found = [event for _, event in find_decisions([place], request_id or "", model=model, keys=keys)]
+        gaps = read_gaps(installation.root)
+        placed = find_decisions([place], request_id or "", model=model, keys=keys, gaps=gaps)
+        warn_of_gaps(installation, placed, gaps)
+        found = [one.event for one in placed]
     else:
         newest = [
             decode_decision(body, keys) for path in find_logs([place]) for body in last_bodies(path, last)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import typer
 from rich.table import Table
 
 from serinus.bundle import Bundle, Keyring, directory_name, open_bundle
+from serinus.chain import read_gaps
+from serinus.chain.standing import Standing
 from serinus.cli.options import HomeOption, Output, OutputOption, print_json, print_table
+from serinus.cli.standing import standing_lines, standing_of
 from serinus.errors import SerinusError
 from serinus.events import Decision, DecisionEvent, WithheldEvent, find_decisions
 from serinus.home import Home, existing_home
@@ -44,35 +47,55 @@ def explain(
     logged features again, and say whether score, decision and reasons come out as logged.
 
     Exit code 0 if they do, 1 if anything differs, the person was erased, or the decision, its log or its bundle is
-    not what it should be (the reason is printed).
+    not what it should be (the reason is printed). Behind a gap that the archive told of the decision is explained, with
+    what the chain still proves, and the exit code is 1.
     """
     installation = existing_home(home, needed=log is None)
     place = log or installation.decisions
-    found = find_decisions([place], request_id, keys=find_keys(installation))
-    closed = [(event, path) for path, event in found if isinstance(event, WithheldEvent)]
+    gaps = read_gaps(installation.root)
+    found = find_decisions([place], request_id, keys=find_keys(installation), gaps=gaps)
+    placed = [(one.event, _Place(one.log, standing_of(installation, one, gaps))) for one in found]
+    closed = [(event, place) for event, place in placed if isinstance(event, WithheldEvent)]
     results = [
-        (event, path, version, recompute(event.data, opened))
-        for path, event in found
+        (event, place, version, recompute(event.data, opened))
+        for event, place in placed
         if not isinstance(event, WithheldEvent)
         for opened, version in [bundle_of(installation, event.data, bundle)]
     ]
     if output is Output.json:
         print_json(
             [
-                *(_document(event, path, version, result) for event, path, version, result in results),
+                *(_document(event, place, version, result) for event, place, version, result in results),
                 *(
-                    {"request_id": e.id, "log": str(path), "event": e, "reproduced": None}
-                    for e, path in closed
+                    {"request_id": e.id, **place.document(), "event": e, "reproduced": None}
+                    for e, place in closed
                 ),
             ]
         )
     else:
-        for event, path, version, result in results:
-            _print(event, path, version, result)
-        for event, path in closed:
-            _print_closed(event, path)
-    if closed or not all(result.reproduced for *_, result in results):
+        for event, place, version, result in results:
+            _print(event, place, version, result)
+        for event, place in closed:
+            _print_closed(event, place)
+    broken = any(place.standing is not None for _, place in placed)
+    if closed or broken or not all(result.reproduced for *_, result in results):
         raise typer.Exit(1)
+
+
+class _Place(NamedTuple):
+    """The log of a decision, and what its chain proves if it is not sound up to there."""
+
+    log: Path
+    standing: Standing | None
+
+    def document(self) -> dict[str, Any]:
+        return {"log": str(self.log), "broken": self.standing}
+
+    def show(self) -> None:
+        first, *more = standing_lines(self.standing)
+        typer.echo(f"  log     {self.log}, {first}")
+        for line in more:
+            typer.echo(f"          {line}")
 
 
 def bundle_of(home: Home, decision: Decision, given: Path | None) -> tuple[Bundle, dict[str, Any]]:
@@ -96,20 +119,22 @@ def bundle_of(home: Home, decision: Decision, given: Path | None) -> tuple[Bundl
     return open_bundle(path, trusted=Keyring.load(home.keys)), known
 
 
-def _document(event: DecisionEvent, path: Path, known: dict[str, Any], result: Recomputed) -> dict[str, Any]:
+def _document(
+    event: DecisionEvent, place: _Place, known: dict[str, Any], result: Recomputed
+) -> dict[str, Any]:
     return {
         "request_id": event.id,
-        "log": str(path),
+        **place.document(),
         "event": event,
         **known,
         **msgspec.structs.asdict(result),
     }
 
 
-def _print(event: DecisionEvent, path: Path, known: dict[str, Any], result: Recomputed) -> None:
+def _print(event: DecisionEvent, place: _Place, known: dict[str, Any], result: Recomputed) -> None:
     data = event.data
     typer.echo(f"Request {event.id}, decided {event.time} by {data.model} v{data.version} ({data.predictor})")
-    typer.echo(f"  log     {path}, sound up to this entry")
+    place.show()
     typer.echo(f"  bundle  {data.digest}, hashes and signature sound")
     if version := known.get("version"):
         typer.echo(f"  built by {version.built_by} in run {version.run}, owner {version.owner}")
@@ -129,12 +154,14 @@ def _print(event: DecisionEvent, path: Path, known: dict[str, Any], result: Reco
         typer.echo(f"  {reason.code} {reason.text} ({reason.feature}, {reason.contribution:+g})")
     said = "is reproduced" if result.reproduced else "is NOT reproduced: see the rows marked DIFFERENT"
     typer.echo(f"\nThe decision {said}.")
+    if place.standing is not None:
+        typer.echo("Its log is broken before it: see above what the chain proves.")
 
 
-def _print_closed(event: WithheldEvent, path: Path) -> None:
+def _print_closed(event: WithheldEvent, place: _Place) -> None:
     data = event.data
     typer.echo(f"Request {event.id}, decided {event.time} by {data.model} v{data.version} ({data.predictor})")
-    typer.echo(f"  log     {path}, sound up to this entry")
+    place.show()
     typer.echo(f"  bundle  {data.digest}")
     typer.echo(f"\nThe decision cannot be explained: {data.why}.")
 

@@ -8,16 +8,17 @@ import time
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
 from serinus.access import Access
 from serinus.audit import AuditLog
-from serinus.chain import read_bodies
+from serinus.chain import Place, read_gaps, read_on
 from serinus.cli.explain import bundle_of
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, print_json
+from serinus.cli.standing import warn_of_gaps
 from serinus.errors import SerinusError
 from serinus.events import DecisionEvent, WithheldEvent, find_decisions, withheld
 from serinus.home import Home, atomic_write, existing_home
@@ -127,17 +128,20 @@ def notice(
 def _decision(
     home: Home, place: Path, request_id: str, model: str | None, predictor: str | None
 ) -> tuple[Path, DecisionEvent]:
+    gaps = read_gaps(home.root)
     found = [
-        (path, event)
-        for path, event in find_decisions([place], request_id, model=model, keys=find_keys(home))
-        if predictor is None or event.data.predictor == predictor
+        one
+        for one in find_decisions([place], request_id, model=model, keys=find_keys(home), gaps=gaps)
+        if predictor is None or one.event.data.predictor == predictor
     ]
     if len(found) == 1:
-        path, event = found[0]
+        event = found[0].event
         if isinstance(event, WithheldEvent):
             raise withheld(event)
-        return path, event
-    told = ", ".join(f"{event.id} ({event.data.model}, {event.data.predictor})" for _, event in found[:5])
+        warn_of_gaps(home, found, gaps)
+        return found[0].log, event
+    events = [one.event for one in found[:5]]
+    told = ", ".join(f"{event.id} ({event.data.model}, {event.data.predictor})" for event in events)
     raise SerinusError(
         "SRN-NOTICE-004",
         f"{request_id} names {len(found)} decisions: {told or 'none'}",
@@ -146,14 +150,19 @@ def _decision(
     )
 
 
-def _entry_sha256(path: Path, event: DecisionEvent) -> str:
-    """Of the log's entry as it stands there, sealed or not: it names the decision and reveals nothing of it."""
+def _entry(home: Home, path: Path, event: DecisionEvent) -> dict[str, Any]:
+    """The digest of the log's entry as it stands there, sealed or not: it names the decision and reveals nothing of it.
+    And where the chain is broken before it, the entries behind the gaps: what the notice rests on is on record."""
     start = b'{"id":' + msgspec.json.encode(event.id) + b","
     moment = msgspec.json.encode(event.time)
-    for body in read_bodies(path):
+    known = Place(read_gaps(home.root).of(path))
+    for body in read_on(path, known):
         if body.startswith(start) and moment in body:
-            return hashlib.sha256(body).hexdigest()
-    return ""
+            gaps = [gap.before for gap in known.gaps]
+            return {"entry_sha256": hashlib.sha256(body).hexdigest()} | (
+                {"behind_gaps": gaps} if gaps else {}
+            )
+    return {"entry_sha256": ""}
 
 
 def _record(home: Home, made: Notice, event: DecisionEvent, source: str, by: str, path: Path) -> None:
@@ -169,7 +178,7 @@ def _record(home: Home, made: Notice, event: DecisionEvent, source: str, by: str
         details={
             "request": event.id,
             "log": path.name,
-            "entry_sha256": _entry_sha256(path, event),
+            **_entry(home, path, event),
             "bundle": event.data.digest,
             "reasons": len(made.reasons),
             "reasons_from": source,

@@ -15,6 +15,7 @@ import typer
 
 from serinus.access import Access
 from serinus.audit import AuditLog
+from serinus.chain import read_gaps
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json
 from serinus.contract import Contract, parse_contract
 from serinus.events import decode_decision
@@ -142,7 +143,7 @@ def show(
     kind = _kind(store, column)
     mark = store.mark(kind, subject)
     living, gone = store.keys_of(mark), store.erased_of(mark)
-    entries = list(entries_of([installation.decisions], {*living, *gone}))
+    entries = list(entries_of([installation.decisions], {*living, *gone}, read_gaps(installation.root)))
     AuditLog(installation.audit).append(
         actor=who, action="privacy-show", subject="a person", details={"keys": sorted({*living, *gone})}
     )
@@ -324,7 +325,9 @@ def seal(
     `python -m serving.outcomes --protected` reads it sealed. Destroy the file in clear afterwards.
     """
     installation = existing_home(home)
-    done = seal_protected(source, target, [installation.decisions], open_store(installation))
+    done = seal_protected(
+        source, target, [installation.decisions], open_store(installation), read_gaps(installation.root)
+    )
     if output is Output.json:
         print_json(done)
         return

@@ -11,9 +11,10 @@ import msgspec
 import typer
 from rich.table import Table
 
-from serinus.chain import segments
+from serinus.chain import read_gaps, segments
 from serinus.chain.segments import log_of
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json, print_table
+from serinus.cli.standing import warn_of_gaps
 from serinus.durations import parse_duration
 from serinus.events import DecisionEvent, WithheldEvent, find_decisions, withheld
 from serinus.home import Home, existing_home
@@ -193,10 +194,13 @@ def _event(home: Home, case: Case) -> DecisionEvent:
     """The decision, from its log, verified up to there. Raises as ``find_decisions``; ``SRN-PRIVACY-004``."""
     log = log_of(Path(case.log))
     places = [log] if log.exists() or segments(log) else [home.decisions]  # logs may have been moved
-    found = find_decisions(places, case.id, model=case.model, keys=find_keys(home))
+    gaps = read_gaps(home.root)
+    found = find_decisions(places, case.id, model=case.model, keys=find_keys(home), gaps=gaps)
     # A copy in the shadow, or another version, may have logged the same request.
-    own = [e for _, e in found if e.data.digest == case.digest]
-    event = next((e for e in own if e.id == case.id), (own or [found[0][1]])[0])
+    own = [one for one in found if one.event.data.digest == case.digest]
+    chosen = next((one for one in own if one.event.id == case.id), (own or found)[0])
+    warn_of_gaps(home, [chosen], gaps)
+    event = chosen.event
     if isinstance(event, WithheldEvent):
         raise withheld(event)
     return event

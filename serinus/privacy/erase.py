@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from serinus.audit import AuditLog
+from serinus.chain import read_gaps
 from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.privacy.kept import blank_outcomes, entries_of
@@ -89,7 +90,8 @@ def erase(
         last = max(before.values(), default=None)
         return Erasure(verdict="nothing" if last is None else "already", erased_at=last, histories=histories)
     # Of an erasure that goes on, the keys may be gone already; its outcomes may not.
-    entries = list(entries_of([home.decisions], {*keys, *before} if again else set(keys)))
+    mine = {*keys, *before} if again else set(keys)
+    entries = list(entries_of([home.decisions], mine, read_gaps(home.root)))
     if not again:
         decided = [(entry.model, entry.time) for entry in entries]
         _may(store.held(mark), duty(retention, decided, now), retention, asked)

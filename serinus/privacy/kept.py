@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from serinus.chain import find_logs, read_bodies
+from serinus.chain import Gaps, Place, find_logs, read_on
 from serinus.errors import SerinusError
 from serinus.events import Feedback
 from serinus.privacy.seal import key_of
@@ -40,16 +40,19 @@ _head = msgspec.json.Decoder(_Head).decode
 _feedback = msgspec.json.Decoder(Feedback).decode
 
 
-def entries_of(places: Sequence[Path], keys: Collection[str]) -> Iterator[Entry]:
+def entries_of(places: Sequence[Path], keys: Collection[str], gaps: Gaps | None = None) -> Iterator[Entry]:
     """Entries sealed with any of these keys, log by log, the logs verified as they are read.
 
+    Args:
+        gaps: told by the archive; a log that breaks just there is read on, since a person's entries stand behind too.
+
     Raises:
-        SerinusError: ``SRN-AUDIT-003`` a log is broken; ``-004`` it cannot be read.
+        SerinusError: ``SRN-AUDIT-003`` a log is broken elsewhere; ``-004`` it cannot be read.
     """
     if not keys:
         return
     for log in find_logs(places):
-        for body in read_bodies(log):
+        for body in read_on(log, Place((gaps or Gaps()).of(log))):
             if key_of(body) in keys:
                 head = _head(body)
                 yield Entry(log=log, id=head.id, time=head.time, model=head.data.model, body=body)

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from serinus.chain import find_logs, read_bodies
+from serinus.chain import Gaps, Place, find_logs, read_on
 from serinus.errors import SerinusError
 from serinus.home import fsync_directory
 from serinus.privacy.seal import Keys, SubjectKey, Withheld, key_of
@@ -40,12 +40,15 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
     left_out: int = 0
 
 
-def seal_protected(source: Path, target: Path, logs: Sequence[Path], keys: Keys) -> Sealed:
+def seal_protected(
+    source: Path, target: Path, logs: Sequence[Path], keys: Keys, gaps: Gaps | None = None
+) -> Sealed:
     """Write the file anew, sealed, readable by its owner only; whole or not at all.
 
     Args:
         target: may be the source; then nothing is left out but who is erased.
         logs: decision logs, or directories of them, that say which key a request has.
+        gaps: told by the archive; a log that breaks just there is read on.
 
     Raises:
         SerinusError: ``SRN-PRIVACY-009`` the file cannot be read or written, a line is none, or its key is not
@@ -54,7 +57,7 @@ def seal_protected(source: Path, target: Path, logs: Sequence[Path], keys: Keys)
     found = {
         msgspec.json.decode(body, type=_Id).id: key
         for log in find_logs(logs)
-        for body in read_bodies(log)
+        for body in read_on(log, Place((gaps or Gaps()).of(log)))
         if (key := key_of(body)) is not None
     }
     counts = dict.fromkeys(Sealed.__struct_fields__, 0)

@@ -12,8 +12,10 @@ import pypdfium2
 import pytest
 import yaml
 
+from serinus.archive import Archive
 from serinus.audit import AuditLog
 from serinus.bundle import Bundle
+from serinus.chain import gaps_log
 from serinus.cli import main
 from serinus.events import DecisionEvent, DecisionLog, find_decisions
 from serinus.home import Home
@@ -44,7 +46,7 @@ def test_a_declined_applicant_gets_the_logged_reasons(
 ) -> None:
     code, out, _ = run(capsys, place, "decline", "--jurisdiction", "US")
     assert code == 0
-    ((_, event),) = find_decisions([place[0].decisions], "decline")
+    ((_, event, *_),) = find_decisions([place[0].decisions], "decline")
     assert isinstance(event, DecisionEvent)
     for number, reason in enumerate(event.data.reasons, start=1):
         assert f"{number}. {reason.text}" in out
@@ -227,3 +229,32 @@ def test_the_policy_may_be_named(place: Place, capsys: pytest.CaptureFixture[str
         capsys, place, "decline", "--jurisdiction", "US", "--policy", str(tmp_path / "other.yaml")
     )
     assert "Another Bank" in out
+
+
+def test_behind_a_gap_that_was_told_the_letter_is_written_and_what_it_rests_on_is_on_record(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = place[0]
+    log = home.decisions / "small-champion.jsonl"
+    lines = log.read_bytes().splitlines()
+    at = next(number for number, line in enumerate(lines) if b'"id":"decline"' in line)
+    log.unlink()
+    with DecisionLog(log) as fresh:  # three decisions before those of the fixture, of which two are lost
+        fresh.append([b'{"id":"x"}'] * 3 + [line[line.index(b'"body":') + 7 : -1] for line in lines])
+    written = log.read_bytes().splitlines()
+    log.unlink()
+    archive = Archive(home)
+    archive.take("small-champion", [written[0], *written[3:]])
+    archive.close()
+    code, out, error = run(capsys, place, "decline", "--jurisdiction", "US")
+    assert (code, bool(out)) == (0, True)
+    assert "the chain is BROKEN before this entry: entries 2 to 3 are missing" in error
+    (entry,) = issued(place)
+    assert entry.details["behind_gaps"] == [4]
+    assert (
+        entry.details["entry_sha256"]
+        == hashlib.sha256(written[at + 3][written[at + 3].index(b'"body":') + 7 : -1]).hexdigest()
+    )
+    gaps_log(home.root).unlink()
+    code, out, error = run(capsys, place, "decline", "--jurisdiction", "US")
+    assert (code, out, "SRN-AUDIT-003" in error) == (1, "", True)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from serinus.archive import Archive
 from serinus.audit import AuditLog
-from serinus.chain import read_bodies, verify_chain
+from serinus.chain import Place, read_bodies, read_gaps, read_on, verify_chain
 from serinus.errors import SerinusError
 from serinus.events import DecisionEvent, WithheldEvent, decode_decision, find_decisions, read_decisions
 from serinus.home import Home
@@ -65,7 +66,7 @@ def test_the_person_is_gone_the_others_and_the_chain_are_not(home: Home) -> None
     assert (home.decisions / "credit-champion.jsonl").read_bytes() == before
     assert verify_chain(home.decisions / "credit-champion.jsonl")[0] == 4
     keys = find_keys(home)
-    ((_, event),) = find_decisions([home.decisions], "r1", keys=keys)
+    ((_, event, *_),) = find_decisions([home.decisions], "r1", keys=keys)
     assert isinstance(event, DecisionEvent)
     assert event.data.features == (INCOME, None)
 
@@ -101,7 +102,7 @@ def test_it_is_on_record_who_did_it_and_why_and_of_which_keys(home: Home) -> Non
 def test_readers_say_it_plainly(home: Home) -> None:
     do(home)
     keys = find_keys(home)
-    ((_, event),) = find_decisions([home.decisions], "r0", keys=keys)
+    ((_, event, *_),) = find_decisions([home.decisions], "r0", keys=keys)
     assert isinstance(event, WithheldEvent)
     assert event.data.why.startswith("erased on 2026-09-21")
     with pytest.raises(SerinusError, match="SRN-PRIVACY-004.*erased on 2026-09-21"):
@@ -269,3 +270,17 @@ def test_a_hold_in_the_instant_of_the_erasure_is_either_heard_or_refused(home: H
 
     assert do(home, step=late).verdict == "erased"
     other.hold(mark, hold)
+
+
+def test_a_person_is_erased_behind_a_gap_that_was_told_too(home: Home) -> None:
+    log = home.decisions / "credit-champion.jsonl"
+    lines = log.read_bytes().splitlines()
+    log.unlink()
+    archive = Archive(home)
+    archive.take("credit-champion", [lines[0], *lines[2:]])
+    archive.close()
+    assert do(home).decisions == 3
+    keys = find_keys(home)
+    told = Place(read_gaps(home.root).of(log))
+    found = [decode_decision(body, keys) for body in read_on(log, told)]
+    assert [isinstance(event, WithheldEvent) for event in found] == [True, True, True]

@@ -1,0 +1,57 @@
+"""Saying what the chain proves of a decision that stands behind a gap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from serinus.bundle import Keyring
+from serinus.chain.checkpoint import checkpoints_path, read_checkpoints, vouched
+from serinus.chain.gaps import Gaps, gaps_log
+from serinus.chain.standing import Standing, standing
+from serinus.events import Found
+from serinus.home import Home
+
+
+def places_of(home: Home) -> list[Path]:
+    """Where the chained logs of an installation lie; the log of gaps, if there is one."""
+    gaps = gaps_log(home.root).parent
+    return [home.audit, home.decisions, *([gaps] if gaps.is_dir() else [])]
+
+
+def standing_of(home: Home, found: Found, gaps: Gaps) -> Standing | None:
+    """What can be proven of a found decision, by the checkpoints beside its log; None if the chain before it is sound.
+
+    Raises:
+        SerinusError: ``SRN-AUDIT-003`` a checkpoint contradicts the log; ``-008`` a checkpoint is false.
+    """
+    if not found.gaps:
+        return None
+    trusted = Keyring.load(home.keys)
+    known = vouched(read_checkpoints(checkpoints_path(found.log)), trusted, found.log)
+    return standing(found.log, found.seq, gaps.of(found.log), known)
+
+
+def standing_lines(stands: Standing | None) -> list[str]:
+    """That in words: what is broken, what is sound, and who vouches for it."""
+    if stands is None:
+        return ["sound up to this entry"]
+    told = [f"{gap.missing}, as the archive told at {gap.time}" for gap in stands.gaps]
+    return [
+        f"the chain is BROKEN before this entry: {'; '.join(told)}",
+        f"from entry {stands.sound_from:,} on it is sound",
+        "no signed checkpoint vouches for that: whoever could write the file could have written it anew"
+        if stands.vouched is None
+        else f"a signed checkpoint of entry {stands.vouched:,} vouches for that",
+    ]
+
+
+def warn_of_gaps(home: Home, found: Sequence[Found], gaps: Gaps) -> None:
+    """Say on stderr of each decision whose log has a gap before it what the chain proves. Raises as ``standing_of``."""
+    for one in found:
+        stands = standing_of(home, one, gaps)
+        if stands is not None:
+            told = "; ".join(standing_lines(stands))
+            typer.echo(f"serinus: {one.event.id} in {one.log}: {told}", err=True)

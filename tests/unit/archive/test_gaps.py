@@ -1,0 +1,199 @@
+"""A gap is told before what follows it is written; a reader goes on there, and nowhere else."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serinus.archive import Archive
+from serinus.chain import ChainBroken, Gaps, Place, gaps_log, read_gaps, read_on, verify_log
+from serinus.chain.standing import Standing, standing
+from serinus.errors import SerinusError
+from serinus.home import Home
+from tests.unit.archive.logs import chain, content
+
+LINES = chain(12)
+
+
+def bodies(lines: list[bytes]) -> list[bytes]:
+    return [line[line.index(b'"body":') + 7 : -1] for line in lines]
+
+
+def kept(root: Path, lines: list[bytes], rotate: int | None = None) -> Path:
+    """An archive's log of what came, in two parts."""
+    home = Home(root)
+    archive = Archive(home, rotate_bytes=rotate, clock=lambda: 1.79e9)
+    for part in (lines[: len(lines) // 2], lines[len(lines) // 2 :]):
+        archive.take("m-x", part)
+    archive.close()
+    return home.decisions / "m-x.jsonl"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sets(st.integers(1, 12), min_size=1, max_size=11), st.sampled_from([None, 500]))
+def test_what_came_is_read_on_over_every_told_gap_and_verifying_still_finds_them(
+    lost: set[int], rotate: int | None
+) -> None:
+    came = [line for number, line in enumerate(LINES, 1) if number not in lost]
+    with tempfile.TemporaryDirectory() as directory:
+        log = kept(Path(directory), came, rotate)
+        place = Place(read_gaps(Path(directory)).of(log))
+        assert list(read_on(log, place)) == bodies(came)
+        missing = {n for gap in place.gaps for n in range(gap.after + 1, gap.before)}
+        last = max(number for number in range(1, 13) if number not in lost)
+        assert missing == {number for number in lost if number < last}
+        assert (verify_log(log).broken is None) == (not missing)
+        if gaps_log(Path(directory)).exists():
+            assert verify_log(gaps_log(Path(directory))).entries == len(place.gaps)
+
+
+CAME = LINES[:3] + LINES[5:]
+
+
+def removed_before(lines: list[bytes]) -> list[bytes]:
+    return lines[:2] + lines[3:]
+
+
+def removed_behind(lines: list[bytes]) -> list[bytes]:
+    return lines[:3] + lines[4:]
+
+
+def removed_elsewhere(lines: list[bytes]) -> list[bytes]:
+    return lines[:6] + lines[7:]
+
+
+def altered_behind(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:3], lines[3].replace(b"review", b"refuse"), *lines[4:]]
+
+
+def altered_before(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:2], lines[2].replace(b"review", b"refuse"), *lines[3:]]
+
+
+def forged_behind(lines: list[bytes]) -> list[bytes]:
+    """A whole sound chain of one's own behind the gap."""
+    return lines[:3] + chain(12, "forged")[5:]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [removed_before, removed_behind, removed_elsewhere, altered_behind, altered_before, forged_behind],
+)
+def test_any_other_break_is_one(tmp_path: Path, edit: Callable[[list[bytes]], list[bytes]]) -> None:
+    log = kept(tmp_path, CAME)
+    log.write_bytes(b"".join(line + b"\n" for line in edit(CAME)))
+    with pytest.raises(ChainBroken):
+        list(read_on(log, Place(read_gaps(tmp_path).of(log))))
+
+
+def test_a_gap_that_nobody_told_is_a_break_and_a_told_one_of_another_log_is_none_of_this(
+    tmp_path: Path,
+) -> None:
+    log = kept(tmp_path, CAME)
+    told = read_gaps(tmp_path)
+    other = shutil.copy(log, log.with_name("m-y.jsonl"))
+    for known in (Gaps().of(log), told.of(Path(other))):
+        with pytest.raises(ChainBroken, match="4 to 5 missing"):
+            list(read_on(log, Place(known)))
+
+
+def test_an_altered_log_of_gaps_is_told_and_opens_nothing(tmp_path: Path) -> None:
+    kept(tmp_path, CAME)
+    path = gaps_log(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b'"before":6', b'"before":7'))
+    with pytest.raises(ChainBroken, match=r"gaps\.jsonl"):
+        read_gaps(tmp_path)
+
+
+def test_a_log_of_something_else_is_no_log_of_gaps(tmp_path: Path) -> None:
+    path = gaps_log(tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"".join(line + b"\n" for line in LINES))
+    with pytest.raises(SerinusError, match="SRN-AUDIT-004.*no gap"):
+        read_gaps(tmp_path)
+
+
+def test_told_and_killed_before_it_was_written_it_is_not_told_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path)
+    archive = Archive(home, clock=lambda: 1.79e9)
+    archive.take("m-x", LINES[:3])
+    with monkeypatch.context() as broken:
+        broken.setattr(
+            "serinus.chain.ChainWriter.write", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            archive.take("m-x", LINES[5:])
+    archive.close()
+    assert content(home.decisions, "m-x") == LINES[:3]
+    archive = Archive(home, clock=lambda: 1.8e9)
+    archive.take("m-x", LINES[5:])
+    archive.close()
+    assert verify_log(gaps_log(tmp_path)).entries == 1
+    log = home.decisions / "m-x.jsonl"
+    assert list(read_on(log, Place(read_gaps(tmp_path).of(log)))) == bodies(CAME)
+
+
+def test_a_gap_that_cannot_be_told_is_not_written(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    archive = Archive(home)
+    archive.take("m-x", LINES[:3])
+    gaps_log(tmp_path).mkdir(parents=True)
+    with pytest.raises(SerinusError):
+        archive.take("m-x", LINES[5:])
+    assert content(home.decisions, "m-x") == LINES[:3]
+    assert archive.take("m-x", LINES[5:], may_wait=True).waiting == 7
+    assert archive.take("m-y", LINES, may_wait=True).kept == 12
+    gaps_log(tmp_path).rmdir()
+    while archive.bring_back():
+        pass
+    assert content(home.decisions, "m-x") == CAME
+    archive.close()
+
+
+# --- how an entry stands -------------------------------------------------------
+
+TWICE = LINES[:3] + LINES[5:8] + LINES[9:]  # 4, 5 and 9 are missing
+
+
+def hash_of(number: int) -> str:
+    line = LINES[number - 1]
+    return line[line.index(b'"hash":"') + 8 :][:64].decode()
+
+
+@pytest.mark.parametrize(
+    ("seq", "checkpoints", "gaps", "sound_from", "vouched"),
+    [
+        (3, (), 0, 0, None),
+        (6, (), 1, 6, None),
+        (7, (8,), 1, 6, 8),
+        (7, (7,), 1, 6, 7),
+        (7, (6,), 1, 6, None),  # what follows the checkpoint may be written anew
+        (7, (2, 12), 1, 6, None),  # another gap stands before that one
+        (11, (8, 12), 2, 10, 12),
+        (11, (8,), 2, 10, None),
+    ],
+)
+def test_what_the_chain_proves_of_an_entry(
+    tmp_path: Path, seq: int, checkpoints: tuple[int, ...], gaps: int, sound_from: int, vouched: int | None
+) -> None:
+    log = kept(tmp_path, TWICE)
+    known = read_gaps(tmp_path).of(log)
+    found = standing(log, seq, known, {number: hash_of(number) for number in checkpoints})
+    if not gaps:
+        assert found is None
+        return
+    assert found == Standing(gaps=tuple(known.values())[:gaps], sound_from=sound_from, vouched=vouched)
+
+
+def test_a_checkpoint_that_says_otherwise_is_a_finding(tmp_path: Path) -> None:
+    log = kept(tmp_path, TWICE)
+    with pytest.raises(ChainBroken, match="entry 8: its hash is not the one for which a checkpoint vouches"):
+        standing(log, 7, read_gaps(tmp_path).of(log), {8: hash_of(7)})
