@@ -144,6 +144,19 @@ def compile_(
         str,
         typer.Option(help="Secret with MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and _PASSWORD."),
     ] = "",
+    registrar: Annotated[
+        str, typer.Option(metavar="URL", help="Record keeper that is told of the registered version.")
+    ] = "",
+    registrar_secret: Annotated[
+        str,
+        typer.Option(help="Secret with ca.crt, the authority it is verified by, and token, if it wants one."),
+    ] = "",
+    registrar_token: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help="Token in the step's pod (default: the Secret's, or its ServiceAccount's)."
+        ),
+    ] = "",
     output: Annotated[Output, typer.Option("--output", help="json: one object.")] = Output.text,
 ) -> None:
     """Compile the pipeline to the YAML that a KFP server takes.
@@ -179,6 +192,9 @@ def compile_(
             lineage_secret=lineage_secret,
             mlflow=mlflow,
             mlflow_secret=mlflow_secret,
+            registrar=registrar,
+            registrar_secret=registrar_secret,
+            registrar_token=registrar_token,
         )
         server.check(allow_tag=allow_tag)
         compile_pipeline(out, server)

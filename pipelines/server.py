@@ -15,6 +15,7 @@ from serinus.storage import parse_location
 
 HOME = "/var/lib/serinus"
 SIGNING_KEYS = "/etc/serinus/signing"
+REGISTRAR = "/etc/serinus/registrar"
 UNCACHED = ("ingest", "register")
 """Ingest looks at the world, which may have changed behind the same name; register changes it. All between
 is a function of its inputs."""
@@ -85,6 +86,9 @@ class Server:
             lineage_secret: secret with ``OPENLINEAGE_API_KEY``.
         mlflow: URI of the MLflow server that is told of the version; mlflow_secret: secret with
             ``MLFLOW_TRACKING_TOKEN``, or ``MLFLOW_TRACKING_USERNAME`` and ``_PASSWORD``, where it asks for them.
+        registrar: URL of the record keeper that is told of the version; registrar_secret: secret with ``ca.crt``, its
+            authority, and ``token``, each where it is needed; registrar_token: file of the token in the step's pod,
+            where it is not that of the pod's ServiceAccount.
     """
 
     image: str
@@ -102,6 +106,9 @@ class Server:
     lineage_secret: str = ""
     mlflow: str = ""
     mlflow_secret: str = ""
+    registrar: str = ""
+    registrar_secret: str = ""
+    registrar_token: str = ""
 
     @property
     def code(self) -> str:
@@ -119,6 +126,7 @@ class Server:
                 ("--pull-secret", self.pull_secret),
                 ("--lineage-secret", self.lineage_secret),
                 ("--mlflow-secret", self.mlflow_secret),
+                ("--registrar-secret", self.registrar_secret),
             )
             if name and not _NAME.fullmatch(name)
         ]
@@ -137,6 +145,12 @@ class Server:
             wrong.append(f"--mlflow {self.mlflow!r} is not http(s)://host[:port][/path]")
         if self.mlflow_secret and not self.mlflow:
             wrong.append("--mlflow-secret goes with --mlflow")
+        if self.registrar and not _URL.fullmatch(self.registrar):
+            wrong.append(f"--registrar {self.registrar!r} is not http(s)://host[:port][/path]")
+        if (self.registrar_secret or self.registrar_token) and not self.registrar:
+            wrong.append("--registrar-secret and --registrar-token go with --registrar")
+        if self.registrar_token and not self.registrar_token.startswith("/"):
+            wrong.append(f"--registrar-token {self.registrar_token!r} is not a file's whole path in the pod")
         if self.bundles:
             parse_location(self.bundles)
         if wrong:
@@ -198,6 +212,13 @@ def dress(tasks: Mapping[str, Any], server: Server) -> None:
     if server.signing_secret:
         kubernetes.use_secret_as_volume(register, server.signing_secret, SIGNING_KEYS)
         register.set_env_variable("SERINUS_SIGNING_KEYS", SIGNING_KEYS)
+    if server.registrar:
+        register.set_env_variable("SERINUS_REGISTRAR", server.registrar)
+    if server.registrar_token:
+        register.set_env_variable("SERINUS_REGISTRAR_TOKEN_FILE", server.registrar_token)
+    if server.registrar_secret:
+        kubernetes.use_secret_as_volume(register, server.registrar_secret, REGISTRAR)
+        register.set_env_variable("SERINUS_REGISTRAR_SECRETS", REGISTRAR)
     if server.mlflow:
         register.set_env_variable("MLFLOW_TRACKING_URI", server.mlflow)
     if server.mlflow_secret:

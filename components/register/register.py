@@ -27,7 +27,9 @@ from serinus.home import Home
 from serinus.papers.evidence import Evidence
 from serinus.papers.html import to_html
 from serinus.papers.validation import validation_report
-from serinus.registry import Registry
+from serinus.registry import Registry, Version
+from serinus.registry.registration import registration_of
+from serinus.registry.sending import Channel, channel_to, send
 from serinus.registry.telling import sync, tracking_uri
 from serinus.storage import open_store
 from serinus.watching.online import calibrate
@@ -81,14 +83,17 @@ def register(
             under its digest, and ``uri`` is its place. Empty: it stays here, and so does ``uri``.
         source: where the records were read, for the registry; the bundle knows them by content only.
 
+    Where ``$SERINUS_REGISTRAR`` names a record keeper, it is told of the version too, once it is registered
+    here and the bundle is where others fetch it.
+
     Where ``$MLFLOW_TRACKING_URI`` is set, MLflow is told of the version. That it could not be is said and
     costs no registration: ``serinus registry sync``, or the next run, tells it.
 
     Raises:
         SerinusError: ``SRN-PIPELINE-035`` the validation has not passed; ``SRN-KEY-001``, ``-003`` or ``-004``
             the signing key; those of ``write_bundle`` and ``Registry.register``, after which nothing half-done
-            is left; those of ``push_bundle``, after which the version is registered, and the next
-            run finds it and puts it there.
+            is left; those of ``push_bundle`` and ``send``, after which the version is registered, and the
+            next run finds it and puts it there.
     """
     report = read_json(validation)
     if report["verdict"] != "pass":
@@ -99,6 +104,7 @@ def register(
             hint="Run the whole pipeline; its gate decides what may be registered.",
         )
     store = open_store(bundles) if bundles else None  # a wrong URI costs no registration
+    keeper = channel_to()  # neither does a wrong URL, or a token that is missing
     checked, who = read_contract(contract), parse_config(identity, Identity, where="identity")
     place, data = Home(home), read_json(ingested)
     name = who.name or checked.name
@@ -125,12 +131,14 @@ def register(
         _forget(bundle, before)
         raise
     uri = push_bundle(bundle, store).uri if store else ""
+    told = _tell_keeper(keeper, bundle, entered, uri) if keeper else {}
     result = {"name": name, "version": entered.version, "digest": entered.digest, "bundle": entered.path}
     write_json(version, result | {"created": known is None, "uri": uri})
     return (
         {"version": f"{name} v{entered.version}", "digest": entered.digest[:19] + "…"}
         | ({"uri": uri} if uri else {})
         | ({"note": "same inputs as before"} if known else {})
+        | told
         | _tell_mlflow(registry, name)
     )
 
@@ -246,6 +254,16 @@ def commit_of(root: Path = ROOT) -> str:
 def _place(source: str) -> str:
     """On one machine the records come by a link that names their content: what it leads to."""
     return str(Path(source).resolve()) if source and "://" not in source else source
+
+
+def _tell_keeper(keeper: Channel, bundle: Bundle, entered: Version, uri: str) -> Summary:
+    receipt = send(registration_of(bundle, entered, uri), keeper)
+    if receipt.differs:
+        what = ", ".join(receipt.differs)
+        sys.stderr.write(
+            f"serinus: the record keeper knew this version, with another {what}; what it has stands\n"
+        )
+    return {"record keeper": "entered" if receipt.created else "knew it"}
 
 
 def _tell_mlflow(registry: Registry, name: str) -> Summary:

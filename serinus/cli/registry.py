@@ -11,6 +11,7 @@ from rich.table import Table
 from serinus.bundle import Bundle
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json, print_table
 from serinus.cli.reviews import due, review, trigger
+from serinus.cli.sending import send
 from serinus.cli.syncing import sync
 from serinus.errors import SerinusError
 from serinus.home import existing_home
@@ -34,6 +35,7 @@ def registry_app() -> typer.Typer:
     app.command()(trigger)
     app.command()(due)
     app.command()(sync)
+    app.command()(send)
     return app
 
 

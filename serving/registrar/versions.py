@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -59,18 +60,26 @@ class Door:
     async def post(self, request: Request) -> Response:
         """Take one; every answer is JSON, and a refusal has ``code``, ``what``, ``where`` and ``hint``."""
         if self._waiting.locked():
-            return self._refused(503, _busy())
-        async with self._waiting:
-            try:
-                caller = await self._caller(request)
-                told = await _body(request)
-                receipt = await asyncio.to_thread(self._enter, told, caller)
-            except ClientDisconnect:
-                return self._refused(400, _broken())
-            except _Answer as answer:
-                return self._refused(answer.status, answer.error, answer.headers)
-            except SerinusError as error:
-                return self._refused(_status(error), error)
+            answer = self._refused(503, _busy())
+        else:
+            async with self._waiting:
+                answer = await self._answer(request)
+        # Whoever is refused while they still send would see a broken connection and not why. Outside of the
+        # semaphore: strangers who send slowly hold nobody up.
+        await _drain(request)
+        return answer
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            caller = await self._caller(request)
+            told = await _body(request)
+            receipt = await asyncio.to_thread(self._enter, told, caller)
+        except ClientDisconnect:
+            return self._refused(400, _broken())
+        except _Answer as answer:
+            return self._refused(answer.status, answer.error, answer.headers)
+        except SerinusError as error:
+            return self._refused(_status(error), error)
         self.counts["created" if receipt.created else "known"] += 1
         return http.json(receipt, status=201 if receipt.created else 200)
 
@@ -161,6 +170,17 @@ async def _body(request: Request) -> bytes:
     except TimeoutError:
         raise _Answer(408, _slow(), {"Connection": "close"}) from None
     return bytes(body)
+
+
+async def _drain(request: Request) -> None:
+    # What the body's own stream has been read to is no stream any more.
+    left = LARGEST
+    with contextlib.suppress(TimeoutError, ClientDisconnect, RuntimeError):
+        async with asyncio.timeout(SLOWEST):
+            async for chunk in request.stream():
+                left -= len(chunk)
+                if left < 0:
+                    return
 
 
 def _status(error: SerinusError) -> int:

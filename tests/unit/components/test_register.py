@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from components.register.register import commit_of
@@ -14,7 +16,10 @@ from serinus.bundle import Keyring, SigningKey, open_bundle
 from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.registry import Registry
+from serinus.registry.receiving import Receiver
+from serinus.registry.registration import read_registration
 from serinus.registry.rotation import retire_key, trust_key
+from serinus.registry.sending import Answer, Unreached
 from serinus.scoring import Scorer
 from serinus.watching.online import calibrate
 from tests.unit.components.support import QUICK, Run, contract, loans
@@ -124,6 +129,62 @@ def test_a_place_that_was_away_gets_the_bundle_from_the_next_run(sound: Run, tmp
 def test_what_is_no_place_for_bundles_costs_no_registration(sound: Run, tmp_path: Path) -> None:
     with pytest.raises(SerinusError, match="SRN-STORE-001"):
         sound.register(tmp_path / "home", bundles="models")
+    assert not (tmp_path / "home" / "registry.db").exists()
+
+
+def test_a_record_keeper_is_told_and_told_again_by_the_next_run_where_it_was_away(
+    sound: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keeper = Keeper(tmp_path / "keeper", tmp_path / "home")
+    monkeypatch.setattr("components.register.register.channel_to", lambda: keeper)
+    place = f"file://{tmp_path}/models"
+    with pytest.raises(SerinusError, match="SRN-RECORDS-011"):
+        sound.register(tmp_path / "home", bundles=place)
+    here = Registry(Home(tmp_path / "home")).get("loans")
+    assert here.stage == "validated", "what is registered here stays so"
+    keeper.there = True
+    sound.register(tmp_path / "home", bundles=place)
+    told = read_json(sound.path("version"))
+    assert (told["version"], told["created"]) == (1, False)
+    there = Registry(Home(tmp_path / "keeper")).get("loans")
+    changed = {"path": here.path, "created": here.created}
+    assert msgspec.structs.replace(there, **changed) == here
+    assert keeper.last.bundle == told["uri"]
+    sound.register(tmp_path / "home", by="bob", run="run-9", bundles=place)
+    assert Registry(Home(tmp_path / "keeper")).get("loans") == there
+    assert "what it has stands" not in capsys.readouterr().err
+    # Another home, in which bob built the same: the same bundle, of which the keeper knows the first builder.
+    shutil.copytree(tmp_path / "home" / "keys", tmp_path / "other" / "keys")
+    sound.register(tmp_path / "other", by="bob", run="run-9", bundles=place)
+    assert Registry(Home(tmp_path / "keeper")).get("loans") == there
+    assert "with another built_by, run; what it has stands" in capsys.readouterr().err
+
+
+class Keeper:
+    """A record keeper's home, reached without a network."""
+
+    url = "https://records"
+
+    def __init__(self, root: Path, builder: Path) -> None:
+        self.there = False
+        self._home, self._builder = Home(root), Home(builder)
+
+    def post(self, body: bytes, timeout: float) -> Answer:
+        if not self.there:
+            raise Unreached("nobody there", final=True)
+        for public in self._builder.keys.glob("trusted-*.pem"):
+            shutil.copy(public, self._home.keys)
+        self.last = read_registration(body)
+        receipt = Receiver(Registry(self._home), self._home.keys).take(self.last, by="pipeline")
+        return Answer(status=200, body=msgspec.json.encode(receipt))
+
+
+def test_what_is_no_record_keeper_costs_no_registration(
+    sound: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERINUS_REGISTRAR", "records")
+    with pytest.raises(SerinusError, match="SRN-RECORDS-010"):
+        sound.register(tmp_path / "home")
     assert not (tmp_path / "home" / "registry.db").exists()
 
 

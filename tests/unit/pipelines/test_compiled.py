@@ -27,6 +27,7 @@ FLAGS = {
         "--image", PINNED, "--bundles", "s3://models/bundles", "--s3-secret", "models-s3", "--signing-secret",
         "models-key", "--home-claim", "registry", "--pull-secret", "regcred", "--resources", "train=4/16Gi",
         "--retries", "3", "--timeout", "90m", "--mlflow", "https://mlflow.example", "--mlflow-secret", "mlflow",
+        "--registrar", "https://serinus-records.serinus-system:8080", "--registrar-secret", "records",
     ],
 }  # fmt: skip
 
@@ -135,6 +136,43 @@ def test_without_a_claim_the_home_is_writable_and_that_is_said(tmp_path: Path) -
         documents(tmp_path / "p.yaml")[1]["exec-register"]["emptyDirMounts"][0]["mountPath"]
         == "/var/lib/serinus"
     )
+
+
+def test_the_last_step_knows_the_record_keeper_and_no_other_does() -> None:
+    spec, platform = documents(EVERYTHING)
+    told = {
+        step: {
+            v["name"]: v["value"] for v in executor["container"].get("env", []) if "REGISTRAR" in v["name"]
+        }
+        for step, executor in spec["deploymentSpec"]["executors"].items()
+    }
+    assert {step for step, names in told.items() if names} == {"exec-register"}
+    assert told["exec-register"] == {
+        "SERINUS_REGISTRAR": "https://serinus-records.serinus-system:8080",
+        "SERINUS_REGISTRAR_SECRETS": "/etc/serinus/registrar",
+    }
+    mounted = {part["mountPath"] for part in platform["exec-register"]["secretAsVolume"]}
+    assert mounted == {"/etc/serinus/signing", "/etc/serinus/registrar"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (["--registrar", "records"], "--registrar 'records' is not http"),
+        (["--registrar", "https://u:p@records"], "is not http"),
+        (["--registrar-secret", "records"], "go with --registrar"),
+        (["--registrar-token", "/token"], "go with --registrar"),
+        (["--registrar", "https://records", "--registrar-secret", "A B"], "is not a name of Kubernetes"),
+        (["--registrar", "https://records", "--registrar-token", "token"], "whole path"),
+    ],
+)
+def test_a_record_keeper_that_cannot_be_is_refused(tmp_path: Path, flags: list[str], why: str) -> None:
+    code, _, error = run("--image", PINNED, *flags, "-o", str(tmp_path / "p.yaml"))
+    assert code == 1
+    assert "SRN-PIPELINE-041" in error
+    assert why in error
+    assert ":p@" not in error
+    assert not (tmp_path / "p.yaml").exists()
 
 
 def test_every_step_sends_its_lineage_and_knows_its_run(tmp_path: Path) -> None:
