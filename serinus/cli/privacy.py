@@ -16,6 +16,7 @@ import typer
 from serinus.access import Access
 from serinus.audit import AuditLog
 from serinus.chain import read_gaps
+from serinus.cli.copying import copy_command
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json
 from serinus.contract import Contract, parse_contract
 from serinus.events import decode_decision
@@ -63,6 +64,7 @@ def privacy_app() -> typer.Typer:
     for function in (status, show, hold, release, rotate, seal):
         app.command()(function)
     app.command("erase")(erase_command)
+    app.command("copy")(copy_command)
     return app
 
 

@@ -14,7 +14,7 @@ from serinus.privacy.sqlite import SqliteEngine
 from serinus.privacy.store import Engine, Erased, KeyStore
 from serinus.privacy.wrapping import Wrapping
 
-_URLS = ("postgresql://", "postgres://")
+URLS = ("postgresql://", "postgres://")
 
 
 def store_path(home: Home, environment: Mapping[str, str] | None = None) -> Path:
@@ -26,7 +26,7 @@ def store_path(home: Home, environment: Mapping[str, str] | None = None) -> Path
 def store_url(environment: Mapping[str, str] | None = None) -> str | None:
     """The database server that ``$SERINUS_SUBJECT_KEYS`` names; None where the store is a file."""
     given = (os.environ if environment is None else environment).get("SERINUS_SUBJECT_KEYS", "")
-    return given if given.startswith(_URLS) else None
+    return given if given.startswith(URLS) else None
 
 
 def _master_path(home: Home, environment: Mapping[str, str]) -> tuple[Path, bool]:
@@ -75,6 +75,34 @@ def open_store(
     except BaseException:
         engine.close()
         raise
+
+
+def open_master(home: Home, environment: Mapping[str, str] | None = None) -> MasterKey:
+    """The master key of an installation. Raises ``SRN-PRIVACY-001``."""
+    return MasterKey.load(_master_path(home, os.environ if environment is None else environment)[0])
+
+
+def open_target(
+    address: str, environment: Mapping[str, str] | None = None, *, password_file: Path | None = None
+) -> Engine:
+    """The database of a store that is to be copied to, made where there is none.
+
+    Args:
+        address: a file, or the URL of a PostgreSQL.
+        password_file: of that PostgreSQL; else as ``open_store`` finds it.
+
+    Raises:
+        SerinusError: ``SRN-PRIVACY-002`` it cannot be used; ``-010``; ``SRN-TLS-003``.
+    """
+    if not address.startswith(URLS):
+        return SqliteEngine(Path(address))
+    found = dict(os.environ if environment is None else environment)
+    if password_file is not None:
+        found |= {
+            "SERINUS_SUBJECT_KEYS_PASSWORD": "",
+            "SERINUS_SUBJECT_KEYS_PASSWORD_FILE": str(password_file),
+        }
+    return _server(address, found, create=True, at_once=False)
 
 
 def _opened(engine: Engine, master: MasterKey, where: Path) -> KeyStore:

@@ -11,8 +11,8 @@ all of them, so what holds for one holds for the others.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from serinus.errors import SerinusError
@@ -22,7 +22,8 @@ from serinus.privacy.wrapping import Wrapping
 
 FORMAT = b"2"
 """Of the tables. 2: every destroyed key has a token, by which a store that was put back is told."""
-_META = "SELECT name, value FROM meta"
+META = "SELECT name, value FROM meta"
+_CLOSED = "SELECT name, value FROM meta WHERE name = 'closed'"
 _PART = 1000
 """Keys in one statement."""
 
@@ -134,22 +135,23 @@ class KeyStore:
         wrapping: the master key that wraps what is in it.
 
     Raises:
-        SerinusError: ``SRN-PRIVACY-002`` it cannot be used; ``-003`` another master key belongs to it.
+        SerinusError: ``SRN-PRIVACY-002`` it cannot be used; ``-003`` another master key belongs to it; ``-013`` it
+            was moved elsewhere, or is a copy that is not whole. What writes, and ``erased_after``, raise that too.
     """
 
     def __init__(self, engine: Engine, wrapping: Wrapping) -> None:
         self.engine = engine
         self._wrapping = wrapping
-        found = _named(engine.read(_META))
+        found = named_values(engine.read(META))
         if not found:
             with engine.transaction() as run:
-                found = _named(run(_META))  # another may have been first
+                found = named_values(run(META))  # another may have been first
                 if not found:
                     for name, value in (("format", FORMAT), *wrapping.new_index().items()):
                         run("INSERT INTO meta VALUES (?, ?)", (name, value))
                     return
-        if found.get("format") != FORMAT:
-            raise engine.unusable(ValueError("it was written by another version of serinus"))
+        check_format(found, engine)
+        refuse_closed(found, engine.where)
         wrapping.open_index(found, engine.where)
 
     @property
@@ -160,6 +162,13 @@ class KeyStore:
     def close(self) -> None:
         """Release the database."""
         self.engine.close()
+
+    @contextmanager
+    def _changing(self, *, shared: bool = False) -> Generator[Run]:
+        """A transaction in a store that is still in use: a running scorer may have it open when it is moved."""
+        with self.engine.transaction(shared=shared) as run:
+            refuse_closed(named_values(run(_CLOSED)), self.where)
+            yield run
 
     # --- whose -------------------------------------------------------------
 
@@ -174,7 +183,7 @@ class KeyStore:
     def add_kind(self, kind: str) -> None:
         """Note one."""
         if kind not in self.kinds():
-            with self.engine.transaction(shared=True) as run:
+            with self._changing(shared=True) as run:
                 run("INSERT INTO kinds VALUES (?) ON CONFLICT DO NOTHING", (kind,))
 
     # --- keys --------------------------------------------------------------
@@ -205,8 +214,10 @@ class KeyStore:
                 the new one yet. Then none is kept.
         """
         with self.engine.transaction(shared=True) as run:
+            found = named_values(run("SELECT name, value FROM meta WHERE name IN ('master', 'closed')"))
+            refuse_closed(found, self.where)
             # What an older master key wraps, nobody could open again.
-            self._wrapping.follow(run("SELECT value FROM meta WHERE name = 'master'")[0][0], self.where)
+            self._wrapping.follow(found["master"], self.where)
             wrap = self._wrapping.wrap
             run.many(
                 "INSERT INTO keys (id, mark, wrapped, created) SELECT ?, ?, ?, ? "
@@ -259,7 +270,7 @@ class KeyStore:
 
     def rewrap(self, master: MasterKey) -> int:
         """Wrap every key anew, all or none; how many. What the old master key opens is worth nothing then."""
-        with self.engine.transaction() as run:
+        with self._changing() as run:
             rows = run("SELECT id, mark, wrapped FROM keys")
             turned = self._wrapping.turned(master)
             for first in range(0, len(rows), _PART):
@@ -282,7 +293,7 @@ class KeyStore:
         Raises:
             SerinusError: ``SRN-PRIVACY-006`` somebody holds the keys, though it be since a moment ago.
         """
-        with self.engine.transaction() as run:
+        with self._changing() as run:
             held = run("SELECT since, by, reason FROM holds WHERE mark = ?", (mark,))
             if held:
                 raise held_against(Hold(*held[0]))
@@ -291,10 +302,10 @@ class KeyStore:
 
     def destroy(self, mark: bytes, at: str) -> list[str]:
         """Destroy all keys of a person, at once; ids of those destroyed now. Irreversible."""
-        with self.engine.transaction() as run:
+        with self._changing() as run:
             gone = [key for (key,) in run("SELECT id FROM keys WHERE mark = ?", (mark,))]
             for key in gone:
-                _note(run, key, mark, at)
+                note_destroyed(run, key, mark, at)
             run("DELETE FROM keys WHERE mark = ?", (mark,))
         self.engine.cut()
         return gone
@@ -305,19 +316,19 @@ class KeyStore:
         Args:
             keys: ids with the time of their erasure.
         """
-        with self.engine.transaction() as run:
+        with self._changing() as run:
             found = [
                 (key, mark) for key in keys for (mark,) in run("SELECT mark FROM keys WHERE id = ?", (key,))
             ]
             for key, mark in found:
-                _note(run, key, mark, keys[key])
+                note_destroyed(run, key, mark, keys[key])
                 run("DELETE FROM keys WHERE id = ?", (key,))
         self.engine.cut()
         return [key for key, _ in found]
 
     def finish(self, mark: bytes) -> None:
         """The erasure is complete and recorded."""
-        with self.engine.transaction() as run:
+        with self._changing() as run:
             run("DELETE FROM unfinished WHERE mark = ?", (mark,))
 
     def unfinished(self) -> list[tuple[str, str]]:
@@ -341,6 +352,7 @@ class KeyStore:
                 not hold that one, it was put back to an earlier state, and all that it holds is told anew. A
                 position without a token, as earlier versions kept it, counts if there is one of that number.
         """
+        refuse_closed(named_values(self.engine.read(_CLOSED)), self.where)
         number, _, token = position.partition(":")
         seq = int(number or 0)
         rows = self._erased(seq or 1)
@@ -368,7 +380,7 @@ class KeyStore:
         Raises:
             SerinusError: ``SRN-PRIVACY-006`` their erasure was begun, so there is nothing to promise any more.
         """
-        with self.engine.transaction() as run:
+        with self._changing() as run:
             begun = run("SELECT began FROM unfinished WHERE mark = ?", (mark,))
             if begun:
                 raise SerinusError(
@@ -386,19 +398,39 @@ class KeyStore:
 
     def release(self, mark: bytes) -> bool:
         """Let go of them; False if nobody held them."""
-        with self.engine.transaction() as run:
+        with self._changing() as run:
             return bool(run("DELETE FROM holds WHERE mark = ? RETURNING since", (mark,)))
 
 
-def _named(rows: Sequence[tuple[Any, ...]]) -> dict[str, bytes]:
+def named_values(rows: Sequence[tuple[Any, ...]]) -> dict[str, bytes]:
+    """The rows of ``META`` as values by name."""
     return {row[0]: row[1] for row in rows}
 
 
-def _note(run: Run, key: str, mark: bytes, at: str) -> None:
+def check_format(found: Mapping[str, bytes], engine: Engine) -> None:
+    """Raises ``SRN-PRIVACY-002`` where the tables are of another format."""
+    if found.get("format") != FORMAT:
+        raise engine.unusable(ValueError("it was written by another version of serinus"))
+
+
+def refuse_closed(found: Mapping[str, bytes], where: str) -> None:
+    """Raises ``SRN-PRIVACY-013`` where nobody may use a store any more, or not yet."""
+    closed = found.get("closed")
+    if closed is not None:
+        raise SerinusError(
+            "SRN-PRIVACY-013",
+            f"this store of subject keys is closed: {closed.decode()}",
+            where=where,
+            hint="Name the store that has the keys now with SERINUS_SUBJECT_KEYS. A copy that is not whole is made so "
+            "by repeating `serinus privacy copy`.",
+        )
+
+
+def note_destroyed(run: Run, key: str, mark: bytes, at: str) -> None:
     """Write down a destruction. The number is the next one: transactions that destroy come one by one."""
     run(
         "INSERT INTO erased (seq, key, mark, at, token) "
-        "SELECT coalesce(max(seq), 0) + 1, ?, ?, ?, ? FROM erased "
+        "SELECT (SELECT coalesce(max(seq), 0) + 1 FROM erased), ?, ?, ?, ? "
         "WHERE NOT EXISTS (SELECT 1 FROM erased WHERE key = ?)",
         (key, mark, at, os.urandom(12).hex(), key),
     )

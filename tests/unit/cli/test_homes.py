@@ -44,6 +44,7 @@ WORDS = {
     "keys export": ["out"],
     "lineage show": ["fraud"],
     "notice": ["r-1", "--applied", "2026-11-02"],
+    "privacy copy": ["copy.db"],
     "privacy erase": ["ann", "--reason", "case 7"],
     "privacy hold": ["ann", "--reason", "a dispute"],
     "privacy release": ["ann", "--reason", "it ended"],
