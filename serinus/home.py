@@ -176,5 +176,6 @@ def unwritable(path: Path, error: OSError) -> SerinusError:
         "SRN-HOME-002",
         f"cannot be written ({error.strerror or error})",
         where=str(path),
-        hint="Check the directory's owner and mode, or choose another with --home or SERINUS_HOME.",
+        hint="Check that the directory exists and who may write there, or name another place; the installation's is "
+        "--home or SERINUS_HOME.",
     )

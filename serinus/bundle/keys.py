@@ -137,5 +137,5 @@ def bad_key(path: Path, why: str) -> SerinusError:
         "SRN-KEY-001",
         f"not a usable ed25519 key ({why})",
         where=str(path),
-        hint="Put the right key there, or move the file away to have a new one made.",
+        hint="Give an ed25519 key in PEM. If it is the installation's own, move it away to have a new one made.",
     )

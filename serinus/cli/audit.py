@@ -130,9 +130,13 @@ def _unwritten(home: Home, found: Sequence[Path]) -> list[Break]:
 
 def list_actions(home: HomeOption = None, output: OutputOption = Output.text) -> None:
     """List recorded actions: when, who, what, on which subject, why."""
-    entries = list(Registry(existing_home(home)).audit.entries())
+    installation = existing_home(home)
+    entries = list(Registry(installation).audit.entries())
     if output is Output.json:
         print_json(entries)
+        return
+    if not entries:
+        typer.echo(f"No action is recorded yet in {installation.root}.")
         return
     table = Table("time", "actor", "action", "subject", "reason", box=None)
     for entry in entries:

@@ -54,7 +54,7 @@ def checkpoint(
     """
     installation = existing_home(home)
     Access(installation).require(current_identity(acting), "audit.checkpoint", "every log")
-    key, trusted = SigningKey.load_or_create(installation.keys), Keyring.load(installation.keys)
+    key, trusted = None, Keyring.load(installation.keys)
     made: list[Checkpoint] = []
     broken, copied = False, 0
     places = places_of(installation)
@@ -77,6 +77,7 @@ def checkpoint(
         if found.entries == 0 or (last is not None and last.seq == found.entries):
             continue
         now = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")
+        key = key or SigningKey.load_or_create(installation.keys)  # not before there is something to sign
         signed = sign_checkpoint(log, found.entries, found.head, now, key)
         append_checkpoint(place, signed)
         if copy is not None:
@@ -89,7 +90,9 @@ def checkpoint(
     if output is Output.json:
         print_json(made)
     else:
-        if not made and not broken:
+        if not logs and not broken:
+            typer.echo(f"There is no log yet in {installation.root}.")
+        elif not made and not broken:
             typer.echo("No log has grown since its last checkpoint.")
         if copy is not None:
             typer.echo(f"{_counted(copied, 'checkpoint')} copied to {copy}")

@@ -269,16 +269,17 @@ def _left_behind(directory: Path, ring: Keyring) -> list[str]:
 def export_keys(home: Home, to: Path) -> list[str]:
     """Copy what pods and auditors are given, and no private half: names of the files."""
     ring = Keyring.load(home.keys)
-    to.mkdir(parents=True, exist_ok=True)
-    # In this order a copy that is broken off trusts too little: retirements, then limits, then the keys.
-    for retirement in ring.retired.values():
-        write_retirement(to, retirement)
-        # Of an export before: a mount that holds both takes it for retired, but says less.
-        (to / f"trusted-{retirement.key_id}.pem").unlink(missing_ok=True)
-        facts_path(to, retirement.key_id).unlink(missing_ok=True)
-    for name, public in ring.keys.items():
-        write_facts(to, name, ring.facts.get(name, KeyFacts()))
-        atomic_write(to / f"trusted-{name}.pem", public_pem(public))
+    with _on_disk(to):
+        to.mkdir(parents=True, exist_ok=True)
+        # In this order a copy that is broken off trusts too little: retirements, then limits, then the keys.
+        for retirement in ring.retired.values():
+            write_retirement(to, retirement)
+            # Of an export before: a mount that holds both takes it for retired, but says less.
+            (to / f"trusted-{retirement.key_id}.pem").unlink(missing_ok=True)
+            facts_path(to, retirement.key_id).unlink(missing_ok=True)
+        for name, public in ring.keys.items():
+            write_facts(to, name, ring.facts.get(name, KeyFacts()))
+            atomic_write(to / f"trusted-{name}.pem", public_pem(public))
     return sorted(path.name for path in to.iterdir())
 
 

@@ -20,7 +20,7 @@ import typer
 
 from serinus.durations import format_duration
 from serinus.errors import SerinusError
-from serinus.home import Home, find_home
+from serinus.home import Home, find_home, unwritable
 from serving.rollout.remote import CONTROL, call
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def up(
     ] = None,
     bundle: Annotated[Path | None, typer.Option(help="Serve this bundle's directory instead.")] = None,
     model: Annotated[str | None, typer.Option(help="Which model, if several are registered.")] = None,
-    port: Annotated[int, typer.Option(help="Port for clients; 0: the kernel chooses.")] = 8080,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port for clients; 0: the kernel chooses.")
+    ] = 8080,
     host: Annotated[str, typer.Option(help="Address for clients.")] = "127.0.0.1",
     drift: Annotated[bool, typer.Option(help="Run the drift monitor beside the scorer.")] = True,
     outcomes: Annotated[
@@ -81,6 +83,10 @@ def up(
     # Here and not above: `status` and `down` answer at once without these libraries.
     from .platform import Settings
 
+    if bundle is not None and champion is not None:
+        raise typer.BadParameter(f"give --bundle or the version {champion}, not both", param_hint="--bundle")
+    if bundle is not None and not bundle.is_dir():
+        raise typer.BadParameter(f"there is no directory {bundle}", param_hint="--bundle")
     place = find_home(home)
     settings = Settings(host=host, port=port, drift=drift, outcomes=outcomes, retrain=retrain)
     reference = str(bundle.absolute()) if bundle else champion
@@ -144,7 +150,11 @@ def down(home: HomeOption = None) -> None:
 def _detach(home: Home, settings: Settings, champion: str | None, model: str | None) -> dict[str, Any]:
     """Start the daemon in a session of its own and wait for its word."""
     log = home.platform / "logs" / "supervisor.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()
+    except OSError as error:
+        raise unwritable(log, error) from error
     command = [sys.executable, "-m", "serving.local.daemon", "--home", str(home.root)]
     command += ["--settings", msgspec.json.encode(settings).decode()]
     command += ["--champion", champion] if champion else []

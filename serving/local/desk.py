@@ -22,7 +22,7 @@ from serinus.registry.records import facts_of
 from serving.rollout import spec as specs
 from serving.rollout.adapters.envoy import EnvoyTraffic
 from serving.rollout.commands import unasked
-from serving.rollout.kept import Kept, entries, kept
+from serving.rollout.kept import Kept, entries, kept, none_yet
 from serving.rollout.ports import Command
 from serving.rollout.status import Entry, Phase, RolloutStatus
 
@@ -236,12 +236,7 @@ class RolloutDesk:
             return Kept(status=self.rollout.status, history=entries(self.rollout.events))
         found = kept(self.home)
         if not found:
-            raise SerinusError(
-                "SRN-ROLLOUT-005",
-                "there has been no rollout here",
-                where=str(self.home.platform),
-                hint="Start one: serinus rollout start CANDIDATE.",
-            )
+            raise none_yet(self.home)
         return found[-1]
 
     def _check_pair(self, spec: specs.RolloutSpec, champion: Target, target: Target) -> None:

@@ -13,7 +13,7 @@ from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.identity import current_identity
 
-from .kept import Kept, kept
+from .kept import Kept, kept, none_yet
 from .remote import call
 from .spec import RolloutSpec, Step, check, load_spec
 from .status import ENDED, Entry, Phase, RolloutStatus
@@ -99,6 +99,8 @@ class LocalDesk:
         try:
             return msgspec.convert(call(self._home, "rollout.history"), list[Entry])
         except SerinusError as error:
+            if error.code == "SRN-PLATFORM-009" and self._home.root.is_dir() and not kept(self._home):
+                raise none_yet(self._home) from None
             return self._last(error).history
 
     def approve(self, role: str, reason: str) -> str:

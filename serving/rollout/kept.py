@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from serinus.errors import SerinusError
 from serinus.home import Home
 
 from .status import Entry, RolloutStatus, decode
@@ -29,6 +30,16 @@ def kept(home: Home) -> list[Kept]:
         with contextlib.suppress(FileNotFoundError):
             found.append(Kept(status=decode(path.read_bytes()), history=entries(path.with_name(EVENTS))))
     return sorted(found, key=lambda one: one.status.started_at)
+
+
+def none_yet(home: Home) -> SerinusError:
+    """``SRN-ROLLOUT-005``."""
+    return SerinusError(
+        "SRN-ROLLOUT-005",
+        "there has been no rollout here",
+        where=str(home.root / "platform"),
+        hint="Start one: serinus rollout start CANDIDATE.",
+    )
 
 
 def entries(path: Path) -> list[Entry]:

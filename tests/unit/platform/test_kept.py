@@ -91,11 +91,9 @@ def test_one_that_was_left_unfinished_stands_nowhere_without_a_platform(
     assert run(Home(tmp_path), capsys, "history")[0] == 0
 
 
-def test_without_any_rollout_the_missing_platform_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_any_rollout_that_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(Home(tmp_path), capsys, "history")
-    assert (code, "SRN-PLATFORM-009" in err) == (1, True)
+    assert (code, "SRN-ROLLOUT-005" in err) == (1, True)
     assert run(Home(tmp_path), capsys, "history", "--all")[1] == "There has been no rollout here.\n"
 
 
