@@ -9,6 +9,14 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 FRAUD = ROOT / "charts/serinus-model/ci/fraud-values.yaml"
+VERSIONS = (
+    "records.enabled=true",
+    "records.versions.enabled=true",
+    "records.versions.callers={kubeflow/pipeline-runner}",
+    "records.versions.keys=signers",
+    "records.versions.tlsSecret=records-tls",
+)
+"""A record keeper that takes versions over TLS."""
 Obj = dict[str, Any]
 
 

@@ -16,7 +16,7 @@ import yaml
 
 from .openapi import schemas
 from .server import Cluster
-from .support import FRAUD, ROOT, Obj, manifests, model, platform
+from .support import FRAUD, ROOT, VERSIONS, Obj, manifests, model, platform
 
 TOOLS = ("kubectl", "kubeconform")
 
@@ -26,6 +26,7 @@ def everything() -> dict[str, list[Obj]]:
     made = {
         "defaults": [*platform(operator=True), *model()],
         "records": platform("records.enabled=true"),
+        "versions over the network": platform(*VERSIONS, operator=True),
         "one namespace": platform("watchNamespaces={fraud}", "retrain.kfp.tokenAudience=kfp"),
         "executor and HPA": model(
             *("executor=true", "autoscaling.enabled=true", "istio.gateway=mesh", "istio.mutualTLS=true")

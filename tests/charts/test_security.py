@@ -6,13 +6,13 @@ import itertools
 
 import pytest
 
-from .support import Obj, containers, model, one, platform, pods
+from .support import VERSIONS, Obj, containers, model, one, platform, pods
 
 PLATFORMS = [
     (),
     ("watchNamespaces={fraud}",),
     ("retrain.kfp.tokenAudience=kfp", "retrain.persistence.enabled=false"),
-    ("records.enabled=true",),
+    VERSIONS,
 ]
 MODELS = [
     (),
