@@ -40,7 +40,7 @@ class HomeBook:
         self._audit = self._registry.audit = AuditLog(home.audit, clock)
         self.marks = Marks()
         for entry in self._audit.entries():
-            self.marks.add(entry.subject, entry.details)
+            self.marks.add(entry.action, entry.subject, entry.details)
 
     def policy(self) -> AccessPolicy:
         """The access policy of the home."""
@@ -107,7 +107,7 @@ class HomeBook:
             reason=record.reason,
             details=record.details,
         )
-        self.marks.add(record.subject, record.details)
+        self.marks.add(record.action, record.subject, record.details)
 
     @contextlib.contextmanager
     def _when(self, at: float) -> Generator[None]:

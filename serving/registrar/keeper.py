@@ -8,7 +8,6 @@ is what the chain says of it, so a word is judged alike before and after a resta
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -16,8 +15,9 @@ from typing import Any
 
 from . import seen as rollouts
 from . import words
+from .numbering import numbering
 from .ports import Book
-from .records import ACTOR, LONG_AGO, Known, Place, Record
+from .records import ACTOR, TURN, Known, Place, Record
 from .seen import Seen, Turn
 from .words import Word, WordKind
 
@@ -78,9 +78,10 @@ class Keeper:
         place = self._book.marks.place(one.uid)
         turns, steps, at = one.turns, list[tuple[float, str, int, Seen, Turn]](), 0.0
         if place is not None:
-            # Of an earlier numbering: told already, or said to be missing.
-            turns = tuple(turn for turn in turns if turn.seq == 0 or _later(turn.at, place.since))
-            if any(0 < turn.seq <= place.last and _later(turn.at, place.at) for turn in turns):
+            now = numbering(place, turns)
+            if now == "former":
+                turns = ()  # told already, or said to be missing
+            elif now == "anew":
                 self._anew(one, place)
         last = -1 if place is None else place.last
         for turn in turns:
@@ -122,7 +123,7 @@ class Keeper:
         self._book.write(
             Record(
                 actor=turn.actor,
-                action=f"rollout-{turn.reason}",
+                action=f"{TURN}{turn.reason}",
                 subject=_subject(one.namespace, one.name, one.digest, candidate),
                 reason=turn.message,
                 details=details,
@@ -278,11 +279,6 @@ class Keeper:
         """What a digest is registered as, and what is wrong with its record."""
         found = self._book.version(digest) if digest else None
         return (None, [found.unreadable]) if found is not None and found.unreadable else (found, [])
-
-
-def _later(one: float, other: float) -> bool:
-    """Whether one time is after another; of turns that are shown only, whole seconds are known."""
-    return other == LONG_AGO or math.floor(one) > math.floor(other)
 
 
 def _place(one: Seen) -> Place:

@@ -50,4 +50,4 @@ class MemoryBook:
     def write(self, record: Record) -> None:
         """Append, and mark."""
         self.records.append(record)
-        self.marks.add(record.subject, record.details)
+        self.marks.add(record.action, record.subject, record.details)

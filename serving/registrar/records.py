@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,11 @@ import msgspec
 
 ACTOR = "serinus-records"
 LONG_AGO = float("-inf")
+TURN = "rollout-"  # before a turn's reason, it is its action
+
+
+First = tuple[str, int]
+"""A first turn's reason and second."""
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,9 +46,10 @@ class Place(msgspec.Struct, kw_only=True):
     """A rollout that was recorded, as far as the chain tells of it.
 
     Times are Unix seconds: ``created`` and ``gone`` by the API server's clock, the others by the controller's.
-    ``last``: the number of its last turn, 0 for the request, -1 before it; ``at``: the latest time of a turn;
-    ``since``: turns until then were numbered otherwise. ``gone``: until when it may have been there; None while nothing
-    is known of its deletion.
+    ``last``: the number of its last turn, 0 for the request, -1 before it; ``at``: the latest time of a turn.
+    ``first``: what its first turn is known by, None if that was missed; ``former``: those of earlier numberings, whose
+    turns are none later than ``since``. ``gone``: until when it may have been there; None while nothing is known of
+    its deletion.
     """
 
     uid: str
@@ -56,6 +63,8 @@ class Place(msgspec.Struct, kw_only=True):
     built_by: str = ""
     last: int = -1
     at: float = LONG_AGO
+    first: First | None = None
+    former: set[First] = msgspec.field(default_factory=set)
     since: float = LONG_AGO
     gone: float | None = None
 
@@ -81,15 +90,15 @@ class Marks:
         """Rollouts of whose deletion nothing is known."""
         return [place for place in self._places.values() if place.gone is None]
 
-    def add(self, subject: str, details: Mapping[str, Any]) -> None:
+    def add(self, action: str, subject: str, details: Mapping[str, Any]) -> None:
         """Take an entry of the chain into account; most are none of ours."""
         word, uid, seq = details.get("word"), details.get("uid"), details.get("seq")
         if isinstance(word, str):
             self.words.add(word)
         elif isinstance(uid, str) and isinstance(seq, int):
-            self._of(uid, details, subject, seq)
+            self._of(uid, details, action, subject, seq)
 
-    def _of(self, uid: str, details: Mapping[str, Any], subject: str, seq: int) -> None:
+    def _of(self, uid: str, details: Mapping[str, Any], action: str, subject: str, seq: int) -> None:
         namespace, _, name = str(details.get("rollout") or "").partition("/")
         place = self._places.get(uid)
         if place is None:
@@ -105,11 +114,20 @@ class Marks:
         place.phase = str(details.get("phase") or place.phase)
         if "anew" in details:
             place.last, place.since = seq, place.at
+            place.former |= {place.first} if place.first else set()
+            place.first = None
             return
         place.last = max(seq, place.last)
         if isinstance(at, int | float) and seq > 0:
             place.at = max(place.at, float(at))
+            if seq == 1:
+                place.first = first_of(action.removeprefix(TURN), float(at))
         elif isinstance(at, int | float):
             place.created = float(at)
             place.started_by = str(details.get("started_by") or "")
             place.built_by = str(details.get("built_by") or "")
+
+
+def first_of(reason: str, at: float) -> First:
+    """What a first turn is known by, whether its time is known exactly or to the second."""
+    return reason, math.floor(at)

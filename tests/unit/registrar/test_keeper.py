@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -16,7 +17,20 @@ from serving.registrar.words import WordKind
 from serving.rollout.status import Phase
 
 from ..access.policies import bank
-from .cluster import BACK, BEGAN, CANARY, NEW, OLD, PROMOTED, STARTING, Object, approval, command, rollout
+from .cluster import (
+    BACK,
+    BEGAN,
+    CANARY,
+    NEW,
+    OLD,
+    PROMOTED,
+    STARTING,
+    Object,
+    approval,
+    command,
+    rollout,
+    stamp,
+)
 
 NEW_ONE = Known(model="fraud", version=2, built_by="ann")
 OLD_ONE = Known(model="fraud", version=1, built_by="ann")
@@ -329,6 +343,33 @@ def test_turns_after_a_status_was_emptied_are_recorded_behind_a_gap(
         "not known"
     )
     assert [record.details["seq"] for record in told[1:]] == list(range(1, len(turns) + 1))
+
+
+@pytest.mark.parametrize("dies", [0, 4, 5], ids=["alive", "before-the-gap", "after-the-gap"])
+def test_emptied_and_failed_within_the_second_of_its_last_turn_it_is_seen_too(dies: int) -> None:
+    """Only its one turn is left to see it by, and that has the number 1 and the same second."""
+    kept = Dying(dies)
+    keeper = keeper_of(kept)
+    keeper.heard(rollout(STARTING, CANARY))
+    failed = rollout()
+    ended = {"type": "Ended", "status": "True", "lastTransitionTime": stamp(BEGAN + 2)}
+    failed["status"] = {"phase": "Failed", "reason": "TargetUnfit", "message": "no", "conditions": [ended]}
+    for told in (failed, rollout(STARTING, CANARY), failed):
+        with contextlib.suppress(Killed):
+            keeper.heard(told)
+        keeper = keeper_of(kept)
+    assert actions(kept)[3:] == ["rollout-gap", "rollout-TargetUnfit"]
+
+
+def test_where_the_first_turns_are_not_kept_the_time_tells() -> None:
+    kept = book()
+    keeper = keeper_of(kept)
+    keeper.heard(rollout(*[CANARY] * 30, engine=False))
+    keeper.heard(rollout(*[CANARY] * 30))  # now all of them can be read: still the same
+    assert actions(kept).count("rollout-gap") == 1
+    keeper.heard(emptied(*[CANARY] * 25, began=BEGAN + 60))
+    assert actions(kept).count("rollout-gap") == 2
+    assert [r.details["seq"] for r in kept.records][-25:] == list(range(1, 26))
 
 
 def test_emptied_again_it_is_said_again() -> None:
