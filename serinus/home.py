@@ -118,6 +118,19 @@ def existing_home(explicit: str | Path | None = None, *, needed: bool = True) ->
     return home
 
 
+def beside(home: Home) -> str:
+    """For who finds nothing in a home: where the demo, which keeps a home of its own for each case, left something.
+
+    Empty where it left nothing.
+    """
+    found = sorted(path.parent for path in (home.root / "demo").glob("*/registry.db"))
+    return (
+        f" What `serinus demo` left is in a home of its own: --home {' or '.join(map(str, found))}."
+        if found
+        else ""
+    )
+
+
 def atomic_write(path: Path, data: bytes | str) -> None:
     """Write a file so that a reader sees the old content or the new, never a part.
 

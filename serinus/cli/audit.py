@@ -23,7 +23,7 @@ from serinus.chain.segments import segment_number
 from serinus.cli.auditor import checkpoint, export
 from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json, print_table
 from serinus.cli.standing import places_of
-from serinus.home import Home, existing_home, find_home
+from serinus.home import Home, beside, existing_home, find_home
 from serinus.registry import Registry
 
 _LONG = 64 << 20
@@ -87,8 +87,8 @@ def verify(
     counts: list[int] = []
     with _progress(found, shown=output is Output.text) as told:
         for log in found:
-            beside = checkpoints_path(log)
-            kept = read_checkpoints((elsewhere / beside.name) if elsewhere else checkpoints or beside)
+            own = checkpoints_path(log)
+            kept = read_checkpoints((elsewhere / own.name) if elsewhere else checkpoints or own)
             # A lone segment can only be held against what it holds.
             signed = {} if segment_number(log) is not None else vouched(kept, trusted, log)
             result = verify_log(log, known=signed | noted, progress=told)
@@ -111,7 +111,7 @@ def verify(
         for gone in lost:
             typer.echo(f"serinus: {ChainBroken.of(gone)}", err=True)
         if not found and not lost:
-            typer.echo(f"There is no log yet in {installation.root}.")
+            typer.echo(f"There is no log yet in {installation.root}.{beside(installation)}")
     if lost or any(r.broken is not None for r in results):
         raise typer.Exit(1)
 

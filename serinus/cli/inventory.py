@@ -13,7 +13,7 @@ from rich.table import Table
 from serinus.cli.options import HomeOption, print_json, print_table
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
-from serinus.home import Home, atomic_write, existing_home
+from serinus.home import Home, atomic_write, beside, existing_home
 from serinus.papers.html import to_html
 from serinus.papers.inventory import HEADINGS, Entry, cells, to_csv, to_document
 from serinus.papers.inventory import inventory as take
@@ -104,6 +104,7 @@ def _print(entries: list[Entry], due: bool, home: Home) -> None:
             "Nothing is due."
             if due
             else f"No model is registered in {home.root}. `serinus pipeline run` builds one; --home names another."
+            f"{beside(home)}"
         )
         return
     table = Table(*(title.lower() for title in HEADINGS), box=None)

@@ -14,7 +14,7 @@ from serinus.cli.reviews import due, review, trigger
 from serinus.cli.sending import send
 from serinus.cli.syncing import sync
 from serinus.errors import SerinusError
-from serinus.home import existing_home
+from serinus.home import beside, existing_home
 from serinus.identity import current_identity
 from serinus.registry import Data, Registry, Version
 from serinus.registry.review_book import ReviewBook
@@ -54,7 +54,8 @@ def list_versions(
         typer.echo(f"No version of {model} is registered here; registered models: {', '.join(known)}.")
         return
     if not found:
-        typer.echo("No version is registered here. `serinus pipeline run` builds and registers one.")
+        hint = beside(registry.home)
+        typer.echo(f"No version is registered here. `serinus pipeline run` builds and registers one.{hint}")
         return
     table = Table("model", "version", "stage", "tier", "owner", "built by", "digest", "bundle", box=None)
     for v in found:

@@ -16,7 +16,7 @@ from serinus.access.approving import tier_name
 from serinus.audit import AuditLog
 from serinus.bundle import Bundle, Keyring, open_bundle
 from serinus.errors import SerinusError
-from serinus.home import Home
+from serinus.home import Home, beside
 from serinus.registry import approvals
 from serinus.registry.policy import Approval, check_retirement, check_stage
 from serinus.registry.records import Turn, Version, facts_of
@@ -220,6 +220,7 @@ class Registry:
             what = f"Model and version are two words here: {name} {rest}."
         else:
             what = f"Registered models: {', '.join(models) or 'none'}. Run the pipeline first."
+            what += "" if models else beside(self.home)
         raise SerinusError(
             "SRN-REGISTRY-002",
             f"there is no version {number} of {model}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import msgspec
@@ -102,6 +103,7 @@ class Closing:
         say(f"   decisions   {home.decisions}  (serinus audit verify --home {home.root})")
         say(f"   audit       {registry.audit.path}  ({count} entries, chain sound)")
         say(f"   logs        {home.platform / 'logs'}, {home.root / 'logs'}")
+        say(f"   look around {_around(home)}")
         result = {
             "case": case,
             "ok": all(ok for ok, _, _ in self._rows),
@@ -112,6 +114,13 @@ class Closing:
             home.reports / "summary.json", msgspec.json.format(msgspec.json.encode(result), indent=1)
         )
         return bool(result["ok"])
+
+
+def _around(home: Home) -> str:
+    """What every other command shows of it, and how: the demo keeps a home of its own."""
+    return (
+        f"export SERINUS_HOME={shlex.quote(str(home.root))}; serinus registry list, rollout history --all, up"
+    )
 
 
 def _number(value: object) -> str:

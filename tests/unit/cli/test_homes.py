@@ -53,6 +53,7 @@ WORDS = {
     "registry approve": ["fraud", "1", "--reason", "read"],
     "registry retire": ["fraud", "1", "--reason", "old"],
     "registry review": ["fraud", "1", "--outcome", "fit", "--reason", "read"],
+    "registry send": ["fraud", "--to", "https://records.example"],
     "registry show": ["fraud"],
     "registry trigger": ["fraud", "--reason", "law"],
     "report": ["fraud"],
@@ -128,3 +129,17 @@ def test_a_model_that_is_not_registered_is_told_from_an_empty_registry(
     Registry(home).register(small_bundle(tmp_path), by="ann", owner="cards", run="r1")
     assert main(["registry", "list", "smal", "--home", str(home.root)]) == 0
     assert "No version of smal is registered here; registered models: small." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["registry list", "inventory", "audit verify", "registry show fraud"])
+def test_who_looks_for_the_demos_versions_elsewhere_is_shown_where_they_are(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*command.split(), "--home", str(tmp_path)]
+    main(arguments)
+    assert "serinus demo" not in "".join(capsys.readouterr())
+    left = tmp_path / "demo" / "fraud"
+    left.mkdir(parents=True)
+    (left / "registry.db").touch()
+    main(arguments)
+    assert f"What `serinus demo` left is in a home of its own: --home {left}." in "".join(capsys.readouterr())
