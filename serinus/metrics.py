@@ -229,8 +229,8 @@ OUTCOMES_LAST = "serinus_outcomes_last_read_timestamp_seconds"
 # --- archive: logs of a cluster kept as files -----------------------------
 ARCHIVE_LINES = "serinus_archive_lines_total"
 """{source, result}: kept, duplicate (it was here already), aside (it has no place in its log), passed (of a
-writer that is not kept here), waiting (for its log, which cannot be written). source is http, kafka:<topic> or
-waiting (lines that had waited), here and below."""
+writer that is not kept here), waiting (for its log, which cannot be written), erased (an outcome of a person who was
+erased, which is not kept). source is http, kafka:<topic> or waiting (lines that had waited), here and below."""
 ARCHIVE_BYTES = "serinus_archive_bytes_total"
 """{source}: bytes kept."""
 ARCHIVE_GAPS = "serinus_archive_gaps_total"

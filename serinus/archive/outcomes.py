@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from serinus.archive.aside import append_durably
 from serinus.archive.taken import Taken
+from serinus.privacy.kept import without
 
 _KNOWN = 50_000
 
@@ -31,20 +35,46 @@ class Outcomes:
                     if len(self._known) > _KNOWN:
                         self._known.popitem(last=False)
 
-    def take(self, lines: Sequence[bytes]) -> Taken:
-        """Raises OSError; the object is as before then."""
+    def take(self, lines: Sequence[bytes], erased: Callable[[], Collection[str]]) -> Taken:
+        """Keep lines that are new, without the outcomes of requests whose person was erased.
+
+        Args:
+            erased: such requests, asked under the lock of the file that an erasure holds while it blanks.
+
+        Raises:
+            OSError: the object is as before then.
+        """
         new: dict[bytes, bytes] = {}
-        for line in lines:
-            digest = _digest(line)
-            if digest not in self._known:
-                new.setdefault(digest, line)
-        data = b"".join(line + b"\n" for line in new.values())
-        if data:
-            append_durably(self._path, data)
+        gone = 0
+        with self._held():
+            ids = erased()
+            for line in lines:
+                digest, kept = _digest(line), line
+                if digest in self._known or digest in new:
+                    continue
+                fresh = without(line + b"\n", ids) if ids else None
+                if fresh is not None:
+                    if not fresh.strip():
+                        gone += 1
+                        continue
+                    kept = fresh[:-1]
+                    digest = _digest(kept)  # as it stands in the file where it was kept before the erasure
+                if digest not in self._known:
+                    new.setdefault(digest, kept)
+            data = b"".join(line + b"\n" for line in new.values())
+            if data:
+                append_durably(self._path, data)
         self._known.update(dict.fromkeys(new))
         while len(self._known) > _KNOWN:
             self._known.popitem(last=False)
-        return Taken(kept=len(new), duplicate=len(lines) - len(new), bytes=len(data))
+        return Taken(kept=len(new), duplicate=len(lines) - len(new) - gone, erased=gone, bytes=len(data))
+
+    @contextmanager
+    def _held(self) -> Generator[None]:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o640), "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
 
 def _digest(line: bytes) -> bytes:

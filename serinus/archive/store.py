@@ -9,6 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from serinus.archive.aside import AsideFile
 from serinus.archive.chain import Chain, Step, read_entry
 from serinus.archive.gaps import GapsWriter
@@ -21,6 +23,9 @@ from serinus.chain.lock import unwritable
 from serinus.errors import SerinusError
 from serinus.follow import FEEDBACK
 from serinus.home import Home
+from serinus.privacy.forgotten import Forgotten
+from serinus.privacy.kept import blank_outcomes
+from serinus.privacy.seal import key_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}")
 _SEGMENT = re.compile(r"\.\d{6,}$")
@@ -58,6 +63,7 @@ class Archive:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._gaps = GapsWriter(home.root, clock)
+        self._forgotten = Forgotten(home.root)
         self._directory = home.decisions
         self._aside = home.root / "archive" / "aside"
         self._waiting = home.root / "archive" / "waiting"
@@ -169,7 +175,7 @@ class Archive:
             path = self._directory / f"{name}{FEEDBACK}jsonl"
             try:
                 file = self._feedback.pop(name, None) or Outcomes(path)
-                taken = file.take(lines)
+                taken = file.take(lines, self._forgotten.holds)
             except OSError as error:
                 raise unwritable(path, error) from error
             self._feedback[name] = file
@@ -212,6 +218,7 @@ class Archive:
             log = self._log(life)
             try:
                 part = lines[start:stop]
+                self._note_erased(part)
                 total += log.take(part, lambda gap, life=life: self._hold(life, gap, patience))
             except OSError as error:
                 self._forget(life)
@@ -221,6 +228,19 @@ class Archive:
                 raise
             start = stop
         return total
+
+    def _note_erased(self, lines: Sequence[bytes]) -> None:
+        """Decisions that come after their person was erased are closed; their outcomes must not be kept either.
+
+        Noted before they are kept: a kill between would leave it out for good.
+        """
+        self._forgotten.look()
+        if self._forgotten.keys:
+            found = {_id_of(line) for line in lines if key_of(line) in self._forgotten.keys}
+            new = found - self._forgotten.ids - {""}
+            if new:
+                self._forgotten.note((), new)
+                blank_outcomes(self._directory, new)  # those that came before their decision
 
     def _waiting_of(self, name: str) -> Waiting:
         found = self._waits.get(name)
@@ -375,3 +395,18 @@ def _remove(paths: Sequence[Path]) -> int:
 
 def _first(entry: Entry) -> bool:
     return entry.seq == 1 and entry.prev == GENESIS
+
+
+class _Body(msgspec.Struct, frozen=True):
+    id: str = ""
+
+
+class _Line(msgspec.Struct, frozen=True):
+    body: _Body
+
+
+def _id_of(line: bytes) -> str:
+    try:
+        return msgspec.json.decode(line, type=_Line).body.id
+    except msgspec.DecodeError:
+        return ""

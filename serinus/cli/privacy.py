@@ -23,7 +23,7 @@ from serinus.events import decode_decision
 from serinus.home import Home, existing_home
 from serinus.identity import current_identity
 from serinus.privacy import KeyStore, MasterKey, open_store
-from serinus.privacy.erase import Asked, Forget, erase, recorded_erasures
+from serinus.privacy.erase import Asked, Forget, erase, forget_again, recorded_erasures
 from serinus.privacy.kept import Entry, entries_of, outcomes_of
 from serinus.privacy.protected import seal_protected
 from serinus.privacy.retention import duty, load_retention
@@ -84,6 +84,8 @@ def status(
     recorded = recorded_erasures(AuditLog(installation.audit))
     back = [key for key in recorded if _living(store, key)]
     mended = store.destroy_again({key: recorded[key] for key in back}) if mend else []
+    if mend and recorded:
+        forget_again(installation, recorded)  # outcomes lie in the home, whose backup is another
     kept, destroyed = store.counts()
     unfinished = store.unfinished()
     wrong = bool(unfinished) or len(mended) < len(back)

@@ -1,6 +1,7 @@
 """Erasing a person, so that whatever is interrupted is finished by asking again.
 
-In this order: the intent is noted in the key store and in the audit log; outcomes
+In this order: the intent is noted in the key store and in the audit log; the requests are
+listed, so that their outcomes are not kept again when they are sent again; outcomes
 and histories are forgotten; the keys are destroyed, in one transaction; that is recorded;
 the note goes. Before the keys are gone every step can be done again; after, only the
 record is missing. The audit log names the keys, never the person.
@@ -9,7 +10,7 @@ record is missing. The audit log names the keys, never the person.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -19,6 +20,7 @@ from serinus.audit import AuditLog
 from serinus.chain import read_gaps
 from serinus.errors import SerinusError
 from serinus.home import Home
+from serinus.privacy.forgotten import Forgotten
 from serinus.privacy.kept import blank_outcomes, entries_of
 from serinus.privacy.retention import Duty, Retention, duty
 from serinus.privacy.store import Hold, KeyStore, held_against
@@ -102,7 +104,9 @@ def erase(
     if not _recorded(audit, BEGUN, name):
         audit.append(actor=asked.by, action=BEGUN, subject=name, reason=asked.reason, details=details)
     step("recorded")
-    outcomes = blank_outcomes(home.decisions, {entry.id for entry in entries})
+    ids = {entry.id for entry in entries}
+    Forgotten(home.root).note(mine, ids)
+    outcomes = blank_outcomes(home.decisions, ids)
     step("outcomes")
     histories = sum(place(asked.subject) for place in forget)
     step("histories")
@@ -164,3 +168,13 @@ def _may(held: Hold | None, kept: Duty | None, retention: Retention, asked: Aske
 
 def _stamp(now: float) -> str:
     return datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
+
+
+def forget_again(home: Home, keys: Collection[str]) -> int:
+    """Blank the outcomes of recorded erasures that a backup of the home's files brought back; how many lines.
+
+    Raises: what the logs raise; ``SRN-PRIVACY-008``.
+    """
+    ids = {entry.id for entry in entries_of([home.decisions], keys, read_gaps(home.root))}
+    Forgotten(home.root).note(keys, ids)
+    return blank_outcomes(home.decisions, ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -89,9 +90,10 @@ def blank_outcomes(directory: Path, ids: Collection[str]) -> int:
     for path in sorted(directory.glob(FEEDBACK)):
         try:
             with path.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)  # an archive that appends looks who is erased under it
                 at = 0
                 for line in file:
-                    fresh = _without(line, ids)
+                    fresh = without(line, ids)
                     if fresh is not None:
                         os.pwrite(file.fileno(), fresh, at)
                         blanked += 1
@@ -108,8 +110,8 @@ def blank_outcomes(directory: Path, ids: Collection[str]) -> int:
     return blanked
 
 
-def _without(line: bytes, ids: Collection[str]) -> bytes | None:
-    """The line without these outcomes, as long as it was; None where it holds none of them."""
+def without(line: bytes, ids: Collection[str]) -> bytes | None:
+    """A line (with its end) without these outcomes, as long as it was; None where it holds none of them."""
     kept = _read(line)
     if kept is None or not line.endswith(b"\n"):
         return None

@@ -14,7 +14,7 @@ from serinus.errors import SerinusError
 log = logging.getLogger("serinus.archive")
 
 
-RESULTS = ("kept", "duplicate", "aside", "passed", "waiting")
+RESULTS = ("kept", "duplicate", "aside", "passed", "waiting", "erased")
 REFUSALS = ("busy", "disk", "gap", "gone", "large", "name", "slow")
 
 
@@ -55,7 +55,7 @@ class Board:
         """Count what became of lines of a log, and tell of what is wrong with them."""
         with self._lock:
             counts = self._counts.setdefault(source, Counts())
-            for fate in ("kept", "duplicate", "aside", "waiting"):
+            for fate in ("kept", "duplicate", "aside", "waiting", "erased"):
                 counts.lines[fate] += getattr(taken, fate)
             counts.bytes += taken.bytes
             counts.gaps += taken.gaps

@@ -121,6 +121,7 @@ def build_app(
                     "kept": taken.kept,
                     "duplicate": taken.duplicate,
                     "missing": taken.missing,
+                    "erased": taken.erased,
                 }
             )
 

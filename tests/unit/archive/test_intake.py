@@ -194,7 +194,7 @@ def client(home: Home) -> Iterator[TestClient]:
 def test_what_a_pod_posts_is_kept_once(client: TestClient, home: Home) -> None:
     body = b"\n".join(A[:20]) + b"\n"
     assert client.post("/decisions?log=m-pod", content=body).json() == {
-        "lines": 20, "unreadable": 0, "kept": 20, "duplicate": 0, "missing": 0,
+        "lines": 20, "unreadable": 0, "kept": 20, "duplicate": 0, "missing": 0, "erased": 0,
     }  # fmt: skip
     answer = client.post("/decisions?log=m-pod", content=b"\n".join(A[10:])).json()
     assert (answer["kept"], answer["duplicate"]) == (20, 10)
