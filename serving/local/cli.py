@@ -129,13 +129,13 @@ def status(home: HomeOption = None, output: OutputOption = Output.text) -> None:
 
 
 @app.command()
-def down(home: HomeOption = None) -> None:
+def down(home: HomeOption = None, output: OutputOption = Output.text) -> None:
     """Stop everything; exit code 0 when no process is left, also if none was running."""
     place = find_home(home)
     pid = lock_owner(place)
     if pid is None:
-        (place.platform / CONTROL).unlink(missing_ok=True)
-        typer.echo("Nothing is running here.")
+        (place.root / "platform" / CONTROL).unlink(missing_ok=True)
+        _say_down("Nothing is running here.", stopped=False, output=output)
         return
     try:
         call(place, "down")
@@ -144,7 +144,7 @@ def down(home: HomeOption = None) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
     _wait_gone(place, pid)
-    typer.echo("Everything is down.")
+    _say_down("Everything is down.", stopped=True, output=output)
 
 
 def _detach(home: Home, settings: Settings, champion: str | None, model: str | None) -> dict[str, Any]:
@@ -190,9 +190,13 @@ def _say_up(url: str, admin_url: str, output: Output) -> None:
     typer.echo("Next: serinus status, serinus rollout start VERSION, serinus down")
 
 
+def _say_down(text: str, *, stopped: bool, output: Output) -> None:
+    typer.echo(msgspec.json.encode({"stopped": stopped}).decode() if output is Output.json else text)
+
+
 def lock_owner(home: Home) -> int | None:
     """The process whose platform runs in this home. Holding the lock is what being alive means."""
-    with contextlib.suppress(OSError, ValueError), (home.platform / "lock").open("rb") as file:
+    with contextlib.suppress(OSError, ValueError), (home.root / "platform" / "lock").open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,27 @@ def test_a_file_that_is_no_key_is_not_trusted(
     (tmp_path / "key.pem").write_text("no key")
     code, printed = run(home, capsys, "keys", "trust", str(tmp_path / "key.pem"))
     assert (code, "SRN-KEY-001" in printed, "Give an ed25519 key in PEM" in printed) == (1, True, True)
+
+
+def test_down_in_json_says_whether_something_ran(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(home, capsys, "down", "-o", "json") == (0, '{"stopped":false}\n')
+    assert list(home.root.iterdir()) == []
+
+
+STOPPED_WHILE_IT_READS = """
+import sys
+class Stop:
+    def find_spec(name, path, target=None):
+        if name == "serinus.cli.main":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Stop)
+from serinus.start import run
+run()
+"""
+
+
+def test_stopped_while_libraries_are_read_is_no_traceback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED_WHILE_IT_READS], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "serinus: interrupted\n")

@@ -13,7 +13,6 @@ COMMANDS = dict(leaves())
 SAYS_NOTHING_TO_SCRIPTS = {
     "access rbac": "prints YAML for kubectl, which reads JSON and YAML alike",
     "demo": "tells a story for people; what it leaves are a report and JSON files that it names",
-    "down": "prints one line; the exit code says all",
     "privacy show": "prints JSON, always: it is handed over as it is",
 }
 """Commands without --output, and why."""
