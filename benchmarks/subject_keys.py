@@ -2,8 +2,9 @@
 
 A key known in memory, one that the store knows (memory is empty), one made and kept for somebody new
 (500 at a time, as the recorder's writes come), and a batch of 500 whom the store knows. Wall time and process
-CPU of a decision, the least of seven runs each. PostgreSQL is a real one on this machine, on a unix socket: a
-network adds its round trip to each ``found`` and to each batch.
+CPU of a decision, the least of seven runs each. PostgreSQL is a real one on this machine, by a unix socket, by TCP
+on the loopback address, and by TCP with TLS (``verify-full``): a network adds its round trip to each ``found`` and
+to each batch.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from serinus.contract.types import Privacy
 from serinus.home import Home
 from serinus.privacy import MasterKey, open_store
 from serving.scorer.subjects import Subjects
+from tests.support.apiserver import free_port
+from tests.support.certs import Authority
 from tests.support.postgres import PostgresServer
 
 RUNS = 7
@@ -86,11 +89,25 @@ def main() -> None:
     print(
         f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores, {count:,} decisions, least of {RUNS}"
     )
-    with tempfile.TemporaryDirectory() as directory, PostgresServer() as server:
-        file, far = Home(Path(directory, "file")), Home(Path(directory, "far"))
-        MasterKey.create(far.root / "privacy" / "master.key")
-        results = measure({}, file, count), measure({"SERINUS_SUBJECT_KEYS": server.url}, far, count)
-        print("| µs a decision: wall (CPU of the scorer) | SQLite | PostgreSQL |")
+    with tempfile.TemporaryDirectory() as directory:
+        server = PostgresServer("ssl=on", port=free_port(), hba=["host all all 127.0.0.1/32 trust"])
+        authority = Authority(Path(directory))
+        cert, key = (server.own(file) for file in authority.sign("server"))
+        server.options += [f"ssl_cert_file={cert}", f"ssl_key_file={key}"]
+        tcp = f"postgresql://serinus@127.0.0.1:{server.port}/keys"
+        urls = {
+            "PostgreSQL, socket": server.url,
+            "TCP": f"{tcp}?sslmode=disable",
+            "TCP and TLS": f"{tcp}?sslmode=verify-full&sslrootcert={authority.ca}",
+        }
+        with server:
+            results = [measure({}, Home(Path(directory, "file")), count)]
+            for i, url in enumerate(urls.values()):
+                server.empty()
+                far = Home(Path(directory, f"far{i}"))
+                MasterKey.create(far.root / "privacy" / "master.key")
+                results.append(measure({"SERINUS_SUBJECT_KEYS": url}, far, count))
+        print(f"| µs a decision: wall (CPU of the scorer) | SQLite | {' | '.join(urls)} |")
         for name in results[0]:
             cells = " | ".join(f"{found[name][0]:.1f} ({found[name][1]:.1f})" for found in results)
             print(f"| {name} | {cells} |")

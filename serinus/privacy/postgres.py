@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
@@ -45,7 +45,13 @@ class _Connection(psycopg.Connection[tuple[Any, ...]]):
     deadline = _PATIENT
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
-        return super().wait(gen, interval, self.deadline if timeout is None else timeout)
+        try:
+            return super().wait(gen, interval, self.deadline if timeout is None else timeout)
+        except psycopg.OperationalError:
+            # What still wants to be sent would say so on standard error, when it is collected.
+            with suppress(psycopg.Error, RuntimeError):
+                gen.close()
+            raise
 
 
 class _Statements:
@@ -57,7 +63,12 @@ class _Statements:
         return self._cursor.fetchall() if self._cursor.description else []
 
     def many(self, query: str, rows: Sequence[Sequence[object]], /) -> None:
-        self._cursor.executemany(_theirs(query), rows)
+        try:
+            self._cursor.executemany(_theirs(query), rows)
+        except psycopg.OperationalError as error:
+            # Sent in one go, and not to be ended in the middle: that it cannot be says nothing of why it had to.
+            cause = error.__context__
+            raise (cause if isinstance(cause, psycopg.Error) else error) from None
 
 
 class PostgresEngine:
@@ -143,7 +154,11 @@ class PostgresEngine:
             "SELECT set_config('search_path', %s, false), set_config('lock_timeout', %s, false), "
             "current_setting('fsync'), current_setting('synchronous_commit'), "
             "set_config('idle_in_transaction_session_timeout', %s, false)",
-            (SCHEMA, f"{int(connection.deadline * 1000)}ms", f"{_ABANDONED}s"),
+            (
+                SCHEMA,
+                f"{int(connection.deadline * 800)}ms",
+                f"{_ABANDONED}s",
+            ),  # the server's word comes first
         ).fetchone()
         assert row is not None
         if row[2] != "on":
