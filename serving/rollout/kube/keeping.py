@@ -53,7 +53,9 @@ class StatusStore:
         self.told = 0
         self._version = str(metadata["resourceVersion"])
         self._written: RolloutStatus | None = None
-        self._engine = str((resource.get("status") or {}).get("engine") or "")
+        status = resource.get("status") or {}
+        self._engine = str(status.get("engine") or "")
+        self._target = status.get("target")
         self._marks = (0, 0)
         self._at = float("-inf")
         self._current: RolloutStatus | None = None
@@ -93,6 +95,7 @@ class StatusStore:
 
     async def begin(self, status: RolloutStatus, target: Object) -> None:
         """The first write, with what must outlive everything: the champion as it was."""
+        self._target = target
         await self._write(status, target=target)
         self._current = status
 
@@ -129,7 +132,13 @@ class StatusStore:
                 self.vanished()
                 return
             engine = str((found.get("status") or {}).get("engine") or "")
-            if engine not in (self._engine, document.get("engine", "")):
+            if self._engine and not engine:
+                # No controller empties a status: somebody else did, and what we know goes back in whole.
+                log.error(
+                    "rollout %s/%s: its status was emptied; writing it again", self._namespace, self._name
+                )
+                document = document | {"target": self._target}
+            elif engine not in (self._engine, document.get("engine", "")):
                 raise SupersededError(f"rollout {self._namespace}/{self._name}")
             self._version = str(found["metadata"]["resourceVersion"])
 

@@ -1,4 +1,4 @@
-"""A status that this controller cannot read: cut short, edited, or of a newer version. Pure.
+"""A status that this controller cannot read: cut short, edited, emptied, or of a newer version. Pure.
 
 What people see of it can be read still, and the champion's predictor stands beside it.
 That is enough to end safe.
@@ -15,10 +15,30 @@ from ..account import note
 from ..engine import new_status
 from ..spec import RolloutSpec
 from ..status import ENDED, Entry, Phase, RolloutStatus, Routes
+from .seldon import Predictor, named, predictors
 from .subject import Scene
 from .view import seconds
 
 REASON = "StatusUnreadable"
+EMPTIED = "the status was emptied"
+BY_HAND = "nothing was moved: set the predictors by hand"
+
+
+def champion_beside(deployment: dict[str, Any], candidate: str) -> Predictor | None:
+    """Who was the champion of a rollout whose status is empty: the one other predictor, while it answers clients.
+
+    None if that cannot be told: there are several, or the candidate answers everything, so
+    that it may have been promoted.
+    """
+    others = [p for p in predictors(deployment) if p.get("name") != candidate]
+    if len(others) != 1 or others[0].get("shadow") or not others[0].get("traffic"):
+        return None
+    return others[0] | {"traffic": 100}
+
+
+def entered(deployment: dict[str, Any] | None, candidate: str) -> bool:
+    """Is the candidate's predictor in the SeldonDeployment?"""
+    return deployment is not None and named(predictors(deployment), candidate) is not None
 
 
 def recovered(spec: RolloutSpec, scene: Scene, shown: dict[str, Any], why: str, now: float) -> RolloutStatus:

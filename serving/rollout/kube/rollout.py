@@ -22,12 +22,12 @@ from ..spec import RolloutSpec, strengthened
 from ..status import Phase, RolloutStatus
 from .beginning import Beginning, Turns, begun, ended
 from .keeping import StatusStore, Teller, event, publish
-from .names import APPROVAL, FINALIZER, ROLLOUT
+from .names import APPROVAL, FINALIZER, ROLLOUT, SELDON
 from .ports import Cluster, SeldonMetrics, SeldonPredictors
+from .recovery import BY_HAND, EMPTIED, champion_beside, entered, recovered
 from .recovery import REASON as UNREADABLE
-from .recovery import recovered
 from .resource import ModelRolloutSpec, read_rollout
-from .subject import Scene, Subject, from_wire
+from .subject import Scene, Subject, from_wire, tier_of
 from .traffic import Pace, SeldonTraffic
 from .watch import World
 from .words import ResourceApprovals, ResourceInbox
@@ -165,7 +165,12 @@ class RolloutTask:
         return found
 
     async def _drive(self) -> None:
-        found = await self._taken_up() if begun(self.resource) else await self._beginning.wait(self._take)
+        if begun(self.resource):
+            found = await self._taken_up()
+        elif self._held and (left := await self._left_behind()) is not None:
+            found = await self._emptied(left)
+        else:
+            found = await self._beginning.wait(self._take)
         if found is not None:
             await self._engine(*found)
 
@@ -193,7 +198,7 @@ class RolloutTask:
         try:
             subject = from_wire(shown["target"])
         except (KeyError, TypeError):
-            why = "status.target cannot be read, so nothing was moved: set the predictors by hand"
+            why = f"status.target cannot be read, so {BY_HAND}"
             await self._beginning.say(Phase.FAILED, UNREADABLE, why)
             return None
         scene = self._scene(read_rollout(self.resource), subject)
@@ -205,6 +210,32 @@ class RolloutTask:
             now = self.clock.now()
             status = recovered(self._rollout(scene), scene, shown, problem.what, now)
             await store.begin(status, subject.to_wire())
+        return scene, store
+
+    async def _left_behind(self) -> Object | None:
+        """The target, if the candidate of this rollout is in it: its finalizer says that it had begun, though its
+        status does not."""
+        found = await self._api.find(SELDON, self.place[0], self.target)
+        return found if entered(found, read_rollout(self.resource).candidate.name) else None
+
+    async def _emptied(self, target: Object) -> tuple[Scene, StatusStore] | None:
+        """Take a candidate that has lost its judge back out; None if who the champion was cannot be told."""
+        spec = read_rollout(self.resource)
+        champion = champion_beside(target, spec.candidate.name)
+        if champion is None:
+            why = f"{EMPTIED}, and who the champion was cannot be told, so {BY_HAND}"
+            await self._beginning.say(Phase.FAILED, UNREADABLE, why)
+            return None
+        try:
+            tier = tier_of(target)
+        except SerinusError:
+            tier = None  # nobody is asked any more: it only goes back
+        subject = Subject(uid=target["metadata"]["uid"], champion=champion, tier=tier)
+        scene = self._scene(spec, subject)
+        store = self._store(scene)
+        log.error("rollout %s/%s: %s", *self.place, EMPTIED)
+        status = recovered(self._rollout(scene), scene, {}, EMPTIED, self.clock.now())
+        await store.begin(status, subject.to_wire())
         return scene, store
 
     def _scene(self, spec: ModelRolloutSpec, subject: Subject) -> Scene:
@@ -338,6 +369,10 @@ class RolloutTask:
         )
 
     # --- the finalizer ------------------------------------------------------------
+
+    @property
+    def _held(self) -> bool:
+        return FINALIZER in (self.resource["metadata"].get("finalizers") or [])
 
     async def _hold(self) -> None:
         """From now on a deletion waits until the champion has everything."""

@@ -131,6 +131,63 @@ async def test_where_not_even_the_champion_is_known_nothing_is_moved(server: Api
             await gone(stage)
 
 
+# --- a status that somebody emptied ------------------------------------------------
+
+
+async def empty(stage: Stage) -> None:
+    await lose(stage, **dict.fromkeys(await stage.status()))
+    assert await stage.status() == {}
+
+
+async def test_what_the_controller_knows_goes_back_into_a_status_that_was_emptied(server: ApiServer) -> None:
+    async with staged(server) as stage, acting(server, stage):
+        await stage.put(ROLLOUT, rollout(startedBy="admin", steps=LONG))
+        await becomes(stage, HALF)
+        before = await stage.until(lambda status: status.get("reason") == "CollectingRequests")
+        await empty(stage)
+        await stage.change(abort=True)
+        status = await stage.ended()
+        assert (status["phase"], status["target"]) == ("Aborted", before["target"])
+        kept = len(before["history"])
+        assert status["history"][:kept] == before["history"]
+        assert "StatusUnreadable" not in [entry["reason"] for entry in status["history"]]
+        await becomes(stage, ALL)
+
+
+@pytest.mark.parametrize("leaving", [False, True])
+async def test_a_canary_that_lost_its_judge_and_the_status_too_is_taken_out(
+    server: ApiServer, leaving: bool
+) -> None:
+    async with staged(server) as stage:
+        await begun(server, stage)
+        await empty(stage)
+        if leaving:
+            await stage.delete(ROLLOUT, "fraud-4")
+        async with acting(server, stage):
+            if leaving:
+                await gone(stage)
+            else:
+                status = await stage.ended()
+                assert status["phase"] == "RolledBack"
+                assert [entry["reason"] for entry in status["history"]] == ["StatusUnreadable", "RolledBack"]
+                assert "emptied" in status["history"][0]["message"]
+            await becomes(stage, ALL)
+            assert [p["name"] for p in await stage.predictors()] == [CHAMPION]
+
+
+async def test_an_emptied_status_undoes_no_promotion(server: ApiServer) -> None:
+    async with staged(server) as stage:
+        async with acting(server, stage):
+            await stage.put(ROLLOUT, rollout(startedBy="admin", rollbackWindow="10m"))
+            await stage.phase("Promoted")
+        await empty(stage)
+        async with acting(server, stage):
+            status = await stage.ended()
+            assert (status["phase"], status["reason"]) == ("Failed", "StatusUnreadable")
+            assert "set the predictors by hand" in status["message"]
+            assert stage.live == {CHAMPION: 0, CANDIDATE: 100}
+
+
 # --- one that is gone ---------------------------------------------------------------
 
 
