@@ -206,11 +206,7 @@ def erase_command(
     kind = _kind(store, column)
     keys = len(store.keys_of(store.mark(kind, subject)))
     if not yes and (keys or store.is_unfinished(store.mark(kind, subject))):
-        click.confirm(
-            f"Destroy {keys} key(s) of this person? What they seal can never be read again",
-            abort=True,
-            err=True,
-        )
+        _ask(f"Destroy {keys} key(s) of this person? What they seal can never be read again")
     asked = Asked(kind=kind, subject=subject, by=who, reason=reason, override=override)
     result = erase(
         installation,
@@ -232,6 +228,16 @@ def erase_command(
     typer.echo(said[result.verdict])
     if result.histories:
         typer.echo(f"{result.histories} histories in Redis forgotten.")
+
+
+def _ask(question: str) -> None:
+    """Go on if somebody says yes. Raises ``Abort``, and ``UsageError`` where nobody is there to say anything."""
+    try:
+        click.confirm(question, abort=True, err=True)
+    except click.Abort as error:
+        if isinstance(error.__context__, EOFError):
+            raise click.UsageError("nobody is here to be asked; nothing was erased. Add --yes.") from None
+        raise
 
 
 def hold(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -60,10 +61,19 @@ def test_what_was_decided_on_a_copy_is_shown_as_such(home: Home, capsys: pytest.
 def test_erase_asks_first(
     home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.stdin", __import__("io").StringIO("n\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     code, _, error = run(capsys, home, "erase", "ann", "--reason", "case 1")
     assert code == 130
     assert "can never be read again" in error
+    assert json.loads(run(capsys, home, "show", "ann")[1])["erased"] == []
+
+
+def test_where_nobody_can_be_asked_erase_says_what_to_add(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    code, _, error = run(capsys, home, "erase", "ann", "--reason", "case 1")
+    assert (code, "nothing was erased. Add --yes." in error) == (2, True)
     assert json.loads(run(capsys, home, "show", "ann")[1])["erased"] == []
 
 
