@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -9,18 +10,21 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from serinus.audit import AuditLog
 from serinus.bundle import SigningKey, write_bundle
 from serinus.home import Home
 from serinus.registry import Registry
+from tests.local.scorer.process import ROOT
 from tests.support.apiserver import free_port
 from tests.support.bundles import small_parts
 from tests.support.certs import Authority
 from tests.support.registrations import PROVENANCE, passed_bundle, registered, trusting
+from tests.unit.components.support import lay_out
 
-from .keeper import KeeperProcess, sending, sent
+from .keeper import QUIET, KeeperProcess, sending, sent
 
 pytestmark = pytest.mark.local
 
@@ -105,6 +109,39 @@ def test_versions_come_over_tls_once_and_every_command_reads_them_there(
     assert shown.returncode == 1
     assert "SRN-REGISTRY-010" in shown.stderr
     assert "Ranks payments by the risk of fraud." in shown.stdout
+
+
+def test_the_pipeline_hands_over_what_it_registers_with_its_papers(tmp_path: Path, token: Path) -> None:
+    """From records to another home's registry, as `serinus pipeline run` does it."""
+    (tmp_path / "place").mkdir()
+    place = lay_out(tmp_path / "place", {"name": "loans", "training": {"rounds": 20, "out_of_fold_rows": 0}})
+    builder = Home(place / "home")
+    SigningKey.load_or_create(builder.keys)
+    keeper = trusting(tmp_path / "keeper", builder)
+    given = ("--contract", "contract.yaml", "--data", "loans.csv", "--config", "model.yaml")
+    with taking(keeper, token) as process:
+        done = subprocess.run(
+            [*(sys.executable, "-m", "pipelines", "run", "--home", "home", "--as", "ann"), *given],
+            cwd=place,
+            env=os.environ
+            | QUIET
+            | {
+                "PYTHONPATH": str(ROOT),
+                "SERINUS_REGISTRAR": process.url,
+                "SERINUS_REGISTRAR_TOKEN_FILE": str(token),
+            },
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    there, here = Registry(builder).get("loans"), Registry(keeper).get("loans")
+    changed = {"path": there.path, "created": there.created}
+    assert msgspec.structs.replace(here, **changed) == there
+    report = Path(here.path) / "report.html"
+    assert report.read_bytes() == (Path(there.path) / "report.html").read_bytes()
+    assert [(e.actor, e.details["built_by"]) for e in AuditLog(keeper.audit).entries()] == [
+        ("pipeline", "ann")
+    ]
 
 
 def test_papers_of_megabytes_come_and_a_wrong_token_is_told_in_spite_of_them(
