@@ -13,6 +13,7 @@ import msgspec
 from serinus.access import Access, AccessPolicy, requirement
 from serinus.errors import SerinusError
 from serinus.home import Home
+from serinus.papers import document
 from serinus.papers.document import Column, Document, Section, Table, Text
 from serinus.papers.evidence import of_bundle
 from serinus.papers.validation.operation import found as findings_of
@@ -256,10 +257,11 @@ def to_document(entries: Sequence[Entry], at: str) -> Document:
     """
     columns = tuple(Column(title, "name" if title == "Model" else "text") for title in HEADINGS)
     overdue = sum(entry.overdue for entry in entries)
+    counted = f"{len(entries):,} model{'' if len(entries) == 1 else 's'}"
     sections = [
         Section(
             title="",
-            why=f"{len(entries)} models, {overdue} of them with a review overdue. Taken {at}.",
+            why=f"{counted}, {overdue} of them with a review overdue. Taken {document.moment(at)}.",
             blocks=(Table("", columns, tuple(cells(entry) for entry in entries)),)
             if entries
             else (Text("No model is registered here."),),
@@ -275,7 +277,7 @@ def to_document(entries: Sequence[Entry], at: str) -> Document:
     return Document(
         kind="inventory",
         title="Model inventory",
-        subject=f"{len(entries)} models",
+        subject=counted,
         subtitle="Every registered model, from the registry and the bundles.",
         date=at,
         sections=tuple(sections),

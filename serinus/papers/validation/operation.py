@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from serinus.numerals import figure
 from serinus.papers.document import Column, Facts, Section, Table, moment
 from serinus.papers.evidence import Demand, Evidence
+from serinus.papers.validation.origin import known
 from serinus.papers.validation.parts import REPORTED, everything, extras, section, table_of
 
 MANIFEST = "The bundle's digest is that of this list, its manifest."
@@ -28,7 +30,7 @@ def implementation(e: Evidence) -> Section:
         facts.append(
             (
                 "Trained against served",
-                f"{rows} golden rows scored here ({backend}): largest difference {apart:.1e}",
+                f"{rows} golden rows scored here ({backend}): largest difference {figure(apart)}",
             )
         )
     files = tuple((name, size, sha) for name, (sha, size) in e.files.items())
@@ -86,7 +88,7 @@ def monitoring(e: Evidence) -> Section:
         ("Drift row by row", "thresholds of the bundle (online.json)", "expected run time between false alarms")
         if "online.json" in e.files else None,
         ("Data quality", "ranges, levels and missing values of the contract", "share of rows that break it"),
-        ("Precision and concept drift", "what was measured on the test rows", f"labels, {e.contract.label.delay} later")
+        ("Precision and concept drift", "what was measured on the test rows", f"labels, {known(e)}")
         if yardstick else None,
         ("Fairness in service", f"policy of {e.contract.fairness.jurisdiction}", "the policy's limits")
         if e.contract.fairness else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from serinus.durations import parse_duration
 from serinus.papers.document import Bullets, Column, Facts, Section, Table, Text, moment
 from serinus.papers.evidence import Evidence
 from serinus.papers.validation.parts import extras, section
@@ -88,7 +89,7 @@ def data(e: Evidence) -> Section:
         ("Records", f"{found.get('rows', 0):,}"),
         ("Digest", found.get("digest", "not recorded")),
         ("Period", period),
-        ("Outcome", f"{label.column} is {label.positive}; known after {label.delay}"
+        ("Outcome", f"{label.column} is {label.positive}; {known(e)}"
          + (f". {label.description}" if label.description else "")),
         ("Without an outcome, left out", f"{split.get('unlabelled', 0):,}"),
         ("Repeated records, left out", f"{found['duplicates']:,}" if "duplicates" in found else "not recorded"),
@@ -156,7 +157,7 @@ def _columns(e: Evidence) -> Table | None:
         for name, column in e.contract.columns.items()
     )  # fmt: skip
     columns = (
-        Column("Column", "name"), Column("Type"), Column("Used as"), Column("Missing values"),
+        Column("Column", "name"), Column("Type"), Column("Used as"), Column("If missing"),
         Column("Missing", "share"), Column("Meaning"),
     )  # fmt: skip
     return Table("Columns", columns, rows) if rows else None
@@ -257,8 +258,14 @@ def algorithm(e: Evidence) -> str:
 def predicts(e: Evidence) -> str:
     """What the score is the probability of."""
     label = e.contract.label
-    text = f"probability that {label.column} is {label.positive}, known after {label.delay}"
+    text = f"probability that {label.column} is {label.positive}, {known(e)}"
     return f"{text}: {label.description}" if label.description else text
+
+
+def known(e: Evidence) -> str:
+    """When outcomes are."""
+    delay = e.contract.label.delay
+    return f"known after {delay}" if parse_duration(delay) else "known at once"
 
 
 def decides(e: Evidence) -> str:

@@ -198,5 +198,9 @@ def _said(value: Any) -> str:
     return printed(value, "number") if isinstance(value, int | float) else str(value)
 
 
+_ABBREVIATED = {"auc", "citl", "ece", "ks", "psi", "sd"}
+
+
 def _title(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+    words = [word.upper() if word in _ABBREVIATED else word for word in name.split("_")]
+    return words[0][:1].upper() + words[0][1:] + "".join(f" {word}" for word in words[1:])

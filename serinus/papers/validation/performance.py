@@ -7,6 +7,7 @@ from typing import Any
 from serinus.papers import plots
 from serinus.papers.document import Column, Facts, Figure, Section, Table, Text
 from serinus.papers.evidence import Evidence
+from serinus.papers.validation.origin import known
 from serinus.papers.validation.parts import demands_of, everything, extras, section, table_of
 from serinus.papers.validation.stake import scorecard, service, service_missing
 
@@ -102,7 +103,8 @@ def calibration(e: Evidence) -> Section:
 
 FIT = (
     "Logistic regression of the outcome on the log-odds of the probability (Cox 1958). Believable: slope 1, "
-    "intercept 0; a slope below 1: the scores are too sharp. ECE: mean distance of predicted and observed share."
+    "intercept 0; a slope below 1: the scores are too sharp. ECE: mean distance of predicted and observed share. "
+    "CITL: observed less predicted share."
 )
 JEFFREYS = (
     "p is the probability, under Jeffreys' posterior, that the true share is no larger than predicted: near 0, risk is "
@@ -212,7 +214,7 @@ def backtest(e: Evidence) -> Section:
             plots.by_period(found, minimum), f"AUC in {len(told)} periods",
         ) if told else None,
         Table("By period of the test rows", columns, rows, FEW) if rows else None,
-        Facts((("Outcomes are known after", e.contract.label.delay),)),
+        Facts((("Outcomes", f"are {known(e)}"),)),
         *service(e),
     ]  # fmt: skip
     missing = [
