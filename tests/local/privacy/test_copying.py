@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,9 +25,12 @@ from serinus.privacy.opening import open_master, open_target
 from serinus.privacy.store import Hold, NewKey
 from serving.scorer.subjects import learn
 from tests.local.privacy.conftest import Place
+from tests.local.scorer.load import until
+from tests.local.scorer.process import ROOT
 from tests.unit.privacy.support import decide, subjects
 
 pytestmark = pytest.mark.local
+_OURS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'serinus'"
 AT, LATER, LAST = (f"2026-09-{day}T00:00:00+00:00" for day in (21, 22, 23))
 
 
@@ -331,6 +338,38 @@ def test_the_command_moves_an_installation(
     ours = [entry.action for entry in AuditLog(home.audit).entries() if entry.actor == "ops"]
     assert ours == ["privacy-copy", "privacy-copy", "privacy-moved"]
     assert main(["audit", "verify", "--home", str(home.root)]) == 0
+
+
+def test_whatever_signal_ends_the_command_it_goes_on_when_repeated(
+    cluster: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cluster.server is not None
+    home, server, there = cluster.home, cluster.server, 0
+    for name in ("SERINUS_SUBJECT_KEYS", "SERINUS_MASTER_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with closing(open_store(home, {}, create=True)) as store:
+        store.add([new(store, f"p{i}") for i in range(20_000)])
+    command = [sys.executable, "-m", "serinus.cli", "privacy", "copy", server.url, "--home", str(home.root)]
+
+    def copied() -> int:
+        if server.sql("keys", "SELECT to_regclass('serinus_privacy.keys') IS NULL") == [(True,)]:
+            return 0
+        return server.sql("keys", "SELECT count(*) FROM serinus_privacy.keys")[0][0]
+
+    for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
+        before = there
+        until(lambda before=before: copied() > before, 30)
+        process.send_signal(number)
+        assert process.wait(30) == code, "in the middle of it"
+        until(lambda: server.sql("keys", _OURS) == [(0,)], 10)
+        there = copied()
+        assert 0 < there < 20_000
+        with pytest.raises(SerinusError, match="SRN-PRIVACY-013"):
+            open_store(home, cluster.environment)
+    last = subprocess.run([*command, "-o", "json"], capture_output=True, check=True, timeout=60, cwd=ROOT)
+    done = json.loads(last.stdout)
+    assert (done["there"], done["copied"]) == (there, 20_000 - there)
 
 
 @pytest.mark.parametrize(
