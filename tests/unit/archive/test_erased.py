@@ -64,10 +64,10 @@ def test_outcomes_that_are_sent_again_stay_away(home: Home, kept_before: int, re
     erase_ann(home)
     if restarted:
         archive = Archive(home)
-    for _ in range(2):
-        taken = archive.feedback("pod", OUTCOMES)
-        assert outcomes_of(home.decisions, {"r0", "r2", "r3"}) == []
-        assert [kept.request_id for kept in outcomes_of(home.decisions, {"r1"})] == ["r1"]
+    archive.feedback("pod", OUTCOMES)
+    taken = archive.feedback("pod", OUTCOMES)
+    assert outcomes_of(home.decisions, {"r0", "r2", "r3"}) == []
+    assert [kept.request_id for kept in outcomes_of(home.decisions, {"r1"})] == ["r1"]
     assert taken.kept == 0
     assert taken.erased + taken.duplicate == 4
     assert restarted is False or taken.erased == 3
