@@ -174,7 +174,7 @@ def _style(table: Table, place: int) -> str:
     if kind == "code":
         return "c"
     longest = max(len(printed(row[place], kind)) for row in table.rows)
-    return "k" if longest <= _WHOLE.get(kind, 0) else "t" if longest > _LONG else ""
+    return "k" if longest <= _WHOLE.get(kind, 0) else "t" if kind == "text" and longest > _LONG else ""
 
 
 def _lines(text: str) -> str:

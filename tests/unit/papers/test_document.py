@@ -106,11 +106,18 @@ def test_html_breaks_neither_numbers_nor_verdicts_nor_words() -> None:
         Column("Demand", "name"), Column("Limit"), Column("Value", "number"), Column("Verdict", "verdict"),
         Column("Digest", "code"), Column("Note"),
     )  # fmt: skip
-    row = ("false_positive_rate_at_decline", "<= 10,000", 0.25, "no_data", "a1" * 32, "a long note " * 5)
+    row = (
+        "false_positive_rate_at_decline_of_the_group",
+        "<= 10,000",
+        0.25,
+        "no_data",
+        "a1" * 32,
+        "a long note " * 5,
+    )
     section = Section(title="One", blocks=(Table("", columns, (row,)),))
     page = to_html(Document(kind="card", title="Card", subject="m v1", sections=(section,)))
     for cell in (
-        "<td>false_<wbr>positive_<wbr>rate_<wbr>at_<wbr>decline</td>",
+        "<td>false_<wbr>positive_<wbr>rate_<wbr>at_<wbr>decline_<wbr>of_<wbr>the_<wbr>group</td>",
         '<td class="k">&lt;= 10,000</td>',
         '<td class="n">0.25</td>',
         '<td class="k no_data">not measured</td>',
