@@ -54,7 +54,7 @@ async def play(server: ApiServer, user: str, granted: tuple[Rule, ...]) -> bool:
         )  # fmt: skip
         try:
             await stage.put(ROLLOUT, rollout(startedBy="admin"))
-            async with asyncio.timeout(90):
+            async with asyncio.timeout(180):  # four programs start at once, on a busy machine
                 while not (whole := await settled(stage)) and not refused(server, user):
                     await asyncio.sleep(0.1)
             return whole
