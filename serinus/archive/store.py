@@ -12,13 +12,13 @@ from pathlib import Path
 import msgspec
 
 from serinus.archive.aside import AsideFile
-from serinus.archive.chain import Chain, Step, read_entry
+from serinus.archive.chain import read_entry
 from serinus.archive.gaps import GapsWriter
-from serinus.archive.kept import KeptHashes
+from serinus.archive.log import Log
 from serinus.archive.outcomes import Outcomes
 from serinus.archive.taken import Taken
 from serinus.archive.waiting import Waiting, of_one_log
-from serinus.chain import GENESIS, ChainWriter, Entry, Gap, NotAnEntry, segments
+from serinus.chain import GENESIS, Entry, NotAnEntry, segments
 from serinus.chain.lock import unwritable
 from serinus.errors import SerinusError
 from serinus.follow import FEEDBACK
@@ -69,7 +69,7 @@ class Archive:
         self._waiting = home.root / "archive" / "waiting"
         self._rotate_bytes = rotate_bytes
         self._most_open = most_open
-        self._open: OrderedDict[str, _Log] = OrderedDict()
+        self._open: OrderedDict[str, Log] = OrderedDict()
         self._current: dict[str, str] = {}
         self._feedback: OrderedDict[str, Outcomes] = OrderedDict()
         self._waits: dict[str, Waiting] = {}
@@ -284,11 +284,11 @@ class Archive:
         found += sorted(written, key=lambda life: written[life], reverse=True)
         return list(dict.fromkeys([*found, name]))
 
-    def _log(self, life: str) -> _Log:
+    def _log(self, life: str) -> Log:
         log = self._open.pop(life, None)
         if log is None:
             aside = self._aside / f"{life}.jsonl"
-            log = _Log(self._directory / f"{life}.jsonl", aside, self._gaps, self._rotate_bytes)
+            log = Log(self._directory / f"{life}.jsonl", aside, self._gaps, self._rotate_bytes)
         self._open[life] = log
         while len(self._open) > self._most_open:
             self._open.popitem(last=False)[1].close()
@@ -298,71 +298,6 @@ class Archive:
         log = self._open.pop(life, None)
         if log is not None:
             log.close()
-
-
-class _Log:
-    """One chain and its file."""
-
-    def __init__(self, path: Path, aside: Path, gaps: GapsWriter, rotate_bytes: int | None) -> None:
-        self.path = path
-        self._gaps = gaps
-        try:
-            self._aside = AsideFile(aside)
-        except OSError as error:
-            raise SerinusError(
-                "SRN-ARCHIVE-002",
-                f"what was set aside cannot be read ({error})",
-                where=str(aside),
-                hint="Mend the permissions.",
-            ) from error
-        self._writer = ChainWriter(path, rotate_bytes=rotate_bytes)
-        self._kept = KeptHashes(path)
-        self.chain = Chain(self._writer.seq, self._writer.head, kept=self._kept, forks=self._aside.forks)
-
-    def take(self, lines: Sequence[bytes], hold: Callable[[int], None]) -> Taken:
-        """``hold`` is told the entry behind a first gap before anything is written.
-
-        Raises OSError, SerinusError or what ``hold`` raises; the object is then of no use.
-        """
-        after = self.chain.seq
-        steps: list[Step] = []
-        blocks: list[bytes] = []
-        aside: list[tuple[str, bytes]] = []
-        gaps: list[Gap] = []
-        for line in lines:
-            seq, head = self.chain.seq, self.chain.head
-            step = self.chain.take(line)
-            steps.append(step)
-            if step.missing and step.entry is not None:
-                gaps.append(self._gaps.between(self.path, seq, head, step.entry))
-            if step.fate == "kept":
-                self._kept.add(self.chain.seq, self.chain.head)
-                blocks.append(line + b"\n")
-            elif step.fate == "aside":
-                aside.append((step.why, line))
-        first_gap = gaps[0].before if gaps else 0
-        if gaps:
-            hold(first_gap)
-            self._gaps.tell(gaps)
-        if blocks:
-            data = b"".join(blocks)
-            self._writer.write([data], self.chain.seq, self.chain.head, after=after)
-        new = self._aside.add(aside)
-        self._kept.settled()
-        return Taken(
-            kept=len(blocks),
-            duplicate=len(lines) - len(blocks) - new,
-            aside=new,
-            gaps=len(gaps),
-            missing=sum(step.missing for step in steps),
-            bytes=sum(map(len, blocks)),
-            first_gap=first_gap,
-            why=aside[0][0] if new else "",
-        )
-
-    def close(self) -> None:
-        """Release the file."""
-        self._writer.close()
 
 
 def check_name(name: str) -> None:

@@ -111,6 +111,36 @@ def test_no_kill_at_any_point_loses_or_doubles_a_line(broker: Broker, central: H
     assert not (central.root / "archive" / "aside").exists()
 
 
+def test_one_damaged_log_holds_up_no_other_of_its_topic(broker: Broker, central: Home) -> None:
+    topic, damaged = "damaged", central.decisions / "m-a@00000001.jsonl"
+    make(broker, topic)
+    writers = {"m-a@00000001": chain("a", 3000), "m-b@00000002": chain("b", 3000)}
+    produce(broker, topic, {name: lines[:1000] for name, lines in writers.items()})
+    flags = ("--kafka", f"kafka://{broker.servers}/{topic}?deadline=10s")
+
+    def whole(name: str, count: int = 3000) -> bool:
+        return content(central, name) == b"".join(writers[name][:count])
+
+    with ArchiveProcess(central.root, *flags) as archive:
+        until(lambda: whole("m-a@00000001", 1000) and whole("m-b@00000002", 1000), 60)
+        assert archive.end() == 0
+    sound = damaged.read_bytes()
+    damaged.write_bytes(sound[:-30] + b"\n")
+    produce(broker, topic, {name: lines[1000:2000] for name, lines in writers.items()})
+    with ArchiveProcess(central.root, *flags) as archive:
+        until(lambda: whole("m-b@00000002", 2000), 60)
+        until(lambda: archive.figure("serinus_archive_damaged_logs") == 1)
+        produce(broker, topic, {name: lines[2000:] for name, lines in writers.items()})
+        until(lambda: whole("m-b@00000002"), 60)
+        archive.kill()
+    damaged.write_bytes(sound)
+    with ArchiveProcess(central.root, *flags) as archive:
+        until(lambda: whole("m-a@00000001"), 60)
+        until(lambda: archive.figure("serinus_archive_damaged_logs") == 0)
+        assert archive.figure("serinus_archive_gaps_total", source=f"kafka:{topic}") == 0
+    assert all(verify_log(log).broken is None for log in find_logs([central.decisions]))
+
+
 def test_what_the_topic_removed_before_it_was_read_is_told(broker: Broker, central: Home) -> None:
     topic = "trimmed"
     make(broker, topic, partitions=1)
@@ -132,6 +162,8 @@ def test_what_the_topic_removed_before_it_was_read_is_told(broker: Broker, centr
     assert "SRN-ARCHIVE-007" in told.read_text()
     assert "SRN-ARCHIVE-005" in told.read_text()
     code, said = serinus(central, "audit", "verify")
+    assert (code, "gaps.jsonl: 1 entries, sound" in said) == (1, True), said
+    code, said = serinus(central, "audit", "verify", str(central.decisions))
     assert (code, "entry 101" in said) == (1, True), said
 
 
