@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from serinus.access import Access
-from serinus.audit import AuditLog
+from serinus.audit import Action, AuditLog
 from serinus.chain import Place, read_gaps, read_on
 from serinus.cli.explain import bundle_of
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, print_json
@@ -119,10 +119,14 @@ def notice(
         draft=draft,
     )
     data = print_document(made.document, form.value)
+    before = _issued(installation, event, path)
     if not draft:
         _record(installation, made, event, source, current_identity(acting), path)
-    _deliver(data, out, installation, event, draft)
-    _tell(made, event, out, draft, output)
+    if out is not None:
+        _write(data, out, installation, event, draft)
+    elif output is Output.text:
+        sys.stdout.write(data.decode())
+    _tell(made, event, out, data, draft, before, output)
 
 
 def _decision(
@@ -193,10 +197,19 @@ def _record(home: Home, made: Notice, event: DecisionEvent, source: str, by: str
     )
 
 
-def _deliver(data: bytes, out: Path | None, home: Home, event: DecisionEvent, draft: bool) -> None:
-    if out is None:
-        sys.stdout.write(data.decode())
-        return
+def _issued(home: Home, event: DecisionEvent, path: Path) -> list[Action]:
+    """The notices on this decision that the audit log knows of."""
+    subject = f"{event.data.model}/{event.data.version}"
+    return [
+        action
+        for action in AuditLog(home.audit).entries()
+        if action.action == "adverse-action-notice"
+        and action.subject == subject
+        and (action.details.get("request"), action.details.get("log")) == (event.id, path.name)
+    ]
+
+
+def _write(data: bytes, out: Path, home: Home, event: DecisionEvent, draft: bool) -> None:
     try:
         atomic_write(out, data)
     except SerinusError:
@@ -211,13 +224,22 @@ def _deliver(data: bytes, out: Path | None, home: Home, event: DecisionEvent, dr
         raise
 
 
-def _tell(made: Notice, event: DecisionEvent, out: Path | None, draft: bool, output: Output) -> None:
-    if output is Output.json and out is not None:
+def _tell(
+    made: Notice,
+    event: DecisionEvent,
+    out: Path | None,
+    data: bytes,
+    draft: bool,
+    before: list[Action],
+    output: Output,
+) -> None:
+    if output is Output.json:
         print_json(
             {
                 "request": event.id,
-                "path": str(out),
+                "path": None if out is None else str(out),
                 "issued": not draft,
+                "issued_before": [{"by": one.actor, "time": one.time} for one in before],
                 "applied": made.applied.isoformat(),
                 "due": made.due.isoformat(),
                 "late": made.late,
@@ -234,9 +256,17 @@ def _tell(made: Notice, event: DecisionEvent, out: Path | None, draft: bool, out
                     for item in made.scores
                 ],
             }
+            | ({"letter": data.decode()} if out is None else {})
         )
     elif out is not None:
         typer.echo(f"{out}: {len(made.reasons)} reasons, to be sent by {made.due}")
+    if before:
+        last = before[-1]
+        times = f"{len(before)} times, last" if len(before) > 1 else "before,"
+        typer.echo(
+            f"serinus: a notice on this decision was issued {times} by {last.actor} on {last.time[:10]}",
+            err=True,
+        )
     if made.late:
         typer.echo(f"serinus: this notice was due on {made.due}; it is late", err=True)
 

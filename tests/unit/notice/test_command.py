@@ -31,8 +31,10 @@ def place(tmp_path: Path) -> Place:
     return installation(tmp_path)
 
 
-def run(capsys: pytest.CaptureFixture[str], place: Place, *arguments: str) -> tuple[int, str, str]:
-    code = main(["notice", *arguments, "--home", str(place[0].root), "--as", "kim"])
+def run(
+    capsys: pytest.CaptureFixture[str], place: Place, *arguments: str, by: str = "kim"
+) -> tuple[int, str, str]:
+    code = main(["notice", *arguments, "--home", str(place[0].root), "--as", by])
     printed = capsys.readouterr()
     return code, printed.out, printed.err
 
@@ -204,6 +206,26 @@ def test_the_result_is_json_for_scripts(
     assert told["issued"] is True
     assert told["due"] == "2026-10-21"
     assert len(told["reasons"]) == issued(place)[0].details["reasons"] > 0
+
+
+def test_without_a_file_the_letter_is_in_the_json(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    _, letter, _ = run(capsys, place, "decline", "--jurisdiction", "US", "--draft")
+    _, out, _ = run(capsys, place, "decline", "--jurisdiction", "US", "--draft", "--output", "json")
+    told = json.loads(out)
+    assert (told["letter"], told["path"], told["issued"]) == (letter, None, False)
+
+
+def test_a_second_notice_on_a_decision_says_who_issued_the_first(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    us = ("decline", "--jurisdiction", "US")
+    _, _, first = run(capsys, place, *us)
+    assert "issued" not in first
+    _, _, second = run(capsys, place, *us, by="ada")
+    assert "a notice on this decision was issued before, by kim on 20" in second
+    _, out, third = run(capsys, place, *us, "--draft", "--output", "json")
+    assert "issued 2 times, last by ada" in third
+    assert [one["by"] for one in json.loads(out)["issued_before"]] == ["kim", "ada"]
 
 
 @pytest.mark.parametrize("inquiry", ["amount", "merchant_risk", "channel", "hour", "days_since_last"])
