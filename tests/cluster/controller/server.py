@@ -158,12 +158,18 @@ class Replica:
 
 
 @asynccontextmanager
+async def acting(server: ApiServer, stage: Stage, **settings: Any) -> AsyncGenerator[Replica]:
+    """A controller at work."""
+    replica = Replica(server, stage, **settings)
+    await replica.start()
+    try:
+        yield replica
+    finally:
+        await replica.stop()
+
+
+@asynccontextmanager
 async def controlled(server: ApiServer, **settings: Any) -> AsyncGenerator[Stage]:
     """A stage with a controller at work."""
-    async with staged(server) as stage:
-        replica = Replica(server, stage, **settings)
-        await replica.start()
-        try:
-            yield stage
-        finally:
-            await replica.stop()
+    async with staged(server) as stage, acting(server, stage, **settings):
+        yield stage

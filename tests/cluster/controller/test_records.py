@@ -23,7 +23,7 @@ from serving.rollout.kube.names import APPROVAL, COMMAND, ROLLOUT
 from tests.support.apiserver import ApiServer
 from tests.support.bundles import small_bundle, small_home
 
-from .server import controlled
+from .server import acting, controlled, staged
 from .stage import Stage, predictor, rollout
 from .test_life import grant, word
 from .test_rbac import BINDING, ROLE
@@ -214,25 +214,27 @@ async def test_words_on_no_rollout_and_an_emptied_status_are_recorded_as_what_th
     server: ApiServer, tmp_path: Path
 ) -> None:
     home, old, new = registered(tmp_path)
-    async with controlled(server) as stage:
+    async with staged(server) as stage:
         await allow(stage)
         await stage.edit([predictor(digest=old)])
         program = Program(server, stage, home)
         # Given before there is such a rollout: it stops none that is made later.
         await stage.put(COMMAND, word("early", command="abort", reason="another one"))
         await recorded(home, "command-refused")
-        await stage.put(ROLLOUT, candidate(new, steps=[{"weight": 10, "minRequests": 100_000_000}]))
-        await stage.phase("Progressing")
-        await recorded(home, "rollout-StepStarted")
-        # Somebody empties the status; the controller begins again, and finds its own canary in the way.
+        async with acting(server, stage):
+            await stage.put(ROLLOUT, candidate(new, steps=[{"weight": 10, "minRequests": 100_000_000}]))
+            await stage.phase("Progressing")
+            await recorded(home, "rollout-StepStarted")
+        # Somebody empties the status while no controller is there; the next one can only go back.
         shown = await stage.status()
         emptied = {"status": dict.fromkeys(shown)}
         await stage.api.merge(ROLLOUT, stage.namespace, "fraud-4", emptied, "status")
-        await recorded(home, "rollout-gap")
-        assert (await stage.ended())["phase"] == "Failed"
-        await recorded(home, "rollout-TargetUnfit")
-        await stage.api._call("DELETE", ROLLOUT.path(stage.namespace, "fraud-4"))
-        await recorded(home, "rollout-deleted")
+        async with acting(server, stage):
+            await recorded(home, "rollout-gap")
+            assert (await stage.ended())["phase"] == "RolledBack"
+            await recorded(home, "rollout-RolledBack")
+            await stage.api._call("DELETE", ROLLOUT.path(stage.namespace, "fraud-4"))
+            await recorded(home, "rollout-deleted")
         # On a name that nobody has any more: recorded at once, not waited with.
         await stage.put(APPROVAL, word("late"))
         await recorded(home, "approval-refused")
@@ -240,7 +242,7 @@ async def test_words_on_no_rollout_and_an_emptied_status_are_recorded_as_what_th
         gap = next(entry for entry in found if entry.action == "rollout-gap")
         assert gap.details["anew"] >= 2
         anew = [e.details["seq"] for e in found[found.index(gap) + 1 :] if "seq" in e.details]
-        assert anew == [1, 1]  # the turn, and the deletion after it
+        assert anew == [1, 2, 2]  # the turns, and the deletion after them
         assert "rollout-Aborted" not in [entry.action for entry in found]
         assert "serinus_records_gaps_total 1.0" in (await program.get("/metrics")).text
         assert program.end() == 0
