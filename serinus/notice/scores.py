@@ -50,7 +50,8 @@ def _disclosure(event: DecisionEvent, bundle: Bundle, score: Score) -> Disclosur
             )
     logged = {name: _logged(event, bundle, name) for name in needed}
     value, day = logged[score.feature], logged[score.created]
-    factors = tuple(code for name in score.factors if (code := logged[name]) is not None)
+    places = [logged[name] for name in score.factors]
+    factors = tuple(code for code in places if code is not None)
     if value is None and day is None and not factors and score.missing == "allow":
         return None
     if not isinstance(value, float):
@@ -62,6 +63,11 @@ def _disclosure(event: DecisionEvent, bundle: Bundle, score: Score) -> Disclosur
     if score.factors and not factors:
         raise _hole(
             event, f"none of the key factors of {score.feature} was logged ({', '.join(score.factors)})"
+        )
+    if None in places[: len(factors)]:
+        first = score.factors[places.index(None)]
+        raise _hole(
+            event, f"{first} was not logged, or with a code that the model never saw, and a weaker factor was"
         )
     return Disclosure(
         score=score,

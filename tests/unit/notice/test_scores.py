@@ -43,7 +43,6 @@ def test_number_day_and_factors_are_those_that_the_decision_used(bundle: Bundle)
     [
         ({"factor_3": 7}, ("38", "14")),  # two at most
         ({"factor_3": 9}, ("38", "14", "9")),  # inquiries beside them
-        ({"factor_1": None, "factor_3": 9}, ("14", "9")),
         ({"factor_2": None}, ("38",)),
         ({"factor_2": "38"}, ("38",)),  # said once
     ],
@@ -86,6 +85,8 @@ ABSENT: dict[str, Any] = {"bureau_score": None, "bureau_day": None, "factor_1": 
         ({"bureau_day": None}, {}, "was not logged"),
         ({"factor_1": None, "factor_2": None}, {}, "none of the key factors"),
         ({"factor_1": "99", "factor_2": None}, {}, "none of the key factors"),  # a level unseen in training
+        ({"factor_1": "99"}, {}, "factor_1 was not logged, or with a code that the model never saw"),
+        ({"factor_2": None, "factor_3": 9}, {}, "factor_2 was not logged"),  # a weaker one was
         ({"bureau_score": 9002}, {}, "outside of its range of 300 to 850"),
         ({"bureau_score": 0}, {}, "outside of its range"),
         ({"bureau_day": 20_719}, {}, "2026-09-23, after the decision"),
