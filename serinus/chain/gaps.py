@@ -2,7 +2,8 @@
 
 Whoever keeps logs of elsewhere never gets some entries. What is written down of such a gap, before the entry behind it
 is written, are both of its sides with their hashes, in a chained log of its own. A reader passes a break only if it is
-exactly that one. The declaration says when it was known; it does not say what was missing, and not why.
+exactly that one. The declaration says when it was known; it does not say what was missing, and not why: a log cut
+short by hand before its next entry came has the same gap, which only a checkpoint of what was cut off tells apart.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ GapsOfLog = Mapping[tuple[int, int], "Gap"]
 
 
 class Gap(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Entries that never came, between ``after`` (0: the log begins with the gap) and ``before``.
+    """Entries that were not here when the one behind them came, between ``after`` (0: the log begins with the gap)
+    and ``before``. That they never were is not proven: who writes the gap sees the log as it stands then, and not
+    what somebody took away before. A checkpoint of one of them shows it.
 
     Attributes:
         log: name of the live file.

@@ -34,12 +34,17 @@ def standing(log: Path, seq: int, known: GapsOfLog, vouched: Mapping[int, str]) 
         vouched: hashes by entry number, as sound checkpoints of that log say them.
 
     Raises:
-        SerinusError: ``SRN-AUDIT-003`` the log breaks before the entry at a place that was not told, or an entry
-            is not the one for which a checkpoint vouches; ``-004`` it cannot be read.
+        SerinusError: ``SRN-AUDIT-003`` the log breaks before the entry at a place that was not told, an entry
+            is not the one for which a checkpoint vouches, or one for which a checkpoint vouches is in a gap before
+            the entry; ``-004`` it cannot be read.
     """
     place = Place(known)
     found: tuple[Gap, ...] = ()
+    passed = 0
     for _ in read_on(log, place):
+        if not found and len(place.gaps) > passed:
+            _never_here(place, place.gaps[-1], vouched)
+            passed = len(place.gaps)
         digest = vouched.get(place.seq)
         if digest is not None and digest.encode() != place.head:
             what = "its hash is not the one for which a checkpoint vouches"
@@ -53,3 +58,12 @@ def standing(log: Path, seq: int, known: GapsOfLog, vouched: Mapping[int, str]) 
         if found and digest is not None:
             return Standing(gaps=found, sound_from=found[-1].before, vouched=place.seq)
     return Standing(gaps=found, sound_from=found[-1].before) if found else None
+
+
+def _never_here(place: Place, gap: Gap, vouched: Mapping[int, str]) -> None:
+    """A gap tells of entries that never came. Whoever has taken one away wants it told so: raises ``ChainBroken``."""
+    removed = sorted(seq for seq in vouched if gap.after < seq < gap.before)
+    if removed:
+        numbers = ", ".join(f"{seq:,}" for seq in removed)
+        what = f"{gap.missing}, but a checkpoint vouches for entry {numbers}: it was here, and was removed"
+        raise ChainBroken.of(Break(str(place.file), place.line, gap.after + 1, what))

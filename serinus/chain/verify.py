@@ -81,11 +81,12 @@ class Place:
 
 
 class Broken(Exception):  # noqa: N818  a finding, not a fault
-    """Raised by ``scan`` at the first thing wrong."""
+    """Raised by ``scan`` at the first thing wrong; ``missing`` are the numbers that are left out there."""
 
-    def __init__(self, found: Break) -> None:
+    def __init__(self, found: Break, missing: range = range(0)) -> None:
         super().__init__(found.what)
         self.found = found
+        self.missing = missing
 
 
 def verify_log(
@@ -122,6 +123,11 @@ def verify_log(
             raise Broken(_at(place, place.seq, what))
     except Broken as found:
         broken = found.found
+        removed = sorted(seq for seq in wanted if seq in found.missing)
+        if removed:  # not lost on the way here: it stood in this log
+            numbers = ", ".join(f"{seq:,}" for seq in removed)
+            what = f"{broken.what}, but entry {numbers} was noted elsewhere: it was here, and was removed"
+            broken = msgspec.structs.replace(broken, what=what)
     return Verification(
         log=str(log),
         files=place.files,
@@ -264,7 +270,7 @@ def _closely(line: bytes, place: Place) -> tuple[int, bytes, bytes]:
             what = f"entry {entry.seq:,} stands here; {missing} missing"
         else:
             what = f"entry {entry.seq:,} stands here again, or was moved"
-        raise Broken(_at(place, expected, what))
+        raise Broken(_at(place, expected, what), range(expected, entry.seq))
     if entry.prev.encode() != place.head:
         raise Broken(_at(place, expected, "the entry before it was changed, removed or moved"))
     body = bytes(entry.body)

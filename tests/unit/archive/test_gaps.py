@@ -197,3 +197,52 @@ def test_a_checkpoint_that_says_otherwise_is_a_finding(tmp_path: Path) -> None:
     log = kept(tmp_path, TWICE)
     with pytest.raises(ChainBroken, match="entry 8: its hash is not the one for which a checkpoint vouches"):
         standing(log, 7, read_gaps(tmp_path).of(log), {8: hash_of(7)})
+
+
+# --- what was here is no gap -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seq", "checkpoints", "told"),
+    [
+        (6, (5,), "entries 4 to 5 are missing, but a checkpoint vouches for entry 5"),
+        (7, (3, 4, 5, 8), "entries 4 to 5 are missing, but a checkpoint vouches for entry 4, 5"),
+        (11, (9, 12), "entry 9 is missing, but a checkpoint vouches for entry 9"),
+        (11, (4,), "entries 4 to 5 are missing, but a checkpoint vouches for entry 4"),
+        (7, (9,), ""),  # behind it: nothing that it stands on
+        (3, (5,), ""),
+        (7, (3, 6), ""),  # the sides of a gap are here
+    ],
+)
+def test_a_told_gap_explains_nothing_away_for_which_a_checkpoint_vouches(
+    tmp_path: Path, seq: int, checkpoints: tuple[int, ...], told: str
+) -> None:
+    log = kept(tmp_path, TWICE)
+    known, vouched = read_gaps(tmp_path).of(log), {number: hash_of(number) for number in checkpoints}
+    if not told:
+        standing(log, seq, known, vouched)
+        return
+    with pytest.raises(ChainBroken, match=f"SRN-AUDIT-003.*{told}: it was here, and was removed"):
+        standing(log, seq, known, vouched)
+
+
+def test_what_was_cut_off_while_nobody_wrote_is_found_by_its_checkpoint_though_a_gap_was_told(
+    tmp_path: Path,
+) -> None:
+    home = Home(tmp_path)
+    archive, log = Archive(home), home.decisions / "m-x.jsonl"
+    archive.take("m-x", LINES[:5])
+    archive.close()
+    log.write_bytes(b"".join(line + b"\n" for line in LINES[:3]))
+    archive = Archive(home)
+    assert archive.take("m-x", LINES[5:]).missing == 2
+    archive.close()
+    found = verify_log(log, known={5: hash_of(5), 8: hash_of(8)}).broken
+    assert found is not None
+    assert found.what == (
+        "entry 6 stands here; 4 to 5 missing, but entry 5 was noted elsewhere: it was here, and was removed"
+    )
+    assert (found.line, found.entry) == (4, 4)
+    honest = verify_log(log, known={3: hash_of(3), 8: hash_of(8)}).broken
+    assert honest is not None
+    assert honest.what == "entry 6 stands here; 4 to 5 missing"

@@ -96,6 +96,21 @@ def test_a_signed_checkpoint_behind_it_vouches(lines: list[bytes], run: Run, tmp
     assert (code, "no signed checkpoint vouches" in out) == (1, True)
 
 
+def test_what_a_checkpoint_vouches_for_was_removed_whatever_the_archive_told_of_it(
+    lines: list[bytes], run: Run, tmp_path: Path
+) -> None:
+    checkpoint(small_home(tmp_path), lines[4])
+    checkpoint(small_home(tmp_path), lines[7])
+    for command in (("explain", "r7"), ("decisions", "show", "r7")):
+        code, out, error = run(*command)
+        assert (code, "vouches for that" in out + error) == (1, False)
+        assert "SRN-AUDIT-003" in error
+        assert "entries 4 to 5 are missing, but a checkpoint vouches for entry 5: it was here" in error
+    assert "entry 5 was noted elsewhere: it was here, and was removed" in run("audit", "verify")[2]
+    assert "entry 5 was noted elsewhere: it was here, and was removed" in run("audit", "checkpoint")[2]
+    assert run("explain", "r2")[0] == 0
+
+
 def test_verifying_goes_on_to_report_the_break(lines: list[bytes], run: Run) -> None:
     code, out, error = run("audit", "verify")
     assert (code, "entry 6 stands here; 4 to 5 missing" in error) == (1, True)
