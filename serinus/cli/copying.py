@@ -21,7 +21,7 @@ from serinus.home import existing_home
 from serinus.identity import current_identity
 from serinus.privacy import open_store
 from serinus.privacy.copying import Copied, copy_store
-from serinus.privacy.opening import URLS, open_master, open_target
+from serinus.privacy.opening import URLS, is_file, open_master, open_target
 
 
 def copy_command(
@@ -62,8 +62,11 @@ def copy_command(
             "TARGET holds a password, which everybody on this machine can read in the process list: "
             "give its file with --password-file"
         )
-    if "://" in target and not target.startswith(URLS):
-        raise click.UsageError("TARGET is postgresql://… or the path of a file")
+    if not target.startswith(URLS) and not is_file(target):
+        raise click.UsageError(
+            "TARGET is postgresql://user@host:5432/database or the path of a file, and the password is in the file "
+            "that --password-file names"
+        )
     source = open_store(installation)
     engine = open_target(target, password_file=password_file)
     try:

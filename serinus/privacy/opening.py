@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,12 +16,41 @@ from serinus.privacy.store import Engine, Erased, KeyStore
 from serinus.privacy.wrapping import Wrapping
 
 URLS = ("postgresql://", "postgres://")
+_KEYWORD = re.compile(
+    r"(?:^|\s)(?:host|hostaddr|port|dbname|user|service|passfile|(?:ssl)?password)\s*=", re.I
+)
+
+
+def is_file(address: str) -> bool:
+    """Whether a store that is at no URL of ours can be a file.
+
+    Not with another scheme, and not where it is libpq's ``host=… password=…``: as the name of a file the
+    password would be shown, and kept.
+    """
+    return "://" not in address and _KEYWORD.search(address) is None
 
 
 def store_path(home: Home, environment: Mapping[str, str] | None = None) -> Path:
-    """The file of an installation that has one: ``$SERINUS_SUBJECT_KEYS``, else ``<home>/privacy/keys.db``."""
+    """The file of an installation that has one: ``$SERINUS_SUBJECT_KEYS``, else ``<home>/privacy/keys.db``.
+
+    Raises:
+        SerinusError: ``SRN-PRIVACY-002`` the variable has neither a file nor a URL of PostgreSQL.
+    """
     given = (os.environ if environment is None else environment).get("SERINUS_SUBJECT_KEYS")
-    return Path(given) if given else home.root / "privacy" / "keys.db"
+    if not given:
+        return home.root / "privacy" / "keys.db"
+    return _file(given, "SERINUS_SUBJECT_KEYS")
+
+
+def _file(address: str, named_by: str) -> Path:
+    if is_file(address):
+        return Path(address)
+    raise SerinusError(
+        "SRN-PRIVACY-002",
+        f"{named_by} is neither the path of a file nor a URL of PostgreSQL",
+        where=named_by,
+        hint="Give postgresql://user@host:5432/database, and the password apart, in a file (docs/privacy.md).",
+    )
 
 
 def store_url(environment: Mapping[str, str] | None = None) -> str | None:
@@ -55,9 +85,8 @@ def open_store(
     environment = os.environ if environment is None else environment
     where, given = _master_path(home, environment)
     url = store_url(environment)
-    path = store_path(home, environment)
     # Beside a server no master key is made: the other nodes could not have it.
-    if url is None and not path.exists():
+    if url is None and not (path := store_path(home, environment)).exists():
         if not create:
             raise SerinusError(
                 "SRN-PRIVACY-002",
@@ -69,7 +98,9 @@ def open_store(
         if not given:
             MasterKey.create(where)
     master = MasterKey.load(where)
-    engine = SqliteEngine(path) if url is None else _server(url, environment, create, at_once)
+    engine = (
+        _server(url, environment, create, at_once) if url else SqliteEngine(store_path(home, environment))
+    )
     try:
         return _opened(engine, master, where)
     except BaseException:
@@ -95,7 +126,7 @@ def open_target(
         SerinusError: ``SRN-PRIVACY-002`` it cannot be used; ``-010``; ``SRN-TLS-003``.
     """
     if not address.startswith(URLS):
-        return SqliteEngine(Path(address))
+        return SqliteEngine(_file(address, "the target"))
     found = dict(os.environ if environment is None else environment)
     if password_file is not None:
         found |= {

@@ -378,17 +378,23 @@ def test_whatever_signal_ends_the_command_it_goes_on_when_repeated(
         "postgresql://dpo:hunter2@127.0.0.1:1/keys",
         "postgresql://127.0.0.1:1/keys?password=hunter2",
         "mysql://db/keys",
+        "host=db.bank user=dpo password=hunter2 dbname=keys",
+        "user = dpo password = hunter2",
+        "dbname=keys sslkey=/a sslpassword=hunter2",
     ],
 )
 def test_a_password_is_not_taken_where_others_read_it(
-    tmp_path: Path, target: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home = Home(tmp_path)
     decide(home, "ann")
+    monkeypatch.chdir(tmp_path)
     assert main(["privacy", "copy", target, "--home", str(home.root)]) == 2
     printed = capsys.readouterr()
     assert "hunter2" not in printed.out + printed.err
     assert "TARGET" in printed.err
+    assert not Path(target).exists()
+    assert not any("hunter2" in str(entry) for entry in AuditLog(home.audit).entries())
 
 
 def test_who_may_not_copies_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from serinus.errors import SerinusError
 from serinus.home import Home
-from serinus.privacy import MasterKey, open_store
+from serinus.privacy import MasterKey, find_keys, open_store, store_path
 
 FAR = "postgresql://scorer:hunter2@203.0.113.9:5433/keys"
 
@@ -55,6 +55,33 @@ def test_what_is_no_url_is_told_without_quoting_it(tmp_path: Path, url: str) -> 
     error = failing(tmp_path, url, SERINUS_PLAIN_HTTP="refuse")
     assert error.code == "SRN-PRIVACY-002"
     assert "is no URL of PostgreSQL" in error.what
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "host=db.bank user=scorer password=hunter2 dbname=keys",
+        "port = 5432 password = hunter2",
+        "postgresql+psycopg://scorer:hunter2@db/keys",
+    ],
+)
+def test_what_another_program_takes_for_a_server_makes_no_file_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"SERINUS_SUBJECT_KEYS": place}
+    with pytest.raises(SerinusError, match="SRN-PRIVACY-002.*SERINUS_SUBJECT_KEYS is neither") as caught:
+        open_store(Home(tmp_path), given, create=True)
+    assert "hunter2" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("SERINUS_SUBJECT_KEYS", place)
+    with pytest.raises(SerinusError, match="SRN-PRIVACY-002"):
+        find_keys(Home(tmp_path)).erased_after("")
+
+
+@pytest.mark.parametrize("name", ["keys.db", "user=ann/keys.db", "a key store.db", "passwords.db"])
+def test_a_file_may_have_any_other_name(tmp_path: Path, name: str) -> None:
+    assert store_path(Home(tmp_path), {"SERINUS_SUBJECT_KEYS": f"{tmp_path}/{name}"}) == tmp_path / name
 
 
 def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
