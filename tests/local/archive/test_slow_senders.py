@@ -15,6 +15,8 @@ from tests.unit.archive.logs import chain, content
 pytestmark = pytest.mark.local
 
 HEAD = b"POST /decisions?log=m-slow HTTP/1.1\r\nhost: a\r\ncontent-length: 4000\r\n\r\n"
+PATIENCE = "2s"
+"""Its clock starts when a connection is accepted: long enough that a busy machine sends within it."""
 ASK = b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n"
 
 
@@ -22,7 +24,9 @@ def live(connection: socket.socket) -> None:
     connection.sendall(ASK)
     said = b""
     while not said.endswith(b"}"):
-        said += connection.recv(65536)
+        block = connection.recv(65536)
+        assert block, f"it closed the connection after {said!r}"
+        said += block
     assert said.startswith(b"HTTP/1.1 200 ")
 
 
@@ -59,7 +63,7 @@ def test_half_open_senders_keep_no_place(tmp_path: Path, sent: bytes) -> None:
 def test_who_is_silent_for_too_long_is_sent_away_and_told(tmp_path: Path, sent: bytes, told: bytes) -> None:
     log = tmp_path / "told"
     with (
-        ArchiveProcess(tmp_path / "home", "--read-timeout", "100ms", told=log) as archive,
+        ArchiveProcess(tmp_path / "home", "--read-timeout", PATIENCE, told=log) as archive,
         socket.create_connection(("127.0.0.1", archive.port), 20) as stuck,
     ):
         stuck.sendall(sent)
@@ -72,7 +76,7 @@ def test_who_is_silent_for_too_long_is_sent_away_and_told(tmp_path: Path, sent: 
 
 def test_a_connection_that_is_kept_may_rest_between_requests_but_not_amid_one(tmp_path: Path) -> None:
     with (
-        ArchiveProcess(tmp_path / "home", "--read-timeout", "100ms") as archive,
+        ArchiveProcess(tmp_path / "home", "--read-timeout", PATIENCE) as archive,
         socket.create_connection(("127.0.0.1", archive.port), 20) as kept,
         socket.create_connection(("127.0.0.1", archive.port), 20) as stuck,
     ):
