@@ -21,7 +21,7 @@ from serinus.bundle.manifest import MANIFEST, SIGNATURE
 from serinus.errors import SerinusError
 from serinus.home import Home, atomic_write, fsync_directory, unwritable
 from serinus.registry.records import Version, facts_of
-from serinus.registry.registration import RECEIVED, Receipt, Registration, received, same_facts
+from serinus.registry.registration import RECEIVED, Receipt, Registration, same_facts
 from serinus.registry.store import Registry
 
 STAGE = "validated"
@@ -43,7 +43,7 @@ class Receiver:
         self._turn = threading.Lock()
 
     def take(self, told: Registration, *, by: str) -> Receipt:
-        """Enter a version; told again, it changes nothing.
+        """Enter a version; told again, under whichever key, it changes nothing.
 
         The papers are on the disk before the registry and the audit chain have the version, so that a kill in
         between leaves a directory that nobody looks at, and the same registration sent again ends it.
@@ -68,11 +68,7 @@ class Receiver:
             digest, told.signature, where=told.subject, at=datetime.fromisoformat(at)
         )
         if known is not None:
-            if received(Path(known.path)) is not None and known.key != told.signature.key_id:
-                atomic_write(Path(known.path) / SIGNATURE, msgspec.json.encode(told.signature))
-            known = self._registry.enter(
-                msgspec.structs.replace(known, key=told.signature.key_id), by=by, reason="told again"
-            )
+            # Its key stays too, or the retirement of that key would name the version no more.
             return _receipt(known, created=False, differs=same_facts(known, told))
         self._free(told, digest)
         place = _keep(self._home, told, digest)

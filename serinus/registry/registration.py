@@ -194,6 +194,7 @@ def same_facts(version: Version, told: Registration) -> tuple[str, ...]:
         "run": (version.run, told.run),
         "commit": (version.lineage.commit, told.commit),
         "source": (version.lineage.data.source, told.source),
+        "key": (version.key, told.signature.key_id),
     }
     return tuple(name for name, (ours, theirs) in pairs.items() if ours != theirs)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from serinus.home import Home
 from serinus.registry import Registry
 from serinus.registry.receiving import Receiver
 from serinus.registry.registration import RECEIVED, SHOWN, Registration, read_registration
+from serinus.registry.rotation import retire_key
 from tests.support.registrations import PROVENANCE, passed_bundle, registered, registration, trusting
 
 CALLER = "system:serviceaccount:kubeflow:pipeline-runner"
@@ -110,6 +112,34 @@ def test_told_again_it_changes_nothing(keeper: Home, told: Registration) -> None
     again = take(keeper, told)
     assert (again.created, again.differs) == (False, ())
     assert content(keeper) == before
+
+
+def test_signed_anew_by_another_trusted_key_it_changes_nothing_and_opens_once_the_first_is_retired(
+    tmp_path: Path, builder: Home, keeper: Home, told: Registration
+) -> None:
+    take(keeper, told)
+    version = Registry(keeper).get("small")
+    shutil.copytree(Registry(builder).get("small").path, keeper.bundles / Path(version.path).name)
+    second = SigningKey.load_or_create(tmp_path / "second")
+    second.trust_in(keeper.keys)
+    anew = msgspec.structs.replace(told, signature=second.sign(told.manifest.digest()))
+    before = content(keeper)
+    found = [take(keeper, each).differs for each in (anew, told, anew, told, anew)]
+    assert found == [("key",), (), ("key",), (), ("key",)]
+    assert content(keeper) == before
+    registry = Registry(keeper)
+    assert registry.get("small") == version
+    retired = retire_key(registry, keeper, told.signature.key_id, by="kim", reason="rotation")
+    assert retired.signed == (version.digest,)
+    assert registry.bundle(version).digest == version.digest
+
+
+def test_told_again_its_signature_must_count_all_the_same(
+    tmp_path: Path, keeper: Home, told: Registration
+) -> None:
+    take(keeper, told)
+    foreign = SigningKey.load_or_create(tmp_path / "foreign").sign(told.manifest.digest())
+    assert refused(keeper, msgspec.structs.replace(told, signature=foreign)) == "SRN-BUNDLE-005"
 
 
 def test_who_built_it_cannot_be_told_otherwise_afterwards(keeper: Home, told: Registration) -> None:
