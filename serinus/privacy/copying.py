@@ -3,6 +3,7 @@
 What is copied are the rows as they stand, wrapped by the same master key. Both sides may have gone on since an
 earlier copy: keys are united, and what either side destroyed stays destroyed. A key that was made before its
 person was erased in the other store falls under that erasure, though the other had never heard of the key.
+Holds and unfinished erasures: see ``merging``.
 
 A page of keys is a transaction of the target, so whatever is interrupted goes on where it was. Until a first copy
 is whole nobody can open it; see ``refuse_closed``.
@@ -18,6 +19,7 @@ import msgspec
 
 from serinus.errors import SerinusError
 from serinus.privacy.master import MasterKey
+from serinus.privacy.merging import merge, name_store
 from serinus.privacy.store import META, Engine, KeyStore, Run, check_format, named_values, note_destroyed
 from serinus.privacy.wrapping import Wrapping
 
@@ -103,6 +105,7 @@ def copy_store(
             switched = not last.unreadable
             _open(target)
             if switched:
+                work.note_merged(run)  # the way back begins with it
                 run(
                     "INSERT INTO meta VALUES ('closed', ?)",
                     (f"its keys were moved to {target.where}".encode(),),
@@ -130,6 +133,7 @@ def _prepare(source: KeyStore, target: Engine, master: MasterKey) -> None:
             for name in ("format", "master", "index"):
                 run("INSERT INTO meta VALUES (?, ?)", (name, ours[name]))
             run("INSERT INTO meta VALUES ('closed', ?)", (unfinished,))
+            name_store(run)
             return
         check_format(theirs, target)
         wrapping = Wrapping(master)
@@ -160,6 +164,7 @@ class _Copying:
         self._target = target
         self._master = master
         self._wrapping = Wrapping(master)
+        self.note_merged: Callable[[Run], None] = lambda run: None
 
     def all(self, read: Read, progress: Callable[[int, int], object]) -> _Tally:
         tally = _Tally()
@@ -273,12 +278,10 @@ class _Copying:
     # --- the rest ----------------------------------------------------------
 
     def _rest(self, read: Read) -> None:
-        tables = ("kinds", 1), ("unfinished", 3), ("holds", 4)
-        rows = {table: read(f"SELECT * FROM {table}", ()) for table, _ in tables}
+        kinds = read("SELECT kind FROM kinds", ())
         with self._target.transaction() as run:
-            for table, columns in tables:
-                places = ", ".join("?" * columns)
-                run.many(f"INSERT INTO {table} VALUES ({places}) ON CONFLICT DO NOTHING", rows[table])
+            run.many("INSERT INTO kinds VALUES (?) ON CONFLICT DO NOTHING", kinds)
+        self.note_merged = merge(read, self._target)
 
 
 def _number(run: Run, rows: Sequence[tuple[Any, ...]]) -> None:

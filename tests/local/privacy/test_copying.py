@@ -193,6 +193,31 @@ def test_after_a_switch_nobody_uses_the_source_and_back_is_the_same_way(move: Mo
         move.open(move.target)
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_an_erasure_that_was_finished_and_a_hold_that_was_released_do_not_come_back(
+    move: Move, back: bool
+) -> None:
+    source = move.open(move.source)
+    ann, bob, eve = (new(source, name) for name in ("ann", "bob", "eve"))
+    source.add([ann, bob, eve])
+    source.begin(ann.mark, "e-1", AT)
+    source.hold(bob.mark, Hold(AT, "dpo", "case 7"))
+    source.hold(eve.mark, Hold(AT, "dpo", "case 8"))
+    move.copy(switch=back)
+    store = move.open(move.target) if back else source
+    store.destroy(ann.mark, LATER)
+    store.finish(ann.mark)
+    store.release(bob.mark)
+    returned = new(store, "ann", LAST)
+    store.add([returned])
+    move.copy(switch=True, back=back)
+    after = move.open(move.source if back else move.target)
+    assert everything(after) == everything(store)
+    assert (after.unfinished(), after.held(bob.mark)) == ([], None)
+    assert after.held(eve.mark) is not None
+    assert after.key(returned.id) == returned.key
+
+
 def test_nothing_that_was_confirmed_before_the_switch_is_lost(move: Move) -> None:
     source, kept, refused = move.open(move.source), list[NewKey](), threading.Event()
 
