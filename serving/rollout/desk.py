@@ -99,9 +99,12 @@ class LocalDesk:
         try:
             return msgspec.convert(call(self._home, "rollout.history"), list[Entry])
         except SerinusError as error:
-            if error.code == "SRN-PLATFORM-009" and self._home.root.is_dir() and not kept(self._home):
+            if error.code != "SRN-PLATFORM-009" or not self._home.root.is_dir():
+                raise
+            found = kept(self._home)
+            if not found:
                 raise none_yet(self._home) from None
-            return self._last(error).history
+            return found[-1].history
 
     def approve(self, role: str, reason: str) -> str:
         """Recorded in the registry, which refuses one's own work."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,8 @@ from serinus.errors import SerinusError
 from serinus.home import Home
 
 from .status import Entry, RolloutStatus, decode
+
+log = logging.getLogger(__name__)
 
 STATUS, EVENTS = "status.json", "events.jsonl"
 
@@ -23,12 +26,32 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def kept(home: Home) -> list[Kept]:
-    """Every rollout of the home in the order of their beginnings; none where there is no such directory."""
+    """Every rollout of the home in the order of their beginnings; none where there is no such directory.
+
+    One whose status cannot be read is told of on stderr, and hides no other.
+
+    Raises:
+        SerinusError: ``SRN-ROLLOUT-002`` if none of them can be read.
+    """
     found: list[Kept] = []
+    unread: SerinusError | None = None
     for path in (home.root / "platform" / "rollouts").glob(f"*/{STATUS}"):
         # One that is being begun has no status yet.
         with contextlib.suppress(FileNotFoundError):
-            found.append(Kept(status=decode(path.read_bytes()), history=entries(path.with_name(EVENTS))))
+            try:
+                status = decode(path.read_bytes())
+            except SerinusError as problem:
+                unread = SerinusError(
+                    problem.code,
+                    problem.what,
+                    where=str(path),
+                    hint=f"Its history is in {EVENTS} beside it; move the directory away once it is not needed.",
+                )
+                log.warning("serinus: %s", unread)
+                continue
+            found.append(Kept(status=status, history=entries(path.with_name(EVENTS))))
+    if unread is not None and not found:
+        raise unread
     return sorted(found, key=lambda one: one.status.started_at)
 
 

@@ -107,6 +107,15 @@ class Beginning:
             await self._clock.sleep(self._patience)
         return None
 
+    async def taken(self, target: str) -> bool:
+        """Is the target another rollout's, that has begun and not ended?"""
+        uid = self._resource()["metadata"]["uid"]
+        rivals = [one for one in await self._of_target(target) if one["metadata"]["uid"] != uid]
+        return any(
+            begun(one) and not ended(one) and (one.get("spec") or {}).get("target") == target
+            for one in rivals
+        )
+
     async def say(self, phase: Phase, reason: str, message: str) -> None:
         """Put a status that no engine wrote, and an Event, once."""
         resource = self._resource()

@@ -167,7 +167,7 @@ class RolloutTask:
     async def _drive(self) -> None:
         if begun(self.resource):
             found = await self._taken_up()
-        elif self._held and (left := await self._left_behind()) is not None:
+        elif (left := await self._left_behind()) is not None:
             found = await self._emptied(left)
         else:
             found = await self._beginning.wait(self._take)
@@ -214,9 +214,13 @@ class RolloutTask:
 
     async def _left_behind(self) -> Object | None:
         """The target, if the candidate of this rollout is in it: its finalizer says that it had begun, though its
-        status does not."""
+        status does not. Nobody else can begin beside that candidate; one who has begun put it there."""
+        if not self._held:
+            return None
         found = await self._api.find(SELDON, self.place[0], self.target)
-        return found if entered(found, read_rollout(self.resource).candidate.name) else None
+        if not entered(found, read_rollout(self.resource).candidate.name):
+            return None
+        return None if await self._beginning.taken(self.target) else found
 
     async def _emptied(self, target: Object) -> tuple[Scene, StatusStore] | None:
         """Take a candidate that has lost its judge back out; None if who the champion was cannot be told."""

@@ -208,6 +208,11 @@ class Stage:
         found = await self.api.find(ROLLOUT, self.namespace, name)
         return (found or {}).get("status") or {}
 
+    async def empty(self) -> None:
+        """Another hand empties the ModelRollout's status."""
+        left = await self.api.merge(ROLLOUT, self.namespace, "fraud-4", {"status": None}, "status")
+        assert not left.get("status")
+
     async def until(self, holds: Any, seconds: float = 30.0) -> Object:
         """Wait until the ModelRollout's status fulfils a condition."""
         try:

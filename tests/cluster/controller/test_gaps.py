@@ -125,17 +125,12 @@ async def test_where_not_even_the_champion_is_known_nothing_is_moved(server: Api
 # --- a status that somebody emptied ------------------------------------------------
 
 
-async def empty(stage: Stage) -> None:
-    await lose(stage, **dict.fromkeys(await stage.status()))
-    assert await stage.status() == {}
-
-
 async def test_what_the_controller_knows_goes_back_into_a_status_that_was_emptied(server: ApiServer) -> None:
     async with staged(server) as stage, acting(server, stage):
         await stage.put(ROLLOUT, rollout(startedBy="admin", steps=LONG))
         await becomes(stage, HALF)
         before = await stage.until(lambda status: status.get("reason") == "CollectingRequests")
-        await empty(stage)
+        await stage.empty()
         await stage.change(abort=True)
         status = await stage.ended()
         assert (status["phase"], status["target"]) == ("Aborted", before["target"])
@@ -151,7 +146,7 @@ async def test_a_canary_that_lost_its_judge_and_the_status_too_is_taken_out(
 ) -> None:
     async with staged(server) as stage:
         await begun(server, stage)
-        await empty(stage)
+        await stage.empty()
         status = await taken_back(server, stage, leaving)
         if status is not None:
             assert status["phase"] == "RolledBack"
@@ -164,12 +159,30 @@ async def test_an_emptied_status_undoes_no_promotion(server: ApiServer) -> None:
         async with acting(server, stage):
             await stage.put(ROLLOUT, rollout(startedBy="admin", rollbackWindow="10m"))
             await stage.phase("Promoted")
-        await empty(stage)
+        await stage.empty()
         async with acting(server, stage):
             status = await stage.ended()
             assert (status["phase"], status["reason"]) == ("Failed", "StatusUnreadable")
             assert "set the predictors by hand" in status["message"]
             assert stage.live == {CHAMPION: 0, CANDIDATE: 100}
+
+
+async def test_a_candidate_of_the_same_name_is_its_rollouts_and_not_left_behind(server: ApiServer) -> None:
+    async with staged(server) as stage:
+        async with acting(server, stage):
+            await stage.put(ROLLOUT, rollout(startedBy="admin", steps=LONG))
+            await becomes(stage, HALF)
+            await stage.until(lambda status: status.get("reason") == "CollectingRequests")
+        # As if the controller had ended between its hold on another one and that one's first status.
+        await stage.put(ROLLOUT, rollout("fraud-5", startedBy="admin", steps=LONG))
+        held = {"metadata": {"finalizers": [FINALIZER]}}
+        await stage.api.merge(ROLLOUT, stage.namespace, "fraud-5", held)
+        async with acting(server, stage):
+            async with asyncio.timeout(20):
+                while (await stage.status("fraud-5")).get("reason") != "AnotherRollout":
+                    await asyncio.sleep(0.05)
+            assert stage.live == HALF
+            assert (await stage.status())["phase"] == "Progressing"
 
 
 # --- one that is gone ---------------------------------------------------------------

@@ -54,6 +54,23 @@ def test_the_last_history_needs_no_platform(home: Home, capsys: pytest.CaptureFi
     assert json.loads(run(home, capsys, "history", "--output", "json")[1])[0]["message"] == "this is v3"
 
 
+def test_one_that_cannot_be_read_is_told_of_and_hides_no_other(
+    home: Home, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = home.root / "platform" / "rollouts" / "small-v2" / "status.json"
+    broken.write_text("{")
+    code, out, _ = run(home, capsys, "history")
+    assert (code, out.endswith("Told: this is v3\n")) == (0, True)
+    (told,) = caplog.messages
+    assert told.startswith(f"serinus: SRN-ROLLOUT-002 {broken}: ")
+    assert [one["id"] for one in json.loads(run(home, capsys, "history", "--all", "-o", "json")[1])] == [
+        "small-v3"
+    ]
+    broken.parent.with_name("small-v3").joinpath("status.json").write_text("")
+    code, _, err = run(home, capsys, "history")
+    assert (code, "SRN-ROLLOUT-002" in err, "rollouts/small-v" in err) == (1, True, True)
+
+
 def test_all_histories_are_told_in_the_order_of_their_beginnings(
     home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
