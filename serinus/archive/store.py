@@ -123,22 +123,15 @@ class Archive:
         for path in sorted(self._waiting.glob("*.jsonl")):
             name = path.stem
             with self._lock:
-                waiting = self._waiting_of(name)
                 try:
-                    lines, place = waiting.next(most)
-                    if lines:
-                        found.append((name, self._take(name, lines, 0)))
-                        waiting.reached(place)
-                        continue
-                    waiting.end()
-                    self._waits.pop(name, None)
-                    self._damaged.pop(name, None)
+                    taken = self._bring_back(name, path, most)
                 except SerinusError as error:
                     if not of_one_log(error):
                         raise
                     self._damaged[name] = str(error)
-                except OSError as error:
-                    raise unwritable(path, error) from error
+                    continue
+            if taken is not None:
+                found.append((name, taken))
         return found
 
     def waits(self) -> bool:
@@ -210,19 +203,36 @@ class Archive:
 
     # -----------------------------------------------------------------------
 
+    def _bring_back(self, name: str, path: Path, most: int) -> Taken | None:
+        """Some lines of one log that wait; None if no more do. Raises SerinusError."""
+        try:
+            waiting = self._waiting_of(name)
+            lines, place = waiting.next(most)
+            if lines:
+                taken = self._take(name, lines, 0)
+                waiting.reached(place)
+                return taken
+            waiting.end()
+        except OSError as error:
+            raise unwritable(path, error) from error
+        self._waits.pop(name, None)
+        self._damaged.pop(name, None)
+        return None
+
     def _take(self, name: str, lines: Sequence[bytes], patience: int) -> Taken:
         total = Taken()
         start = 0
         while start < len(lines):
-            life, stop = self._run(name, lines, start)
-            log = self._log(life)
-            try:
+            life = name
+            try:  # which chain it is says what stands in the files, and they may not be readable
+                life, stop = self._run(name, lines, start)
+                log = self._log(life)
                 part = lines[start:stop]
                 self._note_erased(part)
                 total += log.take(part, lambda gap, life=life: self._hold(life, gap, patience))
             except OSError as error:
                 self._forget(life)
-                raise unwritable(log.path, error) from error
+                raise unwritable(self._place_of(life, error), error) from error
             except BaseException:
                 self._forget(life)  # what stands in the file is found out anew
                 raise
@@ -293,6 +303,11 @@ class Archive:
         while len(self._open) > self._most_open:
             self._open.popitem(last=False)[1].close()
         return log
+
+    def _place_of(self, life: str, error: OSError) -> Path:
+        """The file of which the operating system said it, if it said so: it may be a segment."""
+        named = error.filename
+        return Path(named) if isinstance(named, str) else self._directory / f"{life}.jsonl"
 
     def _forget(self, life: str) -> None:
         log = self._open.pop(life, None)

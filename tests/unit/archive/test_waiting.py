@@ -12,6 +12,7 @@ import pytest
 from serinus.archive import Archive, Taken
 from serinus.chain import verify_log
 from serinus.chain.lock import lock
+from serinus.chain.segments import segment_path
 from serinus.errors import SerinusError
 from serinus.home import Home
 from serving.archive.board import Board
@@ -67,8 +68,28 @@ def a_directory(path: Path) -> Callable[[], None]:
     return mend
 
 
+def putting_nothing(path: Path) -> Callable[[], None]:
+    """A directory where there is no log yet."""
+    path.mkdir()
+    return path.rmdir
+
+
 def written_by_another(path: Path) -> Callable[[], None]:
     return lock(path, what="another writes it", hint="Stop it.").close
+
+
+def segment_unreadable(path: Path) -> Callable[[], None]:
+    """The end is sound; what stands before it cannot be read, so that nobody knows what came again."""
+    segment = segment_path(path, 1)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[2:]))
+    segment.mkdir()
+
+    def mend() -> None:
+        segment.rmdir()
+        segment.write_bytes(b"".join(lines[:2]))
+
+    return mend
 
 
 def turn_until_empty(home: Home, archive: Archive, board: Board) -> None:
@@ -79,7 +100,7 @@ def turn_until_empty(home: Home, archive: Archive, board: Board) -> None:
         assert places.get("c/listed/0") == 80
 
 
-DAMAGES = [altered, cut_amid, a_directory, written_by_another]
+DAMAGES = [altered, cut_amid, a_directory, segment_unreadable, written_by_another]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -147,6 +168,39 @@ def test_a_kill_amid_a_line_that_waits_costs_nothing(home: Home, archive: Archiv
         pass
     assert content(home.decisions, "m-a@1") == A
     archive.close()
+
+
+@pytest.mark.parametrize("damage", [segment_unreadable, a_directory])
+def test_what_cannot_be_read_is_named(
+    home: Home, archive: Archive, damage: Callable[[Path], Callable[[], None]]
+) -> None:
+    archive.close()
+    damage(home.decisions / "m-a@1.jsonl")
+    with pytest.raises(SerinusError, match=r"SRN-AUDIT-002 .*m-a@1(\.000001)?\.jsonl: .*directory"):
+        archive.take("m-a@1", A)
+    assert "m-a@1" in archive.take("m-a@1", A, may_wait=True).why
+
+
+def test_waiting_lines_that_cannot_be_read_hold_up_no_other_log(home: Home, archive: Archive) -> None:
+    archive.close()
+    waiting = home.root / "archive" / "waiting"
+    mends = [altered(home.decisions / "m-a@1.jsonl"), putting_nothing(home.decisions / "m-b@2.jsonl")]
+    for name, lines in (("m-a@1", A), ("m-b@2", B)):
+        assert archive.take(name, lines, may_wait=True).waiting == 40
+    (waiting / "m-a@1.jsonl").rename(waiting / "away")
+    (waiting / "m-a@1.jsonl").mkdir()
+    for mend in mends:
+        mend()
+    while keep_what_waits(archive, Board()):
+        pass
+    assert content(home.decisions, "m-b@2") == B
+    assert list(archive.damaged()) == ["m-a@1"]
+    (waiting / "m-a@1.jsonl").rmdir()
+    (waiting / "away").rename(waiting / "m-a@1.jsonl")
+    while keep_what_waits(archive, Board()):
+        pass
+    assert content(home.decisions, "m-a@1") == A
+    assert archive.damaged() == {}
 
 
 def test_a_sender_by_http_keeps_its_lines_itself(home: Home, archive: Archive) -> None:
