@@ -17,6 +17,7 @@ import msgspec
 
 from serinus.errors import SerinusError
 from serinus.registry.registration import PATH, Receipt, Registration
+from serinus.timed import timed_handlers
 from serinus.tls import CA, check_url, client_context
 
 URL, TOKEN, SECRETS = "SERINUS_REGISTRAR", "SERINUS_REGISTRAR_TOKEN_FILE", "SERINUS_REGISTRAR_SECRETS"
@@ -53,7 +54,7 @@ class Channel(Protocol):
     url: str
 
     def post(self, body: bytes, timeout: float) -> Answer:
-        """Send a registration. Raises ``Unreached``."""
+        """Send a registration; ``timeout`` (s) is for all of it. Raises ``Unreached``."""
         ...
 
 
@@ -92,7 +93,7 @@ class HttpChannel:
         self.url = _checked(url, flag).rstrip("/")
         check_url(url, "the record keeper")
         self._token = token
-        self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=tls), _Stays())
+        self._opener = urllib.request.build_opener(*timed_handlers(tls), _Stays())
 
     def post(self, body: bytes, timeout: float) -> Answer:
         """Send; see ``Channel``. Raises also SerinusError: ``SRN-RECORDS-010`` the token cannot be read."""
