@@ -63,6 +63,12 @@ class Place:
         return restore
 
 
+@pytest.fixture(autouse=True)
+def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever everybody waits for waits a little longer: a busy machine is not a server that is away."""
+    monkeypatch.setattr("serinus.privacy.postgres._AT_ONCE", 1.0)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Generator[PostgresServer]:
     need_postgres()

@@ -240,7 +240,7 @@ def test_nothing_that_was_confirmed_before_the_switch_is_lost(move: Move) -> Non
         move.copy()
         assert move.copy(switch=True).switched
     finally:
-        writer.join(30)
+        writer.join(60)
     assert refused.is_set()
     assert {row[0] for row in move.open(move.target).engine.read("SELECT id FROM keys")} == {
         key.id for key in kept
@@ -384,15 +384,15 @@ def test_whatever_signal_ends_the_command_it_goes_on_when_repeated(
     for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
         before = there
-        until(lambda before=before: copied() > before, 30)
+        until(lambda before=before: copied() > before, 60)
         process.send_signal(number)
-        assert process.wait(30) == code, "in the middle of it"
-        until(lambda: server.sql("keys", _OURS) == [(0,)], 10)
+        assert process.wait(60) == code, "in the middle of it"
+        until(lambda: server.sql("keys", _OURS) == [(0,)])
         there = copied()
         assert 0 < there < 20_000
         with pytest.raises(SerinusError, match="SRN-PRIVACY-013"):
             open_store(home, cluster.environment)
-    last = subprocess.run([*command, "-o", "json"], capture_output=True, check=True, timeout=60, cwd=ROOT)
+    last = subprocess.run([*command, "-o", "json"], capture_output=True, check=True, timeout=120, cwd=ROOT)
     done = json.loads(last.stdout)
     assert (done["there"], done["copied"]) == (there, 20_000 - there)
 

@@ -54,7 +54,7 @@ class Pair:
         }
         if synchronous:
             self.primary.set("synchronous_standby_names=standby")
-        until(lambda: self.streaming() == ("sync" if synchronous else "async"), 20)
+        until(lambda: self.streaming() == ("sync" if synchronous else "async"), 60)
 
     def streaming(self) -> str:
         return next((state for (state,) in self.primary.sql("postgres", _STATE)), "")
@@ -63,7 +63,7 @@ class Pair:
         """Wait until the standby has replayed all of it."""
         (at,) = self.primary.sql("postgres", "SELECT pg_current_wal_lsn()")[0]
         behind = f"SELECT pg_last_wal_replay_lsn() >= '{at}'"
-        until(lambda: self.standby.sql("postgres", behind) == [(True,)], 20)
+        until(lambda: self.standby.sql("postgres", behind) == [(True,)], 60)
 
     def take_over(self) -> None:
         """The primary loses power; the standby is promoted."""
@@ -129,18 +129,18 @@ def test_a_scorer_goes_on_and_nothing_that_it_answered_is_lost(
 
         assert pay("eve") == 200
         store = pair.open()
-        until(lambda: len(store.keys_of(store.mark("card", "eve"))) == 1, 20)
+        until(lambda: len(store.keys_of(store.mark("card", "eve"))) == 1, 60)
         erasing = ["privacy", "erase", "eve", "--reason", "case 12", "--yes", "--home", str(home.root)]
         assert main(erasing) == 0
         busy = threading.Thread(target=customers)
         busy.start()
         try:
-            until(lambda: len(answers) > 200, 20)
+            until(lambda: len(answers) > 200, 60)
             pair.take_over()
-            until(lambda: pay_again(answers), 30)
+            until(lambda: pay_again(answers), 60)
         finally:
             stop.set()
-            busy.join(20)
+            busy.join(60)
         assert main(["privacy", "status", "--home", str(home.root)]) == 0
     events = [
         decode_decision(body, store)
@@ -204,7 +204,7 @@ def test_without_its_synchronous_standby_a_primary_confirms_nothing(pair_of: Cal
     with pytest.raises(SerinusError, match=r"SRN-PRIVACY-002.*timeout"):
         scoring.add([NewKey("a" * 32, store.mark("customer", "ann"), bytes(32), AT)])
     pair.standby.start()
-    until(lambda: pair.streaming() == "sync", 20)
+    until(lambda: pair.streaming() == "sync", 60)
     store.add([NewKey("a" * 32, store.mark("customer", "ann"), bytes(32), AT)])
     assert store.counts() == (1, 0), "once, whatever became of the first"
 

@@ -27,8 +27,8 @@ OURS = "SELECT pid, state FROM pg_stat_activity WHERE application_name = 'serinu
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands wait as they do, a shorter time."""
-    monkeypatch.setattr("serinus.privacy.postgres._PATIENT", 0.5)
+    """Commands wait as they do, a shorter time; long enough for the server's word to come before their own."""
+    monkeypatch.setattr("serinus.privacy.postgres._PATIENT", 3.0)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_statement_timeout_of_the_role_changes_nothing(
     before = cluster.open()
     keys = [new(before, "ann"), new(before, "bob")]
     before.add(keys)
-    server.sql("keys", "ALTER ROLE serinus SET statement_timeout = '50ms'")
+    server.sql("keys", "ALTER ROLE serinus SET statement_timeout = '1s'")
     try:
         store = cluster.open()
         other.execute(b"SET LOCAL statement_timeout = 0")
@@ -120,7 +120,7 @@ def test_a_statement_timeout_of_the_role_changes_nothing(
 def test_a_transaction_whose_program_is_gone_ends(
     cluster: Place, server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serinus.privacy.postgres._ABANDONED", 1)
+    monkeypatch.setattr("serinus.privacy.postgres._ABANDONED", 5)  # after the other gave up
     gone, store = cluster.open(), cluster.open()
     key = new(store, "ann")
     store.add([key])
@@ -129,7 +129,7 @@ def test_a_transaction_whose_program_is_gone_ends(
         with gone.engine.transaction() as run:
             run("DELETE FROM keys")
             refused(lambda: store.destroy(key.mark, AT), "timeout")
-            until(lambda: ("idle in transaction",) not in [row[1:] for row in server.sql("keys", OURS)], 10)
+            until(lambda: ("idle in transaction",) not in [row[1:] for row in server.sql("keys", OURS)])
 
     refused(hang)
     assert store.destroy(key.mark, AT) == [key.id]
@@ -167,6 +167,7 @@ def test_a_connection_that_was_lost_between_statements_comes_back(
             "keys",
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'serinus'",
         )
+        until(lambda: server.sql("keys", OURS) == [])  # they were only told to end
     else:
         cluster.crash()
     store.add([key])  # asked anew, unseen
@@ -189,9 +190,9 @@ def test_a_connection_that_is_lost_in_a_statement_is_an_error_and_nothing_is_hal
     waiting = (
         "SELECT pid FROM pg_stat_activity WHERE application_name = 'serinus' AND wait_event_type = 'Lock'"
     )
-    until(lambda: len(server.sql("keys", waiting)) == 1, 10)
+    until(lambda: len(server.sql("keys", waiting)) == 1)
     server.kill()
-    work.join(20)
+    work.join(30)
     assert len(found) == 1
     server.start()
     assert store.counts() == (2, 0)
@@ -212,10 +213,10 @@ def test_without_a_connection_left_it_says_which_limit(cluster: Place, server: P
         error = refused(lambda: open_store(cluster.home, given), "too many connections")
         assert "CONNECTION LIMIT" in error.hint
         one.close()
-        until(lambda: server.sql("keys", "SELECT 1 FROM pg_stat_activity WHERE usename = 'few'") == [], 10)
+        until(lambda: server.sql("keys", "SELECT 1 FROM pg_stat_activity WHERE usename = 'few'") == [])
         open_store(cluster.home, given).close()
     finally:
-        until(lambda: server.sql("keys", "SELECT 1 FROM pg_stat_activity WHERE usename = 'few'") == [], 10)
+        until(lambda: server.sql("keys", "SELECT 1 FROM pg_stat_activity WHERE usename = 'few'") == [])
         server.sql("keys", "DROP OWNED BY few")
         server.sql("keys", "DROP ROLE few")
 

@@ -18,6 +18,7 @@ from serinus.cli import main
 from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.privacy import KeyStore, MasterKey, open_store
+from tests.local.scorer.load import until
 from tests.local.scorer.process import ROOT
 from tests.support.apiserver import free_port
 from tests.support.bundles import small_home
@@ -191,7 +192,9 @@ def test_a_rotated_password_is_taken_at_the_next_connection(
     stores = opened(environment), opened(environment, at_once=True)
     far.server.sql("keys", f"ALTER ROLE scorer PASSWORD '{SECOND}'")
     assert [store.counts() for store in stores] == [(0, 0)] * 2, "who is in stays in"
-    far.server.sql("keys", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'scorer'")
+    sessions = "FROM pg_stat_activity WHERE usename = 'scorer'"
+    far.server.sql("keys", f"SELECT pg_terminate_backend(pid) {sessions}")
+    until(lambda: far.server.sql("keys", f"SELECT 1 {sessions}") == [])  # they were only told to end
     for store in stores:
         with pytest.raises(SerinusError) as caught:
             store.engine.refresh()
@@ -248,7 +251,7 @@ def test_a_scorer_with_a_wrong_password_does_not_start_and_tells_it_nobody(far: 
     }
     done = subprocess.run(
         [sys.executable, "-m", "serving.scorer", "--bundle", str(bundle.path), "--home", str(home.root), "--port", "0"],
-        env={**os.environ, **far.environment(**given)}, cwd=ROOT, capture_output=True, text=True, timeout=60,
+        env={**os.environ, **far.environment(**given)}, cwd=ROOT, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode != 0
     assert "SRN-PRIVACY-002" in done.stderr
