@@ -1,15 +1,15 @@
-"""What can be proven of an entry, once its log has a gap before it."""
+"""What can be proven of entries, once their log has a gap before them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
 
 from serinus.chain.gaps import Gap, GapsOfLog
-from serinus.chain.read import ChainBroken, read_on
-from serinus.chain.verify import Break, Place
+from serinus.chain.read import ChainBroken
+from serinus.chain.verify import Break, Broken, Place, scan
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,38 +26,60 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     vouched: int | None = None
 
 
-def standing(log: Path, seq: int, known: GapsOfLog, vouched: Mapping[int, str]) -> Standing | None:
-    """How an entry of a log stands; None if its chain is sound from the log's beginning.
+def standings(
+    log: Path, seqs: Collection[int], known: GapsOfLog, vouched: Mapping[int, str]
+) -> dict[int, Standing | None]:
+    """How entries of a log stand, in one pass; None for one to which the chain is sound from the log's beginning.
 
     Args:
+        seqs: their numbers. What stands behind the last of them counts only as far as a checkpoint is looked for:
+            a break there is none of theirs.
         known: gaps that were told.
         vouched: hashes by entry number, as sound checkpoints of that log say them.
 
     Raises:
-        SerinusError: ``SRN-AUDIT-003`` the log breaks before the entry at a place that was not told, an entry
-            is not the one for which a checkpoint vouches, or one for which a checkpoint vouches is in a gap before
-            the entry; ``-004`` it cannot be read.
+        SerinusError: ``SRN-AUDIT-003`` the log breaks before one of them at a place that was not told, or does not
+            hold it; an entry is not the one for which a checkpoint vouches, or one for which a checkpoint vouches is
+            in a gap before one of them; ``-004`` it cannot be read.
     """
-    place = Place(known)
-    found: tuple[Gap, ...] = ()
-    passed = 0
-    for _ in read_on(log, place):
-        if not found and len(place.gaps) > passed:
-            _never_here(place, place.gaps[-1], vouched)
-            passed = len(place.gaps)
-        digest = vouched.get(place.seq)
-        if digest is not None and digest.encode() != place.head:
-            what = "its hash is not the one for which a checkpoint vouches"
-            raise ChainBroken.of(Break(str(place.file), place.line, place.seq, what))
-        if place.seq == seq:
-            found = tuple(place.gaps)
-            if not found:
-                return None
-        if found and len(place.gaps) > len(found):
-            break
-        if found and digest is not None:
-            return Standing(gaps=found, sound_from=found[-1].before, vouched=place.seq)
-    return Standing(gaps=found, sound_from=found[-1].before) if found else None
+    wanted, found = set(seqs), dict[int, Standing | None]()
+    waiting: list[int] = []  # on the stretch that is being read, with no checkpoint yet
+    place, passed = Place(known), 0
+    if not wanted:
+        return found
+    try:
+        for _ in scan(log, place):
+            if len(place.gaps) > passed:
+                passed = len(place.gaps)
+                waiting.clear()
+                if len(found) == len(wanted):
+                    break
+                _never_here(place, place.gaps[-1], vouched)
+            digest = vouched.get(place.seq)
+            if digest is not None and digest.encode() != place.head:
+                what = "its hash is not the one for which a checkpoint vouches"
+                raise ChainBroken.of(Break(str(place.file), place.line, place.seq, what))
+            if place.seq in wanted:
+                found[place.seq] = None
+                if place.gaps:
+                    found[place.seq] = Standing(gaps=tuple(place.gaps), sound_from=place.gaps[-1].before)
+                    waiting.append(place.seq)
+            if digest is not None:
+                found |= {seq: _vouched(found[seq], place.seq) for seq in waiting}
+                waiting.clear()
+            if not waiting and len(found) == len(wanted):
+                break
+    except Broken as broken:
+        if len(found) < len(wanted):
+            raise ChainBroken.of(broken.found) from None
+    if gone := wanted - found.keys():
+        what = f"the log ends here, and held entry {min(gone):,} a moment ago"
+        raise ChainBroken.of(Break(str(place.file), place.line, place.seq, what))
+    return found
+
+
+def _vouched(standing: Standing | None, by: int) -> Standing | None:
+    return standing and msgspec.structs.replace(standing, vouched=by)
 
 
 def _never_here(place: Place, gap: Gap, vouched: Mapping[int, str]) -> None:

@@ -13,7 +13,7 @@ from serinus.bundle import Bundle, Keyring, directory_name, open_bundle
 from serinus.chain import read_gaps
 from serinus.chain.standing import Standing
 from serinus.cli.options import HomeOption, Output, OutputOption, print_json, print_table
-from serinus.cli.standing import standing_lines, standing_of
+from serinus.cli.standing import standing_lines, standings_of
 from serinus.errors import SerinusError
 from serinus.events import Decision, DecisionEvent, WithheldEvent, find_decisions
 from serinus.home import Home, existing_home
@@ -54,7 +54,8 @@ def explain(
     place = log or installation.decisions
     gaps = read_gaps(installation.root)
     found = find_decisions([place], request_id, keys=find_keys(installation), gaps=gaps)
-    placed = [(one.event, _Place(one.log, standing_of(installation, one, gaps))) for one in found]
+    stands = standings_of(installation, found, gaps)
+    placed = [(one.event, _Place(one.log, stand)) for one, stand in zip(found, stands, strict=True)]
     closed = [(event, place) for event, place in placed if isinstance(event, WithheldEvent)]
     results = [
         (event, place, version, recompute(event.data, opened))

@@ -10,7 +10,7 @@ import typer
 from serinus.bundle import Keyring
 from serinus.chain.checkpoint import checkpoints_path, read_checkpoints, vouched
 from serinus.chain.gaps import Gaps, gaps_log
-from serinus.chain.standing import Standing, standing
+from serinus.chain.standing import Standing, standings
 from serinus.events import Found
 from serinus.home import Home
 
@@ -21,17 +21,27 @@ def places_of(home: Home) -> list[Path]:
     return [home.audit, home.decisions, *([gaps] if gaps.is_dir() else [])]
 
 
-def standing_of(home: Home, found: Found, gaps: Gaps) -> Standing | None:
-    """What can be proven of a found decision, by the checkpoints beside its log; None if the chain before it is sound.
+def standings_of(home: Home, found: Sequence[Found], gaps: Gaps) -> list[Standing | None]:
+    """What can be proven of each found decision, by the checkpoints beside its log; None if the chain before it is
+    sound. Each log is read once more, however many of them it holds.
 
     Raises:
         SerinusError: ``SRN-AUDIT-003`` a checkpoint contradicts the log; ``-008`` a checkpoint is false.
     """
-    if not found.gaps:
-        return None
+    behind: dict[Path, set[int]] = {}
+    for one in found:
+        if one.gaps:
+            behind.setdefault(one.log, set()).add(one.seq)
+    if not behind:
+        return [None] * len(found)
     trusted = Keyring.load(home.keys)
-    known = vouched(read_checkpoints(checkpoints_path(found.log)), trusted, found.log)
-    return standing(found.log, found.seq, gaps.of(found.log), known)
+    stands = {
+        log: standings(
+            log, seqs, gaps.of(log), vouched(read_checkpoints(checkpoints_path(log)), trusted, log)
+        )
+        for log, seqs in behind.items()
+    }
+    return [stands[one.log][one.seq] if one.gaps else None for one in found]
 
 
 def standing_lines(stands: Standing | None) -> list[str]:
@@ -49,9 +59,8 @@ def standing_lines(stands: Standing | None) -> list[str]:
 
 
 def warn_of_gaps(home: Home, found: Sequence[Found], gaps: Gaps) -> None:
-    """Say on stderr of each decision whose log has a gap before it what the chain proves. Raises as ``standing_of``."""
-    for one in found:
-        stands = standing_of(home, one, gaps)
+    """Say on stderr of each decision behind a gap what the chain proves. Raises as ``standings_of``."""
+    for one, stands in zip(found, standings_of(home, found, gaps), strict=True):
         if stands is not None:
             told = "; ".join(standing_lines(stands))
             typer.echo(f"serinus: {one.event.id} in {one.log}: {told}", err=True)

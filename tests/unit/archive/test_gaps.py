@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from serinus.archive import Archive
 from serinus.chain import ChainBroken, Gaps, Place, gaps_log, read_gaps, read_on, verify_log
-from serinus.chain.standing import Standing, standing
+from serinus.chain.standing import Standing, standings
 from serinus.errors import SerinusError
 from serinus.home import Home
 from tests.unit.archive.logs import chain, content
@@ -186,17 +186,58 @@ def test_what_the_chain_proves_of_an_entry(
 ) -> None:
     log = kept(tmp_path, TWICE)
     known = read_gaps(tmp_path).of(log)
-    found = standing(log, seq, known, {number: hash_of(number) for number in checkpoints})
+    found = standings(log, [seq], known, {number: hash_of(number) for number in checkpoints})
     if not gaps:
-        assert found is None
+        assert found == {seq: None}
         return
-    assert found == Standing(gaps=tuple(known.values())[:gaps], sound_from=sound_from, vouched=vouched)
+    assert found[seq] == Standing(gaps=tuple(known.values())[:gaps], sound_from=sound_from, vouched=vouched)
 
 
 def test_a_checkpoint_that_says_otherwise_is_a_finding(tmp_path: Path) -> None:
     log = kept(tmp_path, TWICE)
     with pytest.raises(ChainBroken, match="entry 8: its hash is not the one for which a checkpoint vouches"):
-        standing(log, 7, read_gaps(tmp_path).of(log), {8: hash_of(7)})
+        standings(log, [7], read_gaps(tmp_path).of(log), {8: hash_of(7)})
+
+
+SEQS = [number for number in range(1, 13) if number not in (4, 5, 9)]
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sets(st.sampled_from(SEQS)), st.sets(st.sampled_from(SEQS)))
+def test_of_many_entries_each_stands_as_it_does_alone(seqs: set[int], checkpoints: set[int]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        log = kept(Path(directory), TWICE)
+        known, vouched = read_gaps(Path(directory)).of(log), {n: hash_of(n) for n in checkpoints}
+        alone = {seq: standings(log, [seq], known, vouched)[seq] for seq in seqs}
+        assert standings(log, seqs, known, vouched) == alone
+
+
+def untold_behind(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:5], *lines[7:]]
+
+
+def altered_last(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:-1], lines[-1].replace(b"review", b"refuse")]
+
+
+@pytest.mark.parametrize("edit", [untold_behind, altered_last])
+@pytest.mark.parametrize("checkpoints", [(), (12,)])
+def test_a_break_behind_an_entry_is_none_of_its_own_and_one_before_it_is(
+    tmp_path: Path, edit: Callable[[list[bytes]], list[bytes]], checkpoints: tuple[int, ...]
+) -> None:
+    log = kept(tmp_path, CAME)
+    known, vouched = read_gaps(tmp_path).of(log), {number: hash_of(number) for number in checkpoints}
+    log.write_bytes(b"".join(line + b"\n" for line in edit(CAME)))
+    stands = Standing(gaps=tuple(known.values()), sound_from=6)
+    assert standings(log, [2, 6, 7], known, vouched) == {2: None, 6: stands, 7: stands}
+    with pytest.raises(ChainBroken):
+        standings(log, [6, 12], known, vouched)
+
+
+def test_an_entry_that_went_meanwhile_is_not_taken_for_sound(tmp_path: Path) -> None:
+    log = kept(tmp_path, LINES[:5])
+    with pytest.raises(ChainBroken, match="ends here, and held entry 6 a moment ago"):
+        standings(log, [2, 6], {}, {})
 
 
 # --- what was here is no gap -------------------------------------------------------
@@ -220,10 +261,10 @@ def test_a_told_gap_explains_nothing_away_for_which_a_checkpoint_vouches(
     log = kept(tmp_path, TWICE)
     known, vouched = read_gaps(tmp_path).of(log), {number: hash_of(number) for number in checkpoints}
     if not told:
-        standing(log, seq, known, vouched)
+        standings(log, [seq], known, vouched)
         return
     with pytest.raises(ChainBroken, match=f"SRN-AUDIT-003.*{told}: it was here, and was removed"):
-        standing(log, seq, known, vouched)
+        standings(log, [seq], known, vouched)
 
 
 def test_what_was_cut_off_while_nobody_wrote_is_found_by_its_checkpoint_though_a_gap_was_told(

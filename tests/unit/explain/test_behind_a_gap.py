@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from serinus.archive import Archive
 from serinus.bundle import Bundle, Keyring, SigningKey
-from serinus.chain import gaps_log
+from serinus.chain import Place, gaps_log
 from serinus.chain.checkpoint import append_checkpoint, checkpoints_path, sign_checkpoint
+from serinus.chain.verify import scan
 from serinus.cli import main
 from serinus.events import DecisionLog
 from serinus.home import Home
@@ -109,6 +110,35 @@ def test_what_a_checkpoint_vouches_for_was_removed_whatever_the_archive_told_of_
     assert "entry 5 was noted elsewhere: it was here, and was removed" in run("audit", "verify")[2]
     assert "entry 5 was noted elsewhere: it was here, and was removed" in run("audit", "checkpoint")[2]
     assert run("explain", "r2")[0] == 0
+
+
+def test_however_many_rows_a_batch_has_its_log_is_read_and_its_checkpoints_are_verified_once(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, home = small_bundle(tmp_path), small_home(tmp_path)
+    Registry(home).register(bundle, by="ann", owner="cards", run="run-1")
+    pod = tmp_path / "pod" / "small-pod.jsonl"
+    with DecisionLog(pod) as log:
+        log.extend([event(bundle, f"b.{number}", row=number) for number in range(1, 10)])
+    lines = pod.read_bytes().splitlines()
+    archive = Archive(home)
+    archive.take("small-pod", lines[:3])
+    archive.take("small-pod", lines[5:])
+    archive.close()
+    checkpoint(home, lines[7])
+    read: list[Path] = []
+
+    def counted(log: Path, place: Place) -> Iterator[bytes]:
+        read.append(log)
+        return scan(log, place)
+
+    monkeypatch.setattr("serinus.chain.standing.scan", counted)
+    code, out, _ = run("explain", "b", "--output", "json")
+    found = {one["request_id"]: one["broken"] and one["broken"]["vouched"] for one in json.loads(out)}
+    assert found == {"b.1": None, "b.2": None, "b.3": None, "b.6": 8, "b.7": 8, "b.8": 8, "b.9": None}
+    assert (code, len(read)) == (1, 1)
+    assert run("decisions", "show", "b")[2].count("BROKEN before this entry") == 4
+    assert len(read) == 2
 
 
 def test_verifying_goes_on_to_report_the_break(lines: list[bytes], run: Run) -> None:
