@@ -130,15 +130,26 @@ class TokenReviews:
 
 
 class EitherOf:
-    """Asks one after the other; the first that knows the token says whose it is."""
+    """Asks one after the other; the first that knows the token says whose it is.
+
+    One that cannot be asked keeps nobody out whom another knows. Where none knows the token it is not said to be
+    nobody's: it could be known to that one.
+    """
 
     def __init__(self, callers: Sequence[Callers]) -> None:
         self._callers = tuple(callers)
 
     async def who(self, token: str) -> Caller | None:
         """Whose token it is; see ``Callers``."""
+        unasked: list[str] = []
         for one in self._callers:
-            found = await one.who(token)
+            try:
+                found = await one.who(token)
+            except CannotAsk as why:
+                unasked.append(str(why))
+                continue
             if found is not None:
                 return found
+        if unasked:
+            raise CannotAsk("; ".join(unasked))
         return None

@@ -157,6 +157,26 @@ async def test_without_a_token_of_some_length_nobody_is_let_in(tmp_path: Path, c
         check_callers([], "", file)
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+async def test_one_that_cannot_be_asked_keeps_nobody_out_whom_another_knows(
+    tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    """Their token is no worse for a file that somebody broke; of any other nobody can say whose it is."""
+    broken = [TokenFile(tmp_path / "none", "pipeline"), MemoryCallers({})]
+    all_of = [*broken, TokenReviews(api(Reviewer()), ["kubeflow/pipeline-runner"])]
+    either = EitherOf([all_of[place] for place in order])
+    assert await either.who(TOKEN) == Caller(name=RUNNER)
+    with pytest.raises(CannotAsk, match="the file of the callers' token cannot be read"):
+        await either.who("x" * 20)
+
+
+async def test_where_several_cannot_be_asked_each_says_why(tmp_path: Path) -> None:
+    away = MemoryCallers({})
+    away.down = True
+    with pytest.raises(CannotAsk, match="cannot be read .*; nobody there"):
+        await EitherOf([TokenFile(tmp_path / "none", "pipeline"), away]).who(TOKEN)
+
+
 @pytest.mark.parametrize(
     ("accounts", "audience"),
     [(["pipeline-runner"], ""), (["a/b/c"], ""), (["*/*"], ""), (["a/"], ""), (["A/b"], ""), ([], "serinus")],
