@@ -109,7 +109,8 @@ def noted(registry: Registry, model: str, version: int, given: Approval, *, last
     """Enter an approval that was given and judged elsewhere, as on a cluster; done again, it changes nothing.
 
     The caller writes it into the audit log, afterwards: it has happened, whatever becomes of this. Of two words of one
-    person in one role the later one stands, in whichever order they are entered.
+    person in one role the later one stands, in whichever order they are entered; of the same time (a cluster's stamps
+    are whole seconds) the one whose reason sorts last, so that the order does not matter either.
 
     Args:
         lasts: how long an override stands for all that are missing (s).
@@ -127,7 +128,7 @@ def noted(registry: Registry, model: str, version: int, given: Approval, *, last
             " (model, version, approver, role, reason, time, on_behalf_of, override)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET reason = excluded.reason,"
             " time = excluded.time, on_behalf_of = excluded.on_behalf_of, override = excluded.override"
-            " WHERE excluded.time > time",
+            " WHERE (excluded.time, excluded.reason) > (time, reason)",
             (
                 *(model, version, given.by, given.role, given.reason),
                 *(given.time, given.on_behalf_of, int(given.override)),

@@ -118,14 +118,24 @@ def test_a_step_heard_after_the_words_that_followed_it_moves_the_stage_all_the_s
     assert keeper.counts["unfollowed"] == 0
 
 
-def test_of_two_words_of_one_person_the_later_stands_whichever_is_heard_last(
-    tmp_path: Path, digests: tuple[str, str]
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize(
+    ("first", "second"), [((10, "z first"), (20, "again")), ((10, "again"), (10, "because"))]
+)
+def test_of_two_words_of_one_person_the_same_one_stands_whichever_is_heard_last(
+    tmp_path: Path,
+    digests: tuple[str, str],
+    first: tuple[int, str],
+    second: tuple[int, str],
+    order: tuple[int, int],
 ) -> None:
+    """The later one; of the same second, which is all that the API server's stamps tell, the same in either order."""
     home = small_home(tmp_path)
     keeper = told(home, digests, STARTING)
-    keeper.said(approval(at=BEGAN + 20, reason="again"), "RolloutApproval")
-    keeper.said(approval(uid="w-2", at=BEGAN + 10, reason="first"), "RolloutApproval")
-    assert [given.reason for given in Registry(home).approvals("small", 2)] == ["again"]
+    for place in order:
+        after, reason = (first, second)[place]
+        keeper.said(approval(uid=f"w-{place}", at=BEGAN + after, reason=reason), "RolloutApproval")
+    assert [given.reason for given in Registry(home).approvals("small", 2)] == [second[1]]
 
 
 @pytest.mark.parametrize(
