@@ -75,7 +75,7 @@ class HttpServer:
                 "SRN-KFP-001",
                 "a user or password stands in the URL, which KFP does not ask for and others can read",
                 where=f"{flag} {parts.hostname}",
-                hint="Leave it out. A token goes into a file: --token FILE.",
+                hint=f"Leave it out. A token goes into a file: {flag.replace('host', 'token')} FILE.",
             )
         check_url(url, flag)
         self._base = url.rstrip("/") + _API

@@ -316,12 +316,13 @@ def test_clients_of_other_servers_tell_none(place: Place, refusing: int) -> None
         ok=True,
     )
     (place.given / "contract.yaml").write_text(yaml.safe_dump(dump_contract(contract())))
-    told = place.run(
-        "submit", "serinus", "pipeline", "submit", "--pipeline", "compiled.yaml", "--host", kfp, "--patience", "1ms",
-        "--contract", str(place.given / "contract.yaml"), "--data", "s3://ann@bucket/loans.csv",
-        "--token", str(place.given / "token"),
-    )  # fmt: skip
-    assert "SRN-KFP-003" in told
+    for host, code in ((kfp, "SRN-KFP-001"), (f"http://{there}", "SRN-KFP-003")):
+        told = place.run(
+            f"submit {code}", "serinus", "pipeline", "submit", "--pipeline", "compiled.yaml", "--host", host,
+            "--patience", "1ms", "--contract", str(place.given / "contract.yaml"),
+            "--data", "s3://ann@bucket/loans.csv", "--token", str(place.given / "token"),
+        )  # fmt: skip
+        assert code in told
 
     labels = {"alertname": "Drift", "model": "loans", "retrain": "true"}
     began = {"startsAt": "2026-11-28T12:00:00Z", "fingerprint": "f1"}
@@ -332,11 +333,13 @@ def test_clients_of_other_servers_tell_none(place: Place, refusing: int) -> None
         assert '"outcome":"started"' in said
         return said
 
-    place.serve(
-        "retrain", "serving.retrain", "--home", str(place.root / "home"), "--kfp-host", kfp, "--kfp-pipeline", "p",
+    retrain = (
+        "serving.retrain", "--home", str(place.root / "home"), "--kfp-pipeline", "p",
         "--kfp-token", str(place.given / "token"),
-        "--notify-url", f"http://{there}/hook?token={SECRETS['alert token']}", ask=ask,
+        "--notify-url", f"http://{there}/hook?token={SECRETS['alert token']}", "--kfp-host",
     )  # fmt: skip
+    assert "--kfp-token FILE" in place.run("retrain refused", *retrain, kfp)
+    place.serve("retrain", *retrain, f"http://{there}", ask=ask)
     place.serve(
         "drift", "serving.drift", "--bundle", str(bundle.path), "--home", str(small_home(place.given).root),
         "--port", "0", "--detector", "numpy", "--alert-url", f"http://ann:{SECRETS['alert token']}@{there}/api",

@@ -98,7 +98,7 @@ def test_the_card_shows_what_the_run_found_and_escapes_what_people_wrote(sound: 
         assert f"<figcaption>{drawing}" in page
     assert read_json(sound.path("ingested"))["digest"] in page
     assert "The records carry no event time" in page
-    assert "adverse_impact_ratio group=a" in page
+    assert "adverse_impact_ratio group=a" in page.replace("<wbr>", "")  # where a long name may break
 
 
 def test_the_card_is_the_same_bytes_again(sound: Run) -> None:
