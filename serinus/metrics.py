@@ -39,6 +39,8 @@ SHED = "serinus_requests_shed_total"
 """{model, predictor, reason}: scoring requests refused for want of time or room: deadline, overload, queue."""
 IN_FLIGHT = "serinus_requests_in_flight"
 """{model, predictor}: scoring requests that wait for a thread, a store or the disk."""
+KEYS_PUT_BACK = "serinus_subject_keys_put_back_total"
+"""{model, predictor}: times that the store of persons' keys turned out to lack what it had confirmed."""
 
 # --- requests by entity ---------------------------------------------------
 ENTITY_UNKNOWN = "serinus_entity_unknown_total"

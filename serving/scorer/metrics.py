@@ -53,7 +53,7 @@ class Metrics(Collector):
         self._decisions: dict[str, int] = {"approve": 0, "review": 0, "decline": 0}
         self._unknown: dict[str, int] = dict.fromkeys(features, 0)
         self._shed: dict[str, int] = dict.fromkeys(_SHED, 0)
-        self._dropped = self._in_flight = self._pending = 0
+        self._dropped = self._in_flight = self._pending = self._keys_put_back = 0
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -103,6 +103,10 @@ class Metrics(Collector):
         """Count payload events that could not be delivered."""
         self._dropped += count
 
+    def keys_put_back(self) -> None:
+        """Count a store of persons' keys that was put back to an earlier state."""
+        self._keys_put_back += 1
+
     def pending(self, count: int) -> None:
         """State how many decisions wait to be written."""
         self._pending = count
@@ -147,6 +151,11 @@ class Metrics(Collector):
         yield self._gauge(
             names.IN_FLIGHT, "Scoring requests that wait for a thread, a store or the disk.", self._in_flight
         )
+        put_back = CounterMetricFamily(
+            names.KEYS_PUT_BACK, "Times that the key store lacked what it had confirmed.", labels=_LABELS
+        )
+        put_back.add_metric(self._values, self._keys_put_back)
+        yield put_back
         info = GaugeMetricFamily(names.INFO, "What is served.", labels=(*_LABELS, "version", "digest"))
         info.add_metric((*self._values, *self._served), 1)
         yield info

@@ -167,7 +167,7 @@ async def _run(
     following = None
     if subjects is not None:
         await learn(subjects, store)  # before anybody's history is read
-        following = asyncio.create_task(follow(subjects, store, _report))
+        following = asyncio.create_task(follow(subjects, store, _report, metrics.keys_put_back))
     rpc = await _listen_for_grpc(settings, service, app)
     http = Listener(app, Limits(body=settings.max_body, connections=settings.max_connections))
     tls = server_files(settings.tls_cert, settings.tls_key, settings.tls_client_ca)

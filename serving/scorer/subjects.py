@@ -330,9 +330,15 @@ async def _forget(subjects: Subjects, store: MemoryStore, fresh: Sequence[Erased
 
 
 async def follow(
-    subjects: Subjects, store: OnlineStore | None, report: Callable[[SerinusError], None]
+    subjects: Subjects,
+    store: OnlineStore | None,
+    report: Callable[[SerinusError], None],
+    put_back: Callable[[], None],
 ) -> None:
-    """``learn`` until cancelled; a failure is reported once until it works again, and each wait is longer."""
+    """``learn`` until cancelled; a failure is reported once until it works again, and each wait is longer.
+
+    A store that was put back to an earlier state is reported, and ``put_back`` called.
+    """
     failed, within = 0, AGAIN_WITHIN
     while True:
         await asyncio.sleep(min(LEARN_EVERY * 2**failed, within))
@@ -341,6 +347,7 @@ async def follow(
             failed = 0
             lost = subjects.put_back()
             if lost is not None:
+                put_back()
                 report(lost)
         except SerinusError as error:
             if not failed:

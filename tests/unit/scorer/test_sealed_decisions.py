@@ -13,8 +13,10 @@ from serinus.events import DecisionEvent, WithheldEvent, decode_decision
 from serinus.home import Home
 from serinus.privacy import KeyStore, open_store
 from serinus.privacy.seal import key_of
+from serinus.privacy.sqlite import SqliteEngine
+from serving.scorer.metrics import Metrics
 from serving.scorer.subjects import Subjects, follow
-from tests.unit.privacy.support import subjects
+from tests.unit.privacy.support import IDENTITY, subjects
 from tests.unit.scorer.support import BAD, GOOD, Rig, rig, v1, v2
 
 AT = "2026-09-21T00:00:00+00:00"
@@ -185,13 +187,45 @@ def test_a_store_that_fails_is_reported_once_and_looked_at_again(
     monkeypatch.setattr("serving.scorer.subjects.LEARN_EVERY", 0)
 
     async def story() -> None:
-        task = asyncio.create_task(follow(persons, None, told.append))
+        task = asyncio.create_task(follow(persons, None, told.append, lambda: None))
         while len(looks) < 6:
             await asyncio.sleep(0)
         task.cancel()
 
     asyncio.run(story())
     assert [error.code for error in told] == ["SRN-PRIVACY-002"] * 2
+
+
+def test_a_store_that_was_put_back_is_counted_for_prometheus_and_reported_once(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, persons = open_store(home, {}, create=True), subjects(home)
+    metrics, told = Metrics(IDENTITY, ()), list[SerinusError]()
+    persons.keys("r1", ("ann",), 1)
+    persons.flush()
+    monkeypatch.setattr("serving.scorer.subjects.LEARN_EVERY", 0)
+
+    def shown() -> str:
+        line = 'serinus_subject_keys_put_back_total{model="credit",predictor="champion"} '
+        return metrics.exposition().decode().partition(line)[2].partition("\n")[0]
+
+    async def story() -> None:
+        looks, learn = list[int](), persons.learn
+        monkeypatch.setattr(persons, "learn", lambda: looks.append(1) or learn())
+        task = asyncio.create_task(follow(persons, None, told.append, metrics.keys_put_back))
+        while len(looks) < 2:
+            await asyncio.sleep(0)
+        assert shown() == "0.0"
+        with store.engine.transaction() as run:
+            run("DELETE FROM keys")
+        monkeypatch.setattr(SqliteEngine, "session", 1)  # as after another server answers
+        while len(looks) < 6:
+            await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(story())
+    assert (shown(), [error.code for error in told]) == ("1.0", ["SRN-PRIVACY-012"])
+    assert store.counts() == (1, 0)
 
 
 def test_the_answer_is_the_same_as_without(home: Home) -> None:
