@@ -19,6 +19,7 @@ class KeptHashes:
     def __init__(self, log: Path) -> None:
         self._log = log
         self._recent: dict[int, str] = {}
+        self._most = _RECENT
         self._reading: Iterator[tuple[int, str]] | None = None
         self._at: tuple[int, str] = (0, "")
 
@@ -28,8 +29,13 @@ class KeptHashes:
 
     def settled(self) -> None:
         """All that was added is in the file."""
-        if len(self._recent) > 2 * _RECENT:
-            self._recent = dict(list(self._recent.items())[-_RECENT:])
+        if len(self._recent) > 2 * self._most:
+            self._recent = dict(list(self._recent.items())[-self._most :])
+
+    def remember(self, most: int) -> None:
+        """So many of what was added, twice as many at times; the rest is read in the files. All of it is settled."""
+        self._most = most
+        self.settled()
 
     def __call__(self, seq: int) -> str | None:
         """The hash; None if the log does not hold that entry. Raises OSError."""

@@ -79,6 +79,10 @@ class Log:
             why=aside[0][0] if new else "",
         )
 
+    def remember(self, most: int) -> None:
+        """Of what it holds so many hashes in memory."""
+        self._kept.remember(most)
+
     def close(self) -> None:
         """Release the file."""
         self._writer.close()

@@ -8,6 +8,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 from serinus.archive.aside import append_durably
@@ -18,10 +19,11 @@ _KNOWN = 50_000
 
 
 class Outcomes:
-    """One file of outcomes."""
+    """One file of outcomes. A line is known again among the latest 50,000, or as many as it is told to remember."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._most = _KNOWN
         self._known: OrderedDict[bytes, None] = OrderedDict()
         if path.exists():
             with path.open("r+b") as file:  # line by line: it grows for as long as the model is served
@@ -34,6 +36,13 @@ class Outcomes:
                     self._known[_digest(line[:-1])] = None
                     if len(self._known) > _KNOWN:
                         self._known.popitem(last=False)
+
+    def remember(self, most: int) -> None:
+        """So many lines, and no more, from now on."""
+        self._most = most
+        if (over := len(self._known) - most) > 0:
+            # Made anew: a dict from which much was taken keeps its size.
+            self._known = OrderedDict.fromkeys(islice(self._known, over, None))
 
     def take(self, lines: Sequence[bytes], erased: Callable[[], Collection[str]]) -> Taken:
         """Keep lines that are new, without the outcomes of requests whose person was erased.
@@ -65,7 +74,7 @@ class Outcomes:
             if data:
                 append_durably(self._path, data)
         self._known.update(dict.fromkeys(new))
-        while len(self._known) > _KNOWN:
+        while len(self._known) > self._most:
             self._known.popitem(last=False)
         return Taken(kept=len(new), duplicate=len(lines) - len(new) - gone, erased=gone, bytes=len(data))
 

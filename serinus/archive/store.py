@@ -30,6 +30,10 @@ from serinus.privacy.seal import key_of
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}")
 _SEGMENT = re.compile(r"\.\d{6,}$")
 _UNNAMED = "unnamed"
+_MANY = 16
+"""Files open above which each remembers less, so that all of them fit the memory of a small pod."""
+_FEW_OUTCOMES = 10_000
+_FEW_HASHES = 4_000
 
 
 class UnusableName(ValueError):  # noqa: N818  what a name is
@@ -157,7 +161,8 @@ class Archive:
             return Taken(aside=new, duplicate=len(lines) - new, why=why if new else "")
 
     def feedback(self, name: str, lines: Sequence[bytes]) -> Taken:
-        """Outcomes that a scorer was sent: no chain, so the same line counts once among the latest 50,000.
+        """Outcomes that a scorer was sent: no chain, so the same line counts once among the latest 50,000, or 10,000 of
+        a file while more than 16 are open.
 
         Raises:
             UnusableName: nothing was kept.
@@ -168,6 +173,9 @@ class Archive:
             path = self._directory / f"{name}{FEEDBACK}jsonl"
             try:
                 file = self._feedback.pop(name, None) or Outcomes(path)
+                if len(self._feedback) >= _MANY:
+                    for each in (*self._feedback.values(), file):
+                        each.remember(_FEW_OUTCOMES)
                 taken = file.take(lines, self._forgotten.holds)
             except OSError as error:
                 raise unwritable(path, error) from error
@@ -299,6 +307,9 @@ class Archive:
         if log is None:
             aside = self._aside / f"{life}.jsonl"
             log = Log(self._directory / f"{life}.jsonl", aside, self._gaps, self._rotate_bytes)
+            if len(self._open) >= _MANY:
+                for each in (*self._open.values(), log):
+                    each.remember(_FEW_HASHES)
         self._open[life] = log
         while len(self._open) > self._most_open:
             self._open.popitem(last=False)[1].close()

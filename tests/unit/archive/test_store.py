@@ -217,6 +217,39 @@ def test_outcomes_that_come_again_count_once(home: Home) -> None:
     assert path.read_bytes().splitlines() == lines
 
 
+@pytest.mark.parametrize(("files", "known"), [(16, 12_000), (17, 10_000)])
+def test_with_many_files_of_outcomes_open_each_remembers_less(home: Home, files: int, known: int) -> None:
+    lines = [b'{"request_id":"r%d"}' % i for i in range(12_000)]
+    archive = Archive(home)
+    assert archive.feedback("m-0", lines).kept == 12_000
+    for number in range(1, files):
+        archive.feedback(f"m-{number}", lines[:1])
+    assert archive.feedback("m-0", lines[-known:]).duplicate == known
+    forgotten = lines[:-known]
+    assert archive.feedback("m-0", forgotten[-1:]).kept == len(forgotten[-1:])
+
+
+@pytest.mark.parametrize("files", [16, 17])
+def test_with_many_logs_open_what_comes_again_is_known_all_the_same(home: Home, files: int) -> None:
+    lines, archive = chain(9_000), Archive(home)
+    assert archive.take("m-0", lines).kept == 9_000
+    for number in range(1, files):
+        archive.take(f"m-{number}", WRITERS["m-x"])
+    read: list[str] = []
+
+    def listed(log: Path) -> list[tuple[int, Path]]:
+        read.append(log.stem)
+        return []
+
+    with pytest.MonkeyPatch.context() as watched:
+        watched.setattr("serinus.archive.kept.segments", listed)
+        assert archive.take("m-0", lines[-2_000:]) == Taken(duplicate=2_000)
+        assert read == []
+        assert archive.take("m-0", lines[:2_000]) == Taken(duplicate=2_000)
+        assert read == (["m-0"] if files > 16 else [])
+    archive.close()
+
+
 def test_a_copy_that_is_no_record_forgets_what_is_old_and_goes_on(home: Home) -> None:
     lines = WRITERS["m-x"]
     archive = Archive(home, rotate_bytes=700)
