@@ -101,7 +101,10 @@ class Archive:
         with self._lock:
             if not may_wait:
                 return self._take(name, lines, patience)
-            waiting = self._waiting_of(name)
+            try:
+                waiting = self._waiting_of(name)
+            except OSError as error:
+                raise unwritable(self._waiting, error) from error
             why = self._damaged.get(name, "")
             if not waiting:
                 try:

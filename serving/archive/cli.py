@@ -149,9 +149,12 @@ def _end(threads: list[threading.Thread], stopping: threading.Event) -> None:
 
 def _forget(kept: Archive, age: float, stopping: threading.Event) -> None:
     while not stopping.is_set():
-        removed = kept.forget(time.time() - age)
-        if removed:
-            log.info("removed %d file(s) that were not written for longer than --forget-after", removed)
+        try:
+            removed = kept.forget(time.time() - age)
+            if removed:
+                log.info("removed %d file(s) that were not written for longer than --forget-after", removed)
+        except OSError as error:  # the archive goes on, and looks again
+            log.error("files older than --forget-after are not all removed: %s", error)
         stopping.wait(min(60.0, age / 10))
 
 

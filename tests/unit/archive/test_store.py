@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from serinus.archive import Archive, GapAhead, Taken, UnusableName
 from serinus.chain import find_logs, verify_log
 from serinus.errors import SerinusError
 from serinus.home import Home
+from serving.archive.cli import _forget
 from tests.unit.archive.logs import chain, content
 
 WRITERS = {name: chain(12, name) for name in ("m-x", "m-y@01234567", "m-z")}
@@ -248,6 +251,23 @@ def test_with_many_logs_open_what_comes_again_is_known_all_the_same(home: Home, 
         assert archive.take("m-0", lines[:2_000]) == Taken(duplicate=2_000)
         assert read == (["m-0"] if files > 16 else [])
     archive.close()
+
+
+def test_a_file_that_cannot_be_removed_does_not_end_the_forgetting(caplog: pytest.LogCaptureFixture) -> None:
+    stopping, looks = threading.Event(), 0
+
+    class Stuck:
+        def forget(self, before: float) -> int:
+            nonlocal looks
+            looks += 1
+            if looks == 2:
+                stopping.set()
+                return 1
+            raise IsADirectoryError("m-old.jsonl")
+
+    _forget(cast(Archive, Stuck()), 0.0, stopping)
+    assert looks == 2
+    assert "m-old.jsonl" in caplog.text
 
 
 def test_a_copy_that_is_no_record_forgets_what_is_old_and_goes_on(home: Home) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -201,6 +202,17 @@ def test_waiting_lines_that_cannot_be_read_hold_up_no_other_log(home: Home, arch
         pass
     assert content(home.decisions, "m-a@1") == A
     assert archive.damaged() == {}
+
+
+def test_a_directory_of_waiting_lines_that_cannot_be_looked_into_is_told(
+    home: Home, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Path) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "exists", broken)
+    with pytest.raises(SerinusError, match=r"SRN-AUDIT-002 .*waiting.*Input/output error"):
+        archive.take("m-z@1", A, may_wait=True)
 
 
 def test_a_sender_by_http_keeps_its_lines_itself(home: Home, archive: Archive) -> None:
