@@ -18,6 +18,21 @@ from serinus.privacy.sqlite import SqliteEngine
 from serinus.privacy.store import Hold, KeyStore, NewKey
 from serinus.privacy.wrapping import Wrapping
 
+MASTER = MasterKey(bytes(32))
+
+
+@contextmanager
+def copied() -> Generator[tuple[KeyStore, KeyStore]]:
+    """A store, and the copy that was made of it while both were empty."""
+    with tempfile.TemporaryDirectory() as directory:
+        source = KeyStore(SqliteEngine(Path(directory, "source.db")), Wrapping(MASTER))
+        engine = SqliteEngine(Path(directory, "target.db"))
+        copy_store(source, engine, MASTER)
+        target = KeyStore(engine, Wrapping(MASTER))
+        yield source, target
+        source.close()
+        target.close()
+
 
 class Op(NamedTuple):
     what: Literal["add", "erase", "copy"]
@@ -52,12 +67,7 @@ ops = st.lists(
     ]
 )
 def test_keys_are_united_and_erasures_too(happened: list[Op]) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        master = MasterKey(bytes(32))
-        source = KeyStore(SqliteEngine(Path(directory, "source.db")), Wrapping(master))
-        engine = SqliteEngine(Path(directory, "target.db"))
-        copy_store(source, engine, master)
-        target = KeyStore(engine, Wrapping(master))
+    with copied() as (source, target):
         sides = {"source": source, "target": target}
         made, erased = dict[str, tuple[str, str]](), list[tuple[str, str]]()
         for i, op in enumerate([*happened, Op("copy", "source", "a")]):
@@ -71,15 +81,13 @@ def test_keys_are_united_and_erasures_too(happened: list[Op]) -> None:
                 if store.destroy(mark, at):  # else whoever asked is told that nothing was ever sealed there
                     erased.append((op.person, at))
             else:
-                copy_store(source, engine, master)
+                copy_store(source, target.engine, MASTER)
         alive = {key for person in "ab" for key in target.keys_of(target.mark("customer", person))}
         for key, (person, at) in made.items():
             late = [when for who, when in erased if who == person and when > at]
             assert (key in alive) is (not late), "an erasure reaches it on whichever side it was"
             if not late:
                 assert target.key(key) == bytes([int(key, 16)]) * 32
-        for store in sides.values():
-            store.close()
 
 
 class Word(NamedTuple):
@@ -104,22 +112,17 @@ COPY = Word("copy", "source", "a")
 @example([Word("hold", "target", "b"), Word("hold", "source", "b"), COPY, Word("release", "target", "b")])
 @example([Word("hold", "target", "b"), Word("back", "target", "b"), COPY, Word("release", "source", "b")])
 def test_what_either_side_let_go_of_stays_so_and_what_nobody_did_stands(happened: list[Word]) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        master = MasterKey(bytes(32))
-        source = KeyStore(SqliteEngine(Path(directory, "source.db")), Wrapping(master))
-        engine = SqliteEngine(Path(directory, "target.db"))
-        copy_store(source, engine, master)
-        target = KeyStore(engine, Wrapping(master))
+    with copied() as (source, target):
         sides = {"source": source, "target": target}
         made, ended = {(table, who): set[str]() for table in TABLES for who in "ab"}, set[str]()
         for i, op in enumerate([*happened, COPY]):
             store, at = sides[op.side], f"2026-09-21T00:00:{i:02d}+00:00"
             mark, before = store.mark("customer", op.person), names(store, op.person)
             if op.what == "copy":
-                copy_store(source, engine, master)
+                copy_store(source, target.engine, MASTER)
                 continue
             if op.what == "back":
-                copy_store(target, source.engine, master)
+                copy_store(target, source.engine, MASTER)
                 continue
             with allowed():
                 if op.what == "hold":
@@ -138,8 +141,6 @@ def test_what_either_side_let_go_of_stays_so_and_what_nobody_did_stands(happened
             found, left = names(target, who)[table], all_of_them - ended
             assert found <= left, "what was let go of on one side came back from the other"
             assert bool(found) is bool(left), "what nobody let go of is lost"
-        for store in sides.values():
-            store.close()
 
 
 TABLES = {"holds": "since", "unfinished": "id"}
