@@ -109,12 +109,7 @@ class Beginning:
 
     async def taken(self, target: str) -> bool:
         """Is the target another rollout's, that has begun and not ended?"""
-        uid = self._resource()["metadata"]["uid"]
-        rivals = [one for one in await self._of_target(target) if one["metadata"]["uid"] != uid]
-        return any(
-            begun(one) and not ended(one) and (one.get("spec") or {}).get("target") == target
-            for one in rivals
-        )
+        return any(begun(rival) for rival in self._rivals(await self._of_target(target), target))
 
     async def say(self, phase: Phase, reason: str, message: str) -> None:
         """Put a status that no engine wrote, and an Event, once."""
@@ -156,12 +151,8 @@ class Beginning:
         if not any(one["metadata"]["uid"] == mine["uid"] for one in all_of_them):
             self._vanished()
             return "Deleted", "it is not there any more"
-        for rival in all_of_them:
+        for rival in self._rivals(all_of_them, spec.target):
             metadata = rival["metadata"]
-            if metadata["uid"] == mine["uid"] or ended(rival):
-                continue
-            if (rival.get("spec") or {}).get("target") != spec.target:
-                continue
             older = (metadata["creationTimestamp"], metadata["uid"]) < (
                 mine["creationTimestamp"],
                 mine["uid"],
@@ -169,6 +160,17 @@ class Beginning:
             if begun(rival) or (older and not rival["spec"].get("paused")):
                 return "AnotherRollout", f"rollout {metadata['name']} of {spec.target} goes first"
         return None
+
+    def _rivals(self, listed: list[Object], target: str) -> list[Object]:
+        """Of those listed, the others that are of the target and have not ended."""
+        mine = self._resource()["metadata"]["uid"]
+        return [
+            one
+            for one in listed
+            if one["metadata"]["uid"] != mine
+            and not ended(one)
+            and (one.get("spec") or {}).get("target") == target
+        ]
 
     async def _of_target(self, target: str) -> list[Object]:
         try:
