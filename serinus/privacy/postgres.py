@@ -23,6 +23,7 @@ T = TypeVar("T")
 SCHEMA = "serinus_privacy"
 _LOCK = 0x5E1215  # of this program in the database: what destroys or adds keys comes in turn
 _AT_ONCE, _PATIENT = 0.25, 10.0
+_CONNECT_AT_ONCE, _CONNECT_PATIENT = 2, 5  # seconds for each host; libpq knows whole ones, from 2 on
 _ABANDONED = (
     30  # seconds after which a transaction is the server's to end: a node that was lost says no good-bye
 )
@@ -140,7 +141,8 @@ class PostgresEngine:
                 self.session += 1
 
     def _connect(self) -> _Connection:
-        given = self._server.parameters(seconds=2 if self._at_once else 5)
+        seconds = _CONNECT_AT_ONCE if self._at_once else _CONNECT_PATIENT
+        given = self._server.parameters(seconds=seconds)
         connection = _Connection.connect(autocommit=True, **given)
         try:
             return self._prepared(connection)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from kubernetes.client import Configuration
+
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = Path(os.environ.get("SERINUS_CLUSTER", ROOT.parent / "shared" / "cluster" / "cluster"))
@@ -42,12 +43,6 @@ def tools() -> str | None:
     path = done.stdout.strip()
     found = all(shutil.which(name, path=path) for name in ("kube-apiserver", "etcd"))
     return path if done.returncode == 0 and found else None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class ApiServer:

@@ -101,7 +101,7 @@ class PostgresServer:
 
     def promote(self) -> None:
         """Make a standby the one that takes writes; waited for."""
-        assert self.sql("postgres", "SELECT pg_promote(true, 30)") == [(True,)]
+        assert self.sql("postgres", "SELECT pg_promote(true, 120)") == [(True,)]
 
     def start(self) -> None:
         listen = "" if self.port is None else "127.0.0.1"
@@ -115,7 +115,7 @@ class PostgresServer:
                 command, stdout=log, stderr=log, cwd=self.directory, start_new_session=True,
                 user=self._user, group=self._group, extra_groups=None if self._user is None else [],
             )  # fmt: skip
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not self._ready(self._process.pid):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError((self.directory / "log").read_text()[-2000:])
@@ -165,19 +165,30 @@ class PostgresServer:
     def kill(self) -> None:
         """As when the machine loses power: no process of it says good-bye."""
         if self._process is not None:
-            self._signal(signal.SIGKILL)
-            self._process.wait(10)
+            killed = self._signal(signal.SIGKILL)
+            self._process.wait(60)
             self._process = None
+            # The next one does not start while a process of this one still has its memory.
+            deadline = time.monotonic() + 60
+            while not all(_ended(pid) for pid in killed):
+                assert time.monotonic() < deadline, "a process of the server that was killed does not end"
+                time.sleep(0.005)
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _signal(self, number: signal.Signals) -> list[int]:
+        """Send it to every process of the server, and say which they are."""
         assert self._process is not None
+        main = self._process.pid
+        if number is not signal.SIGCONT:
+            os.kill(main, signal.SIGSTOP)  # it makes no other one meanwhile
         # Each backend is the leader of a session of its own, so the group alone would not do.
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        for pid in [str(self._process.pid), *children]:
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        every = [main, *(int(pid) for pid in children)]
+        for pid in every:
             try:
-                os.kill(int(pid), number)
+                os.kill(pid, number)
             except ProcessLookupError:
                 continue
+        return every
 
     def _run(self, program: str, *arguments: str, given: str | None = None) -> str:
         done = subprocess.run(
@@ -198,6 +209,13 @@ class PostgresServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def need_postgres() -> None:

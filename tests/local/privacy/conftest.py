@@ -65,8 +65,14 @@ class Place:
 
 @pytest.fixture(autouse=True)
 def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever everybody waits for waits a little longer: a busy machine is not a server that is away."""
-    monkeypatch.setattr("serinus.privacy.postgres._AT_ONCE", 1.0)
+    """Whoever everybody waits for waits longer: a busy machine is not a server that is away.
+
+    Of a lock's wait the server tells after four fifths of it; its word has to come before the end.
+    """
+    monkeypatch.setattr("serinus.privacy.postgres._AT_ONCE", 4.0)
+    monkeypatch.setattr("serinus.privacy.postgres._CONNECT_AT_ONCE", 20)
+    monkeypatch.setattr("serinus.privacy.postgres._CONNECT_PATIENT", 20)
+    monkeypatch.setattr("serinus.privacy.sqlite._TIMEOUT", 60.0)
 
 
 @pytest.fixture(scope="session")

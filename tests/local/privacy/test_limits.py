@@ -28,7 +28,7 @@ OURS = "SELECT pid, state FROM pg_stat_activity WHERE application_name = 'serinu
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands wait as they do, a shorter time; long enough for the server's word to come before their own."""
-    monkeypatch.setattr("serinus.privacy.postgres._PATIENT", 3.0)
+    monkeypatch.setattr("serinus.privacy.postgres._PATIENT", 5.0)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def refused(use: Callable[[], object], said: str = "") -> SerinusError:
     began = time.monotonic()
     with pytest.raises(SerinusError, match=f"SRN-PRIVACY-002.*{said}") as caught:
         use()
-    assert time.monotonic() - began < 10, "it ended by itself, long before the test's patience"
+    assert time.monotonic() - began < 60, "it ended by itself, long before the test's patience"
     return caught.value
 
 
@@ -120,19 +120,28 @@ def test_a_statement_timeout_of_the_role_changes_nothing(
 def test_a_transaction_whose_program_is_gone_ends(
     cluster: Place, server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serinus.privacy.postgres._ABANDONED", 5)  # after the other gave up
-    gone, store = cluster.open(), cluster.open()
+    held, store = cluster.open(), cluster.open()
     key = new(store, "ann")
     store.add([key])
+
+    def held_up() -> None:
+        with held.engine.transaction() as run:
+            run("DELETE FROM keys")
+            refused(lambda: store.destroy(key.mark, AT), "timeout")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        held_up()
+    monkeypatch.setattr("serinus.privacy.postgres._ABANDONED", 1)
+    gone = cluster.open()
 
     def hang() -> None:
         with gone.engine.transaction() as run:
             run("DELETE FROM keys")
-            refused(lambda: store.destroy(key.mark, AT), "timeout")
-            until(lambda: ("idle in transaction",) not in [row[1:] for row in server.sql("keys", OURS)])
+            until(lambda: ("idle in transaction",) not in [row[1:] for row in server.sql("keys", OURS)], 60)
+            assert store.destroy(key.mark, AT) == [key.id], "nobody holds it up"
 
     refused(hang)
-    assert store.destroy(key.mark, AT) == [key.id]
 
 
 def test_nothing_is_left_idle_in_a_transaction(cluster: Place, server: PostgresServer) -> None:
@@ -213,15 +222,27 @@ def test_without_a_connection_left_it_says_which_limit(cluster: Place, server: P
         error = refused(lambda: open_store(cluster.home, given), "too many connections")
         assert "CONNECTION LIMIT" in error.hint
         one.close()
-        until(lambda: server.sql("keys", "SELECT 1 FROM pg_stat_activity WHERE usename = 'few'") == [])
-        open_store(cluster.home, given).close()
+        until(lambda: let_in(lambda: open_store(cluster.home, given)))  # the server hears of it later
     finally:
         until(lambda: server.sql("keys", "SELECT 1 FROM pg_stat_activity WHERE usename = 'few'") == [])
         server.sql("keys", "DROP OWNED BY few")
         server.sql("keys", "DROP ROLE few")
 
 
-def test_an_address_that_accepts_and_says_nothing_is_given_up(cluster: Place) -> None:
+def let_in(opening: Callable[[], KeyStore]) -> bool:
+    try:
+        opening().close()
+    except SerinusError as error:
+        if "too many connections" not in error.what:
+            raise
+        return False
+    return True
+
+
+def test_an_address_that_accepts_and_says_nothing_is_given_up(
+    cluster: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serinus.privacy.postgres._CONNECT_AT_ONCE", 2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://serinus@127.0.0.1:{silent.getsockname()[1]}/keys"
         cluster.environment = {"SERINUS_SUBJECT_KEYS": url}

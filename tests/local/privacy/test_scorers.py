@@ -54,9 +54,10 @@ def test_an_erasure_reaches_every_node_and_a_dead_server_is_survived(
             body = json.dumps({"jsonData": {"records": [payment(number, number / 10, card=card)]}}).encode()
             return client.post("/api/v1.0/predictions", body, {"Seldon-Puid": f"r{number}"})[0]  # type: ignore[attr-defined]
 
-        assert pay(one, 0, "ann") == 200
-        until(lambda: len(keys("ann")) == 1, 20)
-        assert pay(two, 1, "ann") == 200
+        # A scorer waits a quarter of a second for the store: on a busy machine it may refuse somebody new.
+        until(lambda: pay(one, 0, "ann") == 200, 60)
+        until(lambda: len(keys("ann")) == 1, 60)
+        until(lambda: pay(two, 1, "ann") == 200, 60)
         (shared,) = keys("ann")
         place = ("--home", str(homes[0].root))
         assert main(["privacy", "erase", "ann", "--reason", "case 12", "--yes", *place]) == 0
@@ -68,14 +69,14 @@ def test_an_erasure_reaches_every_node_and_a_dead_server_is_survived(
                 lambda client=client, home=home: (
                     pay(client, next(number), "ann") == 200 and not sealed_with(home).isdisjoint(keys("ann"))
                 ),
-                20,
+                60,
             )
         assert shared not in keys("ann")
         cluster.server.kill()
         assert pay(one, 20_000, "eve") == 503
         cluster.server.start()
-        until(lambda: pay(one, next(number) + 30_000, "eve") == 200, 20)
-        until(lambda: len(keys("eve")) == 1, 20)
+        until(lambda: pay(one, next(number) + 30_000, "eve") == 200, 60)
+        until(lambda: len(keys("eve")) == 1, 60)
     assert main(["explain", "r0", *place]) == 1
     assert "erased on" in capsys.readouterr().out
     assert main(["audit", "verify", *place]) == 0

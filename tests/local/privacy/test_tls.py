@@ -20,10 +20,10 @@ from serinus.home import Home
 from serinus.privacy import KeyStore, MasterKey, open_store
 from tests.local.scorer.load import until
 from tests.local.scorer.process import ROOT
-from tests.support.apiserver import free_port
 from tests.support.bundles import small_home
 from tests.support.certs import Authority
 from tests.support.entities import cards, cards_bundle
+from tests.support.ports import free_port
 from tests.support.postgres import PostgresServer, need_postgres
 
 pytestmark = pytest.mark.local
