@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -29,11 +30,15 @@ class RedisServer:
         command = ["redis-server", "--port", "0", "--unixsocket", str(self.socket)]
         command += ["--save", "", "--appendonly", "no", "--dir", str(self._directory), *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + 20
-        while not self.socket.exists():
+        deadline = time.monotonic() + 60
+        while not self._listens():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError("redis-server did not start")
             time.sleep(0.01)
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.socket)) == 0  # its file is there before
 
     def pause(self) -> None:
         """Stop answering while connections stay open."""
@@ -50,7 +55,7 @@ class RedisServer:
         if self._process is not None:
             self.resume()
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
         self.socket.unlink(missing_ok=True)
 

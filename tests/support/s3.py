@@ -15,6 +15,8 @@ from pathlib import Path
 import obstore
 from obstore.store import S3Store as Client
 
+from tests.support.ports import free_port
+
 
 class S3Server:
     """moto's S3 on a port of this machine; there on entry, gone on exit.
@@ -26,8 +28,7 @@ class S3Server:
     def __init__(self, directory: Path, host: str = "127.0.0.1") -> None:
         self._log = directory / "s3.log"
         self._host = host
-        with socket.create_server((host, 0)) as free:
-            self.port = int(free.getsockname()[1])
+        self.port = free_port(host)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -46,7 +47,7 @@ class S3Server:
     def bucket(self, name: str) -> Client:
         """Make a bucket; a client of it, which is not the code under test."""
         request = urllib.request.Request(f"{self.url}/{name}", method="PUT")
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=60).close()
         return Client(
             name,
             endpoint=self.url,
@@ -65,7 +66,7 @@ class S3Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while True:
             try:
                 urllib.request.urlopen(self.url, timeout=2).close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -16,6 +15,7 @@ from serinus.features.online import KnownLabel
 from serinus.features.online.link import Link, password_from, redacted
 from serinus.features.online.redis import RedisStore
 from tests.local.features.test_equality import emptied, redis_store
+from tests.support.ports import refusing
 from tests.support.redis import RedisServer
 from tests.unit.features.records import FEATURES, contract
 from tests.unit.features.test_memory_store import known
@@ -43,7 +43,7 @@ async def failure(call: Awaitable[object]) -> SerinusError:
 
 async def working(store: RedisStore) -> None:
     """Wait until the store answers."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await store.look([])
@@ -139,11 +139,11 @@ def test_a_silent_server_costs_the_deadline_and_then_nothing_until_it_speaks(red
             started = time.monotonic()
             for _ in range(5):
                 assert "no answer within 0.05 s" in (await failure(store.look([]))).what
-            assert 0.2 < time.monotonic() - started < 5, "each waits for its deadline"
-            started = time.monotonic()
+            assert time.monotonic() - started > 0.2, "each waits for its deadline"
+            store.link.deadline = 3600
             for _ in range(100):
-                await failure(store.look([]))
-            assert time.monotonic() - started < 2, "not a hundred deadlines"
+                await failure(store.look([]))  # none of them waits for it
+            store.link.deadline = 20
         finally:
             redis.resume()
         await working(store)
@@ -168,19 +168,14 @@ def test_a_restarted_server_is_used_again_with_its_scripts_gone(redis: RedisServ
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:{port}/0", "unix:///nowhere/redis.sock"])
 def test_a_server_that_is_not_there_fails_at_once(url: str) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = url.format(port=free.getsockname()[1])
-
-    async def main() -> None:
-        store = RedisStore(contract(), Link(url, deadline=5))
-        started = time.monotonic()
-        error = await failure(store.look([]))
-        assert time.monotonic() - started < 2
+    async def main(url: str) -> None:
+        store = RedisStore(contract(), Link(url, deadline=3600))
+        error = await failure(store.look([]))  # it does not wait for that long
         assert url.startswith(error.where) or error.where.startswith(url)
         await store.close()
 
-    asyncio.run(main())
+    with refusing() as port:
+        asyncio.run(main(url.format(port=port)))
 
 
 def test_a_password_is_used_and_never_shown() -> None:

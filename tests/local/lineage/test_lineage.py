@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from serinus.lineage.types import RunEvent
 from serinus.registry import Registry
 from tests.support.openlineage_schema import problems
 from tests.support.openlineage_server import Receiver, receiving
+from tests.support.ports import refusing
 from tests.unit.components.support import lay_out
 
 pytestmark = pytest.mark.local
@@ -129,18 +130,13 @@ def test_the_lineage_of_the_version_leads_from_the_file_to_its_stage(
     assert "validated" in shown.stdout
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def test_a_backend_that_is_down_fails_nothing_and_gets_all_of_it_later(
     place: Path, receiver: Receiver, first: dict[str, Any]
 ) -> None:
     before = files(place)
-    down = f"http://127.0.0.1:{free_port()}"
-    done = run(place, command(), OPENLINEAGE_URL=down)
+    with refusing() as port:
+        down = f"http://127.0.0.1:{port}"
+        done = run(place, command(), OPENLINEAGE_URL=down)
     assert done.returncode == 0, done.stderr
     [path] = files(place) - before
     told = journal.read(path)
@@ -189,8 +185,8 @@ def test_any_transport_of_the_client_takes_them(place: Path, first: dict[str, An
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    tick = threading.Event()
-    for _ in range(int(seconds / 0.02)):
+    tick, deadline = threading.Event(), time.monotonic() + seconds
+    while time.monotonic() < deadline:
         if condition():
             return
         tick.wait(0.02)
@@ -231,7 +227,7 @@ def test_a_step_that_cannot_say_its_end_is_told_of_by_the_runner(
     else:
         began = place / "home" / "runs" / path.stem / "steps" / "train.began.json"
         os.kill(json.loads(began.read_text())["pid"], signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert process.returncode == code
     told = journal.read(path)
     assert [(event.event_type, event.job.name) for event in told[-2:]] == [
@@ -291,7 +287,7 @@ def test_a_pod_does_not_wait_for_a_backend_that_never_answers_and_its_log_keeps_
         receiver.released.clear()
         done = pod(place, receiver.url)
         assert done.returncode == 0
-        assert receiver.asked.is_set()
+        assert receiver.asked.wait(60)
         assert "2 lineage events were not sent (no answer within 5 s)" in done.stderr
         (place / "pod.log").write_text(done.stderr)
     with receiving() as later:

@@ -38,7 +38,7 @@ class KeeperProcess:
         self.port = 0
 
     def __enter__(self) -> KeeperProcess:
-        watchdog = threading.Timer(60, self._process.kill)
+        watchdog = threading.Timer(120, self._process.kill)
         watchdog.start()
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -50,7 +50,7 @@ class KeeperProcess:
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
             self._process.terminate()
-            self._process.wait(20)
+            self._process.wait(60)
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._log.close()

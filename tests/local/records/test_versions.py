@@ -18,9 +18,9 @@ from serinus.bundle import SigningKey, write_bundle
 from serinus.home import Home
 from serinus.registry import Registry
 from tests.local.scorer.process import ROOT
-from tests.support.apiserver import free_port
 from tests.support.bundles import small_parts
 from tests.support.certs import Authority
+from tests.support.ports import free_port, refusing
 from tests.support.registrations import PROVENANCE, passed_bundle, registered, trusting
 from tests.unit.components.support import lay_out
 
@@ -179,7 +179,7 @@ def test_a_keeper_that_comes_later_is_told_and_one_that_was_killed_is_told_again
     to = ("--to", f"http://127.0.0.1:{port}", "--token", str(token), "--timeout", "60s")
     with sending(builder.root, "1", *to) as early:
         with taking(keeper, token, port=port) as process:
-            _, error = early.communicate(timeout=60)
+            _, error = early.communicate(timeout=120)
             assert (early.returncode, error) == (0, "")
             process.kill()
         with taking(keeper, token, port=port):
@@ -190,8 +190,9 @@ def test_a_keeper_that_comes_later_is_told_and_one_that_was_killed_is_told_again
 
 def test_nobody_there_costs_a_bounded_time_and_nothing_that_is_registered(builder: Home, token: Path) -> None:
     before = known(builder)
-    to = ("--to", f"http://127.0.0.1:{free_port()}", "--token", str(token), "--timeout", "1s")
-    code, said, error = sent(builder.root, "1", *to)
+    with refusing() as port:
+        to = ("--to", f"http://127.0.0.1:{port}", "--token", str(token), "--timeout", "1s")
+        code, said, error = sent(builder.root, "1", *to)
     assert (code, said["error"]["code"], said["versions"]) == (1, "SRN-RECORDS-011", [])
     assert "Connection refused" in error
     assert "serinus registry send small 1 --to" in error
