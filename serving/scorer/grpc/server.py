@@ -16,6 +16,7 @@ from serving.scorer.service import Service
 
 # Beyond this many calls that wait (for a disk, a store, a thread) a new one is refused by grpcio.
 _CONCURRENT = 4096
+pause = asyncio.sleep
 
 
 class GrpcServer:
@@ -88,7 +89,7 @@ class GrpcServer:
         The first part lets those who watch the health go elsewhere; the second
         tells every client, by GOAWAY, to do so.
         """
-        await asyncio.sleep(grace)
+        await pause(grace)
         await self._server.stop(timeout)
 
 

@@ -94,6 +94,6 @@ run()
 
 def test_stopped_while_libraries_are_read_is_no_traceback() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", STOPPED_WHILE_IT_READS], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", STOPPED_WHILE_IT_READS], capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "serinus: interrupted\n")

@@ -89,7 +89,11 @@ def test_a_reason_of_another_strength_or_wording_differs(bundle: Bundle) -> None
         assert outcomes(recompute(forged, bundle))[f"{first.code} {row}"] == "different"
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    deadline=None,
+)
 @given(row=st.integers(0, 30), feature=st.integers(0, 4), factor=st.floats(0.05, 20))
 def test_an_altered_feature_never_passes_with_another_score(
     bundle: Bundle, row: int, feature: int, factor: float

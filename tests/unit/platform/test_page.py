@@ -87,7 +87,7 @@ def anyio_backend() -> str:
 async def fetch(page: Page, path: str = "/metrics") -> tuple[int, str]:
     def ask() -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://{page.address}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{page.address}{path}", timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, ""

@@ -136,7 +136,7 @@ def there(truth: list[Event], name: str, at: float) -> list[Object]:
 
 
 @given(st.data(), st.sampled_from([None, 1, 2]))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_in_whatever_order_the_watches_tell_it_the_versions_end_the_same(
     law: Law, data: st.DataObject, tier: int | None
 ) -> None:

@@ -45,7 +45,7 @@ class Disk(MemorySink):
         self, lines: Sequence[bytes], seq: int, head: str, *, after: int | None = None, durable: bool = True
     ) -> None:
         self.tries += 1
-        assert self.go.wait(10)
+        assert self.go.wait(60)
         self.probe()
         before = self.seq
         super().write(lines, seq, head, after=after)
@@ -57,7 +57,7 @@ class Disk(MemorySink):
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.002)
 
@@ -257,7 +257,7 @@ def test_a_write_does_not_wait_for_the_sync_before_it_and_a_failed_sync_has_it_w
     go, real, faults = threading.Event(), os.fsync, [OSError(errno.EIO, "Input/output error")]
 
     def slow(descriptor: int) -> None:
-        assert go.wait(10)
+        assert go.wait(60)
         if faults:
             raise faults.pop()
         real(descriptor)

@@ -152,8 +152,11 @@ def test_a_real_client_that_trusts_another_authority_says_so(tmp_path: Path) -> 
         wrong = Authority(tmp_path, "another").ca
         options = {"security.protocol": "ssl", "ssl.ca.location": str(wrong)}
         topic = Topic(Address(f"127.0.0.1:{port}", "decisions", 0.5, options))
-        with (
-            pytest.raises(SerinusError, match=r"SRN-SCORER-007.*certificate verify failed"),
-            Reader(topic, 2.0) as reader,
-        ):
-            reader.partitions()
+        told = list[str]()
+        while not told or (
+            "certificate" not in told[-1] and len(told) < 20
+        ):  # a busy machine shakes hands late
+            with pytest.raises(SerinusError, match="SRN-SCORER-007") as caught, Reader(topic, 2.0) as reader:
+                reader.partitions()
+            told.append(str(caught.value))
+        assert "certificate verify failed" in told[-1]

@@ -61,7 +61,7 @@ class Blocked:
         self.gate = threading.Event()
 
     def wait(self) -> str:
-        self.gate.wait(20)
+        self.gate.wait(60)
         return "done"
 
 

@@ -18,6 +18,12 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 Answer = Callable[[int], bytes | None]
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers of a busy machine are waited for."""
+    monkeypatch.setattr("benchmarks.scorer.generator._DRAIN", 60_000_000_000)
+
+
 @contextmanager
 def server(answer: Answer) -> Generator[int]:
     """Answers request number n of all with ``answer(n)``; None closes the connection. A response with
@@ -126,10 +132,12 @@ def test_a_hopeless_load_is_given_up_and_counted() -> None:
         return OK
 
     with server(answer) as port:
-        result = drive(pool(port, 2), schedule("constant", 2000, 1.0, 1), 1, backlog=200, spin=False)
+        due = schedule("constant", 2000, 60.0, 1)
+        result = drive(pool(port, 2), due, 1, backlog=200, spin=False)
     assert result.gave_up
-    assert result.errors["unanswered"] > 1500
-    assert result.seconds < 0.9
+    assert len(result.latencies) + result.errors["unanswered"] == len(due)
+    assert result.errors["unanswered"] > len(due) / 2
+    assert result.seconds < 59, "not until the end of the schedule"
 
 
 @pytest.mark.parametrize("cut", [1, 10, 30, len(OK) - 1])

@@ -40,7 +40,7 @@ async def listening[T](
 
 
 async def ask(
-    channel: grpc.aio.Channel, method: str, message: Any, answer: Any, timeout: float = 10, **metadata: Any
+    channel: grpc.aio.Channel, method: str, message: Any, answer: Any, timeout: float = 60, **metadata: Any
 ) -> Answered:
     raw = message if isinstance(message, bytes) else message.SerializeToString()
     sent = tuple((name.replace("_", "-"), value) for name, value in metadata.items())

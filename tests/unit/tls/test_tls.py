@@ -53,7 +53,7 @@ def serving(context: ssl.SSLContext) -> Generator[int]:
             except OSError:
                 return
             with client:
-                client.settimeout(5)
+                client.settimeout(60)
                 try:
                     with context.wrap_socket(client, server_side=True) as secure:
                         secure.recv(1)
@@ -72,7 +72,7 @@ def serving(context: ssl.SSLContext) -> Generator[int]:
 def greet(port: int, context: ssl.SSLContext, name: str = "127.0.0.1") -> tuple[bytes, str]:
     """What the server says, and the common name on its certificate. Raises OSError."""
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
         context.wrap_socket(plain, server_hostname=name) as secure,
     ):
         secure.sendall(b"?")
@@ -252,7 +252,7 @@ def program(*given: str, **environment: str) -> str:
     """What a program says that does not start."""
     environment = {**os.environ, "SERINUS_PLAIN_HTTP": "refuse", **environment}
     done = subprocess.run(
-        [sys.executable, "-m", *given], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", *given], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 2, done.stderr
     return done.stderr.splitlines()[-1]
