@@ -15,7 +15,7 @@ from tests.unit.archive.logs import chain, content
 pytestmark = pytest.mark.local
 
 HEAD = b"POST /decisions?log=m-slow HTTP/1.1\r\nhost: a\r\ncontent-length: 4000\r\n\r\n"
-PATIENCE = "2s"
+PATIENCE = "4s"
 """Its clock starts when a connection is accepted: long enough that a busy machine sends within it."""
 ASK = b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n"
 
@@ -40,7 +40,7 @@ def closed(connection: socket.socket) -> bytes:
 
 def post(url: str, lines: list[bytes]) -> int:
     request = urllib.request.Request(url, data=b"\n".join(lines), method="POST")
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return int(answer.status)
 
 
@@ -49,7 +49,7 @@ def test_half_open_senders_keep_no_place(tmp_path: Path, sent: bytes) -> None:
     lines = chain(30)
     with ArchiveProcess(tmp_path / "home", "--read-timeout", "1h") as archive, ExitStack() as open_ones:
         for _ in range(40):
-            stuck = open_ones.enter_context(socket.create_connection(("127.0.0.1", archive.port), 20))
+            stuck = open_ones.enter_context(socket.create_connection(("127.0.0.1", archive.port), 60))
             stuck.sendall(sent)
         assert post(f"{archive.url}/decisions?log=m-pod", lines) == 200
         assert content(tmp_path / "home" / "decisions", "m-pod") == lines
@@ -64,7 +64,7 @@ def test_who_is_silent_for_too_long_is_sent_away_and_told(tmp_path: Path, sent: 
     log = tmp_path / "told"
     with (
         ArchiveProcess(tmp_path / "home", "--read-timeout", PATIENCE, told=log) as archive,
-        socket.create_connection(("127.0.0.1", archive.port), 20) as stuck,
+        socket.create_connection(("127.0.0.1", archive.port), 60) as stuck,
     ):
         stuck.sendall(sent)
         answer = closed(stuck)
@@ -77,8 +77,8 @@ def test_who_is_silent_for_too_long_is_sent_away_and_told(tmp_path: Path, sent: 
 def test_a_connection_that_is_kept_may_rest_between_requests_but_not_amid_one(tmp_path: Path) -> None:
     with (
         ArchiveProcess(tmp_path / "home", "--read-timeout", PATIENCE) as archive,
-        socket.create_connection(("127.0.0.1", archive.port), 20) as kept,
-        socket.create_connection(("127.0.0.1", archive.port), 20) as stuck,
+        socket.create_connection(("127.0.0.1", archive.port), 60) as kept,
+        socket.create_connection(("127.0.0.1", archive.port), 60) as stuck,
     ):
         live(kept)
         live(stuck)

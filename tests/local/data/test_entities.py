@@ -131,7 +131,7 @@ def test_from_a_redis_that_two_replicas_share_each_score_is_that_of_the_batch(
     wanted: list[float],
     redis: RedisServer,
 ) -> None:
-    fed = feed("--store", redis.url, "--bundle", str(bundle.path), "--records", str(past), timeout=250)
+    fed = feed("--store", redis.url, "--bundle", str(bundle.path), "--records", str(past), timeout=500)
     assert fed.returncode == 0, fed.stderr
     flags = ("--store", redis.url, "--update-on-score", "on", "--store-timeout", "20")
     logs = [("--log", str(slice_ / f"{n}.jsonl")) for n in (1, 2)]

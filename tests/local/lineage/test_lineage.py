@@ -60,7 +60,7 @@ def command(config: str = "model.yaml") -> list[str]:
 
 def run(place: Path, arguments: list[str], **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        arguments, cwd=place, env=environment(place, **more), capture_output=True, text=True, timeout=280
+        arguments, cwd=place, env=environment(place, **more), capture_output=True, text=True, timeout=560
     )
 
 
@@ -254,6 +254,7 @@ def test_switched_off_nothing_is_kept_and_lineage_says_what_it_lacks(
 
 STEP = """
 import json, sys
+import openlineage.client  # read ahead: on a busy machine that alone may take longer than a step waits at its end
 from components.step import run_step
 run_step("features", lambda: {"rows": "7"})
 """

@@ -15,7 +15,7 @@ from serinus.retelling import lineage_keeper
 from tests.support.bundles import small_bundle, small_home
 from tests.support.openlineage_server import Receiver, receiving
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def stages(receiver: Receiver) -> list[str]:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(200):
         while not holds():
             await asyncio.sleep(0.05)
 

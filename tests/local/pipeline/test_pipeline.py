@@ -62,7 +62,7 @@ def run(place: Path, data: str = "loans.csv", **options: str) -> tuple[int, dict
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=560,
     )
     return done.returncode, json.loads(done.stdout.splitlines()[-1]), done.stderr
 

@@ -87,5 +87,5 @@ def sending(home: Path, *flags: str, **env: str) -> subprocess.Popen[str]:
 def sent(home: Path, *flags: str, **env: str) -> tuple[int, dict[str, Any], str]:
     """The same at its end: exit code, what was printed, and what was said besides."""
     with sending(home, *flags, **env) as process:
-        out, error = process.communicate(timeout=120)
+        out, error = process.communicate(timeout=240)
     return process.returncode, json.loads(out) if out.startswith("{") else {}, error

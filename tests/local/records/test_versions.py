@@ -176,10 +176,10 @@ def test_a_keeper_that_comes_later_is_told_and_one_that_was_killed_is_told_again
     builder: Home, keeper: Home, token: Path
 ) -> None:
     port = free_port()
-    to = ("--to", f"http://127.0.0.1:{port}", "--token", str(token), "--timeout", "60s")
+    to = ("--to", f"http://127.0.0.1:{port}", "--token", str(token), "--timeout", "200s")
     with sending(builder.root, "1", *to) as early:
         with taking(keeper, token, port=port) as process:
-            _, error = early.communicate(timeout=120)
+            _, error = early.communicate(timeout=240)
             assert (early.returncode, error) == (0, "")
             process.kill()
         with taking(keeper, token, port=port):

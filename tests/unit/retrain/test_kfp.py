@@ -138,7 +138,7 @@ def test_a_receiver_that_ends_leaves_the_run_to_the_next_one(kfp: KfpServer, tmp
     assert [run.outcome for run in first.receiver.ledger().runs] == ["running"]
     kfp.states = lambda run: "SUCCEEDED"
     second = Desk(tmp_path / "a", runner=runner(kfp), store=first.store)
-    assert second.receiver.wait(5)
+    assert second.receiver.wait(60)
     (run,) = second.receiver.ledger().runs
     assert run.outcome == "succeeded"
     assert len(kfp.runs) == 1

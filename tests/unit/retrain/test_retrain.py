@@ -53,7 +53,7 @@ class Desk:
 
     def arrives(self, **changes: Any) -> str:
         answers = self.receiver.receive(read_webhook(webhook(alert(**changes))))
-        assert self.receiver.wait(5)
+        assert self.receiver.wait(60)
         return answers[0].outcome
 
 
@@ -66,7 +66,7 @@ class Slow(MemoryRunner):
 
     def run(self, *, run: str, model: str, reason: str) -> dict[str, Any] | None:
         super().run(run=run, model=model, reason=reason)
-        self.go.wait(5)
+        self.go.wait(60)
         return None
 
 
@@ -245,7 +245,7 @@ def test_runs_in_flight_and_per_day_are_capped(tmp_path: Path) -> None:
     outcomes = [a.outcome for a in desk.receiver.receive(read_webhook(webhook(first, second, first)))]
     assert outcomes == ["started", "capped", "duplicate"]
     slow.go.set()
-    assert desk.receiver.wait(5)
+    assert desk.receiver.wait(60)
     desk.clock.now += 1
     assert desk.arrives(model="credit", fingerprint="cd34") == "started"
     desk.clock.now += 1
@@ -325,7 +325,7 @@ def test_over_http_alerts_are_answered_and_counted_from_zero(desk: Desk) -> None
         assert 'serinus_retrain_requests_total{outcome="failed"} 0.0' in client.get("/metrics").text
         answer = client.post("/api/v1/alerts", content=webhook(alert()))
         assert answer.json()["alerts"][0]["outcome"] == "started"
-        assert desk.receiver.wait(5)
+        assert desk.receiver.wait(60)
         assert client.get("/status").json()["runs"][0]["outcome"] == "succeeded"
         assert client.post("/api/v1/release", json={"model": "fraud", "by": "ada"}).status_code == 200
         assert client.post("/api/v1/release", json={"model": "fraud"}).status_code == 400

@@ -50,7 +50,7 @@ class ArchiveProcess:
     def end(self) -> int:
         """SIGTERM; its exit code."""
         os.kill(self._process.pid, signal.SIGTERM)
-        return self._process.wait(30)
+        return self._process.wait(60)
 
     def figure(self, name: str, **labels: str) -> float | None:
         """One series of its metrics; None if it is not there."""
