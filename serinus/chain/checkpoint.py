@@ -9,14 +9,14 @@ it ties the log to the key, kept elsewhere as well it shows what was cut.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from serinus.bundle.keyring import Keyring
 from serinus.bundle.keys import Signature, SigningKey
-from serinus.chain.segments import log_of
+from serinus.chain.segments import files_below, log_of
 from serinus.chain.verify import Break, unreadable
 from serinus.errors import SerinusError
 from serinus.home import fsync_directory
@@ -84,10 +84,10 @@ def read_checkpoints(path: Path) -> list[Checkpoint]:
     Raises:
         SerinusError: ``SRN-AUDIT-004`` the file cannot be read; ``-008`` a line is no checkpoint.
     """
-    if not path.exists():
-        return []
     try:
         lines = path.read_bytes().splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
     except OSError as error:
         raise unreadable(path, error) from error
     found: list[Checkpoint] = []
@@ -131,7 +131,11 @@ def vouched(checkpoints: Iterable[Checkpoint], trusted: Keyring, log: Path) -> d
 
 
 def lost_logs(
-    places: Iterable[Path], logs: Iterable[Path], trusted: Keyring, elsewhere: Path | None = None
+    places: Iterable[Path],
+    logs: Iterable[Path],
+    trusted: Keyring,
+    elsewhere: Path | None = None,
+    unread: Callable[[SerinusError], None] | None = None,
 ) -> Iterator[Break]:
     """Logs that sound checkpoints tell of and that are not there at all: no chain is left that could break.
 
@@ -140,16 +144,19 @@ def lost_logs(
         logs: those that were found.
         trusted: whose checkpoints count.
         elsewhere: a directory of copies, which are held against ``logs`` by their names.
+        unread: told of each directory that cannot be read.
 
     Raises:
-        SerinusError: as ``read_checkpoints`` and ``vouched``.
+        SerinusError: as ``read_checkpoints`` and ``vouched``; ``SRN-AUDIT-010`` a directory cannot be read, and
+            nobody is to be told.
     """
     there = {log_of(log) for log in logs}
     names = {log.name for log in there}
-    kept = sorted(file for place in places if place.is_dir() for file in place.rglob("*" + SUFFIX))
+    kept = sorted(file for place in places for file in files_below(place, SUFFIX, unread))
     kept = [file for file in kept if file.with_suffix(".jsonl") not in there]
     if elsewhere is not None:
-        kept += [f for f in sorted(elsewhere.glob("*" + SUFFIX)) if f.stem + ".jsonl" not in names]
+        copies = [f for f in files_below(elsewhere, SUFFIX, unread) if f.parent == elsewhere]
+        kept += [f for f in copies if f.stem + ".jsonl" not in names]
     told: set[str] = set()
     for file in kept:
         log = file.with_suffix(".jsonl")

@@ -71,11 +71,14 @@ def read_gaps(root: Path) -> Gaps:
     """The gaps that were told in an installation, their own log verified; none if nothing was told.
 
     Raises:
-        SerinusError: ``SRN-AUDIT-003`` that log is broken; ``-004`` it cannot be read.
+        SerinusError: ``SRN-AUDIT-003`` that log is broken; ``-004``, ``-010`` it cannot be read.
     """
     log = gaps_log(root)
-    if not log.exists() and not segments(log):
-        return Gaps()
+    try:
+        if not log.exists() and not segments(log):
+            return Gaps()
+    except OSError as error:
+        raise unreadable(log, error) from error
     try:
         return Gaps(msgspec.json.decode(body, type=Gap) for body in read_bodies(log))
     except msgspec.DecodeError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import glob
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,10 +23,12 @@ from serinus.chain.segments import segment_number
 from serinus.cli.auditor import checkpoint, export
 from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json, print_table
 from serinus.cli.standing import places_of
+from serinus.errors import SerinusError
 from serinus.home import Home, beside, existing_home, find_home
 from serinus.registry import Registry
 
 _LONG = 64 << 20
+_UNREAD = ("SRN-AUDIT-004", "SRN-AUDIT-010")
 
 
 def audit_app() -> typer.Typer:
@@ -67,12 +69,15 @@ def verify(
     """Recompute every hash. Exit code 1, with file, line and entry, where a chain is broken; 2 for no such log.
 
     The signed checkpoints of a log are verified too, and the log must still hold what they say.
-    A log that is gone altogether is found by the checkpoints that it left.
+    A log that is gone altogether is found by the checkpoints that it left. A log or a directory that cannot be read
+    is neither sound nor broken: it is told, the others are verified, and the exit code is 1.
     """
     # An auditor verifies logs where there is no installation, whatever the environment says.
     installation = find_home() if logs and home is None else existing_home(home)
     places = _given(logs, installation)
-    found = list(find_logs(places))
+    unread: list[SerinusError] = []
+    found = list(find_logs(places, unread=unread.append))
+    hidden = bool(unread)
     noted = _noted(known or [])
     if checkpoints is not None and not checkpoints.exists():
         raise click.UsageError(f"there is no file or directory {checkpoints}")
@@ -88,31 +93,46 @@ def verify(
     with _progress(found, shown=output is Output.text) as told:
         for log in found:
             own = checkpoints_path(log)
-            kept = read_checkpoints((elsewhere / own.name) if elsewhere else checkpoints or own)
-            # A lone segment can only be held against what it holds.
-            signed = {} if segment_number(log) is not None else vouched(kept, trusted, log)
-            result = verify_log(log, known=signed | noted, progress=told)
+            try:
+                kept = read_checkpoints((elsewhere / own.name) if elsewhere else checkpoints or own)
+                # A lone segment can only be held against what it holds.
+                signed = {} if segment_number(log) is not None else vouched(kept, trusted, log)
+                result = verify_log(log, known=signed | noted, progress=told)
+            except SerinusError as error:
+                if error.code not in _UNREAD:
+                    raise
+                unread.append(error)
+                continue
             results.append(result)
             counts.append(len(signed))
             if output is Output.text:
                 _print(result, len(signed), elsewhere)
     # Of logs named one by one nobody says that they are all there are.
     whole = places if logs is None else [place for place in places if place.is_dir()]
-    lost = list(lost_logs(whole, found, trusted, elsewhere if whole else None))
-    lost += _unwritten(installation, found) if logs is None else []
+    # What could not be looked for is not lost.
+    copies = elsewhere if whole and not hidden else None
+    again: list[SerinusError] = []
+    lost = list(lost_logs(whole, found, trusted, copies, unread=again.append))
+    lost += _unwritten(installation, found) if logs is None and not hidden else []
+    unread += [error for error in again if error.where not in {known.where for known in unread}]
     if output is Output.json:
         listed = [
             {"sound": r.broken is None, **msgspec.to_builtins(r), "checkpoints": count}
             for r, count in zip(results, counts, strict=True)
         ]
         sound = not lost and all(r.broken is None for r in results)
-        print_json({"sound": sound, "logs": listed, "lost": lost})
+        told_of = [error.to_dict() for error in unread]
+        # What nobody could read is no pass, and no finding either.
+        verdict = None if sound and unread else sound
+        print_json({"sound": verdict, "logs": listed, "lost": lost, "unreadable": told_of})
     else:
         for gone in lost:
             typer.echo(f"serinus: {ChainBroken.of(gone)}", err=True)
-        if not found and not lost:
+        for error in unread:
+            typer.echo(f"serinus: {error}", err=True)
+        if not found and not lost and not unread:
             typer.echo(f"There is no log yet in {installation.root}.{beside(installation)}")
-    if lost or any(r.broken is not None for r in results):
+    if lost or unread or any(r.broken is not None for r in results):
         raise typer.Exit(1)
 
 
@@ -151,7 +171,7 @@ def _given(logs: Sequence[str] | None, home: Home) -> list[Path]:
     paths: list[Path] = []
     for text in logs:
         path = Path(text)
-        matched = [path] if path.exists() or segments(path) else [Path(p) for p in sorted(glob(text))]  # noqa: PTH207  the pattern may be absolute
+        matched = [path] if _there(path) else [Path(p) for p in sorted(glob(text))]  # noqa: PTH207  the pattern may be absolute
         if not matched:
             raise click.UsageError(f"there is no log {text}")
         paths += [p for p in matched if p.is_dir() or p.suffix != ".lock"]
@@ -209,5 +229,19 @@ def _progress(logs: Sequence[Path], *, shown: bool) -> Generator[Callable[[int],
 
 
 def _size(log: Path) -> int:
-    files = [path for _, path in segments(log)] + [log]
-    return sum(path.stat().st_size for path in files if path.exists())
+    found = 0
+    files = [log]
+    with suppress(SerinusError):
+        files += [path for _, path in segments(log)]
+    for path in files:
+        with suppress(OSError):  # it is told of where it is read
+            found += path.stat().st_size
+    return found
+
+
+def _there(path: Path) -> bool:
+    """Whether there is a log; what cannot be looked at is told of where it is read."""
+    try:
+        return path.exists() or bool(segments(path))
+    except (OSError, SerinusError):
+        return True

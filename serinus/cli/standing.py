@@ -18,7 +18,11 @@ from serinus.home import Home
 def places_of(home: Home) -> list[Path]:
     """Where the chained logs of an installation lie; the log of gaps, if there is one."""
     gaps = gaps_log(home.root).parent
-    return [home.audit, home.decisions, *([gaps] if gaps.is_dir() else [])]
+    try:
+        told = gaps.is_dir()
+    except OSError:
+        told = True  # whoever reads it hears why it cannot be
+    return [home.audit, home.decisions, *([gaps] if told else [])]
 
 
 def standings_of(home: Home, found: Sequence[Found], gaps: Gaps) -> list[Standing | None]:

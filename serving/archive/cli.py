@@ -153,7 +153,7 @@ def _forget(kept: Archive, age: float, stopping: threading.Event) -> None:
             removed = kept.forget(time.time() - age)
             if removed:
                 log.info("removed %d file(s) that were not written for longer than --forget-after", removed)
-        except OSError as error:  # the archive goes on, and looks again
+        except (OSError, SerinusError) as error:  # the archive goes on, and looks again
             log.error("files older than --forget-after are not all removed: %s", error)
         stopping.wait(min(60.0, age / 10))
 
