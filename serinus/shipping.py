@@ -24,6 +24,7 @@ from serinus.chain.segments import log_of
 from serinus.errors import SerinusError
 from serinus.follow import FEEDBACK, Followed
 from serinus.home import atomic_write
+from serinus.timed import timed_handlers
 from serinus.tls import client_context
 
 log = logging.getLogger("serinus.shipping")
@@ -45,12 +46,19 @@ class Channel(Protocol):
 
 
 class HttpChannel:
-    """Posts to ``URL/<kind>?log=<name>``."""
+    """Posts to ``URL/<kind>?log=<name>``.
 
-    def __init__(self, url: str, timeout: float = 25.0) -> None:
+    Args:
+        url: of the other program.
+        timeout: seconds of one post from its connection to the last byte of the answer, so that a peer that takes
+            or answers byte by byte does not hold the next try up. One of each kind stays within what the chart's
+            probe allows a turn (120 s).
+    """
+
+    def __init__(self, url: str, timeout: float = 50.0) -> None:
         self._url = url.rstrip("/")
         self._timeout = timeout
-        self._tls = client_context()
+        self._opener = urllib.request.build_opener(*timed_handlers(client_context()))
 
     def send(self, kind: str, name: str, lines: list[bytes]) -> int:
         """Deliver; see ``Channel``."""
@@ -61,12 +69,21 @@ class HttpChannel:
             method="POST",
         )
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout, context=self._tls) as answer:
+            with self._opener.open(request, timeout=self._timeout) as answer:
                 return int(json.loads(answer.read())["unreadable"])
         except urllib.error.HTTPError as error:
-            raise Untaken(f"{error.code} {error.read(300).decode(errors='replace')}") from error
+            with error:
+                raise Untaken(f"{error.code} {_said(error)}") from error
         except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
             raise Untaken(str(error) or type(error).__name__) from error
+
+
+def _said(error: urllib.error.HTTPError) -> str:
+    """The beginning of a refusal, as far as it came in time: its status says what happened."""
+    try:
+        return error.read(300).decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return ""
 
 
 class MemoryChannel:

@@ -2,70 +2,20 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
-import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from serinus.registry.sending import Answer, HttpChannel, Unreached
 from tests.support.certs import Authority
+from tests.support.dripping import PACE, answering, peer, reading
 
 SAID = b'{"model":"small"}'
 HEAD = b"HTTP/1.1 201 Created\r\nX-Filler: " + b"x" * 60 + b"\r\nContent-Length: 17\r\n\r\n"
 WHOLE = HEAD + SAID
 UNTIL_CLOSED = b"HTTP/1.1 201 Created\r\n\r\n" + SAID
 REFUSED = b"HTTP/1.1 503 Later\r\nContent-Length: 17\r\n\r\n" + SAID
-PACE = 0.05
-"""Seconds between two bytes: far less than the timeout of a read; all of them take far longer than it."""
-
-
-@contextmanager
-def keeper(
-    serve: Callable[[socket.socket, threading.Event], None], tls: ssl.SSLContext | None
-) -> Generator[str]:
-    """Answers one caller; the URL."""
-    over = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def run() -> None:
-            with suppress(OSError):  # the caller is gone, as it should be
-                taken, _ = listening.accept()
-                taken.settimeout(120)
-                with taken if tls is None else tls.wrap_socket(taken, server_side=True) as caller:
-                    serve(caller, over)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        try:
-            yield f"http{'s' if tls else ''}://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            over.set()
-            thread.join()
-
-
-def answering(whole: bytes, at_once: int, pace: float) -> Callable[[socket.socket, threading.Event], None]:
-    def serve(caller: socket.socket, over: threading.Event) -> None:
-        while not caller.recv(1 << 16).endswith(b"{}"):
-            pass
-        caller.sendall(whole[:at_once])
-        for byte in whole[at_once:]:
-            if over.wait(pace):
-                return
-            caller.sendall(bytes([byte]))
-
-    return serve
-
-
-def reading(caller: socket.socket, over: threading.Event) -> None:
-    """Slowly: 16 MiB in half a minute."""
-    while (part := caller.recv(1 << 14)) and not over.wait(PACE / 2):
-        if part.endswith(b"{}"):
-            caller.sendall(WHOLE)
-            return
 
 
 @pytest.fixture(params=["plain", "tls"])
@@ -94,7 +44,7 @@ def test_an_answer_that_drips_is_none(
     tmp_path: Path, contexts: tuple[ssl.SSLContext | None, ssl.SSLContext], whole: bytes, at_once: int
 ) -> None:
     theirs, ours = contexts
-    with keeper(answering(whole, at_once, PACE), theirs) as url, pytest.raises(Unreached) as caught:
+    with peer(answering(whole, at_once, PACE), theirs) as url, pytest.raises(Unreached) as caught:
         post(url, ours, tmp_path, b"{}", 0.4)
     assert not caught.value.final
     assert str(caught.value)
@@ -105,7 +55,7 @@ def test_of_a_refusal_that_drips_the_status_counts(
 ) -> None:
     theirs, ours = contexts
     # Its head has to come in the time that its body does not: long enough for a busy machine.
-    with keeper(answering(REFUSED, len(REFUSED) - len(SAID), 1.0), theirs) as url:
+    with peer(answering(REFUSED, len(REFUSED) - len(SAID), 1.0), theirs) as url:
         assert post(url, ours, tmp_path, b"{}", 4.0) == Answer(status=503, body=b"")
 
 
@@ -113,7 +63,7 @@ def test_who_reads_slowly_has_not_taken_it(
     tmp_path: Path, contexts: tuple[ssl.SSLContext | None, ssl.SSLContext]
 ) -> None:
     theirs, ours = contexts
-    with keeper(reading, theirs) as url, pytest.raises(Unreached):
+    with peer(reading(WHOLE), theirs) as url, pytest.raises(Unreached):
         post(url, ours, tmp_path, b" " * (16 << 20) + b"{}", 0.4)
 
 
@@ -122,5 +72,5 @@ def test_an_answer_in_single_bytes_is_one_where_it_comes_in_time(
     tmp_path: Path, contexts: tuple[ssl.SSLContext | None, ssl.SSLContext], whole: bytes
 ) -> None:
     theirs, ours = contexts
-    with keeper(answering(whole, 0, 0), theirs) as url:
+    with peer(answering(whole, 0, 0), theirs) as url:
         assert post(url, ours, tmp_path, b"{}", 60) == Answer(status=201, body=SAID)
