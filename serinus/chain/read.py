@@ -36,18 +36,23 @@ class ChainBroken(SerinusError):  # noqa: N818  what was found, by the name it i
         )
 
 
-def read_chain(path: Path) -> Iterator[Entry]:
+def read_chain(path: Path, place: Place | None = None) -> Iterator[Entry]:
     """Entries of a log in order, through all its segments, each verified, in bounded memory.
+
+    Args:
+        place: over whose known gaps it is read on; it tells which were passed.
 
     Raises:
         SerinusError: ``SRN-AUDIT-003`` (``ChainBroken``) where the chain breaks;
-            ``-004`` the log cannot be read.
+            ``-004``, ``-010`` the log cannot be read.
     """
-    place = Place()
-    previous = ""
+    place = place or Place()
+    previous, passed = "", 0
     try:
         for body in scan(path, place):
             head = place.head.decode()
+            if len(place.gaps) > passed:
+                passed, previous = len(place.gaps), place.gaps[-1].prev
             yield Entry(place.seq, previous or place.anchor, head, msgspec.Raw(body))
             previous = head
     except Broken as broken:

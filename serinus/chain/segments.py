@@ -37,7 +37,7 @@ def segments(log: Path) -> list[tuple[int, Path]]:
     """
     pattern = re.compile(re.escape(log.stem) + r"\.(\d{6,})" + re.escape(log.suffix))
     try:
-        names = os.listdir(log.parent)
+        names = [path.name for path in log.parent.iterdir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:

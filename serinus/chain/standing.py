@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from serinus.chain.gaps import Gap, GapsOfLog
-from serinus.chain.read import ChainBroken
+from serinus.chain.link import Entry
+from serinus.chain.read import ChainBroken, read_chain
 from serinus.chain.verify import Break, Broken, Place, scan
 
 
@@ -55,10 +56,7 @@ def standings(
                 if len(found) == len(wanted):
                     break
                 _never_here(place, place.gaps[-1], vouched)
-            digest = vouched.get(place.seq)
-            if digest is not None and digest.encode() != place.head:
-                what = "its hash is not the one for which a checkpoint vouches"
-                raise ChainBroken.of(Break(str(place.file), place.line, place.seq, what))
+            digest = _held(place, vouched)
             if place.seq in wanted:
                 found[place.seq] = None
                 if place.gaps:
@@ -76,6 +74,36 @@ def standings(
         what = f"the log ends here, and held entry {min(gone):,} a moment ago"
         raise ChainBroken.of(Break(str(place.file), place.line, place.seq, what))
     return found
+
+
+def read_held(log: Path, place: Place, vouched: Mapping[int, str]) -> Iterator[Entry]:
+    """Entries as ``read_chain`` gives them, over the gaps that the place knows, held against all that sound checkpoints
+    of the log say.
+
+    Raises:
+        SerinusError: ``SRN-AUDIT-003`` the log breaks at a place that was not told; an entry is not the one for which
+            a checkpoint vouches, or such a one is in a gap, or behind the log's end; ``-004``, ``-010`` it cannot be
+            read.
+    """
+    passed = 0
+    for entry in read_chain(log, place):
+        if len(place.gaps) > passed:
+            passed = len(place.gaps)
+            _never_here(place, place.gaps[-1], vouched)
+        _held(place, vouched)
+        yield entry
+    if (last := max(vouched, default=0)) > place.seq:
+        what = f"ends at entry {place.seq:,}, but a checkpoint vouches for entry {last:,}"
+        raise ChainBroken.of(Break(str(place.file), place.line, place.seq, what))
+
+
+def _held(place: Place, vouched: Mapping[int, str]) -> str | None:
+    """The hash for which a checkpoint of this entry vouches. Raises ``ChainBroken`` if it has another."""
+    digest = vouched.get(place.seq)
+    if digest is not None and digest.encode() != place.head:
+        what = "its hash is not the one for which a checkpoint vouches"
+        raise ChainBroken.of(Break(str(place.file), place.line, place.seq, what))
+    return digest
 
 
 def _vouched(standing: Standing | None, by: int) -> Standing | None:

@@ -133,7 +133,9 @@ def export(
 
     It holds what people and programs did and what was decided in the period, checkpoints,
     and of each version its manifest, card, validation, origin and approvals. The export is
-    itself an entry of the audit log. Example:
+    itself an entry of the audit log. Entries that the installation never got, as the archive of a
+    cluster tells when it notices, are named as missing, here, in the archive and by its script,
+    which then exits with 3. What nobody told of is refused. Example:
 
     serinus audit export --for 2026-Q3 --model fraud
     """
@@ -170,6 +172,16 @@ def export(
     for piece in exported.logs:
         hidden = f", {piece.left_out:,} of other models without their text" if piece.left_out else ""
         typer.echo(f"  {piece.log}: entries {piece.first:,} to {piece.last:,}, {piece.shown:,} shown{hidden}")
+    for gap in exported.missing:
+        entries = (
+            f"entry {gap.first:,} is"
+            if gap.first == gap.last
+            else f"entries {gap.first:,} to {gap.last:,} are"
+        )
+        typer.echo(f"  {gap.log}: {entries} MISSING, as was told at {gap.told}")
+    if not exported.complete:
+        gaps = _counted(len(exported.missing), "told gap")
+        typer.echo(f"serinus: the archive is complete but for {gaps}, and says so", err=True)
     counted = f"{_counted(len(exported.versions), 'version')}, {_counted(exported.checkpoints, 'checkpoint')}"
     typer.echo(f"  {counted}, signed by {exported.key}")
     typer.echo(f"Verify: tar xzf {path.name} && sh {path.name.removesuffix('.tar.gz')}/verify.sh")

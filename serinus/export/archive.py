@@ -16,10 +16,11 @@ import msgspec
 from serinus.bundle import Bundle, Keyring, Signature, SigningKey
 from serinus.bundle.key_facts import write_retirement
 from serinus.bundle.keys import public_pem
-from serinus.chain import ChainBroken, find_logs
+from serinus.chain import ChainBroken, find_logs, gaps_log
 from serinus.chain.checkpoint import checkpoints_path, lost_logs, read_checkpoints, vouched
 from serinus.errors import SerinusError
-from serinus.export.cut import Cut, bounds, cut, of_model
+from serinus.export.cut import Cut, Span, bounds, cut, of_model
+from serinus.export.gaps import Missing, Told, declares, missing, told_gaps
 from serinus.export.period import Period
 from serinus.home import Home
 from serinus.registry import Registry, Version
@@ -29,7 +30,11 @@ PAPERS = ("card.html", "card.json", "contract.json", "metrics.json", "provenance
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
-    """What an archive holds: ``index.json`` inside it, and where it was written."""
+    """What an archive holds: ``index.json`` inside it, and where it was written.
+
+    Attributes:
+        complete: whether nothing is ``missing`` between the first and the last entry of any log.
+    """
 
     archive: str
     model: str | None
@@ -39,6 +44,8 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     logs: tuple[Cut, ...]
     without_entries: tuple[str, ...]
+    complete: bool
+    missing: tuple[Missing, ...]
     versions: tuple[Version, ...]
     checkpoints: int
 
@@ -63,9 +70,9 @@ def export_archive(
         progress: told of each log before it is read.
 
     Raises:
-        SerinusError: ``SRN-AUDIT-003`` a log is broken or gone, ``-004`` unreadable, ``-008`` a checkpoint
-            is false; ``-009`` the period holds nothing, or ``out`` exists; ``SRN-HOME-001``/``-002``
-            the archive cannot be written.
+        SerinusError: ``SRN-AUDIT-003`` a log is gone, or broken at a gap that was not told, or not what a
+            checkpoint vouches for; ``-004``, ``-010`` it cannot be read; ``-008`` a checkpoint is false; ``-009``
+            the period holds nothing, or ``out`` exists; ``SRN-HOME-001``/``-002`` the archive cannot be written.
     """
     if out.exists():
         raise SerinusError(
@@ -74,13 +81,15 @@ def export_archive(
     registry = Registry(home)
     about = f" for {model}" if model else ""
     places = [home.audit, home.decisions]
-    found = list(find_logs(places))
-    for lost in lost_logs(places, found, Keyring.load(home.keys)):
+    found, trusted = list(find_logs(places)), Keyring.load(home.keys)
+    for lost in lost_logs(places, found, trusted):
         raise ChainBroken.of(lost)
-    spans: dict[Path, tuple[int, int]] = {}
+    told = told_gaps(home.root, trusted)
+    spans: dict[Path, Span] = {}
     for log in found:
         progress(log)
-        span = bounds(log, period)
+        signed = vouched(read_checkpoints(checkpoints_path(log)), trusted, log)
+        span = bounds(log, period, of_model(model), told.gaps.of(log), signed)
         if span is not None:
             spans[log] = span
     if not spans:
@@ -90,14 +99,21 @@ def export_archive(
             where=str(home.root),
             hint="Check the period and --home; `serinus audit list` shows what there is.",
         )
+    holes = sum(len(span.gaps) for span in spans.values())
+    but = f", {holes} told gap{'' if holes == 1 else 's'} in it" if holes else ""
     registry.audit.append(
-        actor=by, action="audit.export", subject=model or "", reason=f"{period.name}{about} to {out.name}"
+        actor=by,
+        action="audit.export",
+        subject=model or "",
+        reason=f"{period.name}{about} to {out.name}{but}",
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
         top = directory / out.name.removesuffix(".tar.gz")
-        exported = _fill(home, registry, period, model, top, spans, found, by=by, now=now, archive=str(out))
+        exported = _fill(
+            home, registry, period, model, top, spans, told, found, by=by, now=now, archive=str(out)
+        )
         packed = directory / "packed"
         with tarfile.open(packed, "w:gz") as tar:
             tar.add(top, arcname=top.name)
@@ -120,7 +136,8 @@ def _fill(
     period: Period,
     model: str | None,
     top: Path,
-    spans: dict[Path, tuple[int, int]],
+    spans: dict[Path, Span],
+    told: Told,
     found: Iterable[Path],
     *,
     by: str,
@@ -130,18 +147,31 @@ def _fill(
     key, trusted = SigningKey.load_or_create(home.keys), Keyring.load(home.keys)
     cuts: list[Cut] = []
     shown: set[Path] = set()
+    gone: list[Missing] = []
     signed = 0
+    (top / "logs").mkdir(parents=True)
     for log, span in spans.items():
-        name = ".".join(log.relative_to(home.root).parts)
+        name = _name(home, log)
+        known = told.gaps.of(log)
+        vouching = [c.seq for c in read_checkpoints(checkpoints_path(log))] if span.gaps else []
+        gone += missing(name, span.gaps, known.values(), vouching)
+        if not span.first:
+            continue
         target = top / "logs" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
-            piece = cut(log, span, of_model(model), file, name=name)
+            piece = cut(log, span, of_model(model), file, name=name, known=known)
         if piece.shown == 0:
             target.unlink()
             continue
         cuts.append(piece)
         shown.add(log)
+        signed += _checkpoints(log, piece, trusted, top / "checkpoints" / name)
+    if gone:
+        gaps = {gap for span in spans.values() for gap in span.gaps}
+        log, name = gaps_log(home.root), _name(home, gaps_log(home.root))
+        with (top / "logs" / name).open("wb") as file:
+            piece = cut(log, Span(1, told.entries, ()), declares(gaps), file, name=name)
+        cuts.append(piece)
         signed += _checkpoints(log, piece, trusted, top / "checkpoints" / name)
     versions = [v for name in ([model] if model else registry.models()) for v in registry.versions(name)]
     for version in versions:
@@ -162,6 +192,8 @@ def _fill(
         key=key.id,
         logs=tuple(cuts),
         without_entries=tuple(str(log) for log in found if log not in shown),
+        complete=not gone,
+        missing=tuple(gone),
         versions=tuple(versions),
         checkpoints=signed,
     )
@@ -180,6 +212,11 @@ def _fill(
     (top / "SHA256SUMS").write_text(sums)
     (top / "SHA256SUMS.sig").write_bytes(bytes.fromhex(key.sign(sums).value))
     return exported
+
+
+def _name(home: Home, log: Path) -> str:
+    """A log's name in the archive: its place below the installation."""
+    return ".".join(log.relative_to(home.root).parts)
 
 
 def _checkpoints(log: Path, piece: Cut, trusted: Keyring, into: Path) -> int:

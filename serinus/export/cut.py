@@ -7,17 +7,28 @@ body: the chain through it can be followed, and what it said stays private.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-from serinus.chain import read_chain
+from serinus.chain import Gap, Place, read_chain
+from serinus.chain.gaps import GapsOfLog
+from serinus.chain.standing import read_held
 from serinus.export.period import Period
 
 _TIME = re.compile(rb'"time":"([^"]{10,40})"')
 _Of = Callable[[bytes], bool]
+
+
+class Span(NamedTuple):
+    """What of a log falls into a period: its entries ``first`` to ``last``, 0 if there are none, and the told gaps
+    in which entries of the period may be missing."""
+
+    first: int
+    last: int
+    gaps: tuple[Gap, ...]
 
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,31 +69,57 @@ def of_model(model: str | None) -> _Of:
     return about
 
 
-def bounds(log: Path, period: Period) -> tuple[int, int] | None:
-    """First and last entry of the period, the whole log verified; None if there is none.
+def bounds(
+    log: Path, period: Period, about: _Of, known: GapsOfLog, vouched: Mapping[int, str]
+) -> Span | None:
+    """What falls into the period, the whole log verified; None if nothing does.
+
+    A gap counts if the entry before it is not younger than the period, the one behind it not older, and the log says
+    anything about the model at all: entries of the period may be missing there.
+
+    Args:
+        about: whether a body is about the model that is asked for.
+        known: gaps that were told.
+        vouched: hashes by entry number, as sound checkpoints of the log say them.
 
     Raises:
-        SerinusError: ``SRN-AUDIT-003`` the log is broken; ``-004`` it cannot be read.
+        SerinusError: ``SRN-AUDIT-003`` the log is broken at a place that was not told, or a checkpoint contradicts
+            it; ``-004``, ``-010`` it cannot be read.
     """
     first = last = 0
-    for entry in read_chain(log):
-        found = _TIME.search(bytes(entry.body))
-        if found is not None and period.holds(found[1].decode()):
+    place, before, concerned = Place(known), "", not known
+    gaps: list[Gap] = []
+    passed = 0
+    for entry in read_held(log, place, vouched):
+        body = bytes(entry.body)
+        found = _TIME.search(body)
+        time = found[1].decode() if found is not None else ""
+        if time and period.holds(time):
             first, last = first or entry.seq, entry.seq
-    return (first, last) if first else None
+        if len(place.gaps) > passed:
+            passed = len(place.gaps)
+            if not (before and period.is_over(before)) and not (time and period.is_ahead(time)):
+                gaps.append(place.gaps[-1])
+        before = time or before
+        concerned = concerned or about(body)
+    if not concerned:
+        gaps.clear()
+    return Span(first, last, tuple(gaps)) if first or gaps else None
 
 
-def cut(log: Path, span: tuple[int, int], about: _Of, out: BinaryIO, *, name: str) -> Cut:
+def cut(
+    log: Path, span: Span, about: _Of, out: BinaryIO, *, name: str, known: GapsOfLog | None = None
+) -> Cut:
     """Write the entries of ``span`` as they stand, those of other models without their bodies.
 
     Raises: as ``bounds``.
     """
     shown = left_out = 0
     head = ""
-    for entry in read_chain(log):
-        if entry.seq < span[0]:
+    for entry in read_chain(log, Place(known)):
+        if entry.seq < span.first:
             continue
-        if entry.seq > span[1]:
+        if entry.seq > span.last:
             break
         link = b'{"seq":%d,"prev":"%b","hash":"%b"' % (entry.seq, entry.prev.encode(), entry.hash.encode())
         body = bytes(entry.body)
@@ -93,4 +130,4 @@ def cut(log: Path, span: tuple[int, int], about: _Of, out: BinaryIO, *, name: st
             left_out += 1
             out.write(link + b"}\n")
         head = entry.hash
-    return Cut(log=name, first=span[0], last=span[1], shown=shown, left_out=left_out, head=head)
+    return Cut(log=name, first=span.first, last=span.last, shown=shown, left_out=left_out, head=head)

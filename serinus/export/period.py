@@ -22,7 +22,15 @@ class Period(msgspec.Struct, frozen=True):
 
     def holds(self, time: str) -> bool:
         """Whether a time in RFC 3339, in UTC, falls into it."""
-        return self.start.isoformat() <= time[:10] < self.end.isoformat()
+        return not self.is_ahead(time) and not self.is_over(time)
+
+    def is_ahead(self, time: str) -> bool:
+        """Whether it had not begun by then."""
+        return time[:10] < self.start.isoformat()
+
+    def is_over(self, time: str) -> bool:
+        """Whether it had ended by then."""
+        return time[:10] >= self.end.isoformat()
 
 
 def parse_period(text: str) -> Period:

@@ -2,7 +2,8 @@
 # Verifies this archive with openssl, sha256sum and a POSIX shell, nothing else.
 #   sh verify.sh              the files, the signatures, and that every link fits the next
 #   sh verify.sh --chain      also recomputes the hash of every entry
-# Exit code 0: everything is sound. Compare the key below with one you got another way.
+# Exit code 0: everything is sound and complete; 3: sound, and complete but for the gaps that were told and are listed;
+# 1: something is FALSE. Compare the key below with one you got another way.
 set -eu
 cd "$(dirname "$0")"
 
@@ -15,8 +16,9 @@ broken() { echo "FALSE: $1: $2" >&2; exit 1; }
 
 # Lines are {"seq":N,"prev":"…","hash":"…","body":…}; the body is absent where another model's entry was left out.
 # What was hashed (prev, newline, seq, newline, body) is written to files, so that one sha256sum does for thousands.
+# A link may be missing only where a gap was told, of just these two entries: numbers and hashes.
 chain() { # chain FILE
-    LC_ALL=C awk -F'"' -v full="$full" -v dir="$work" -v log_="$1" '
+    LC_ALL=C awk -F'"' -v full="$full" -v dir="$work" -v log_="$1" -v gaps="$gaps" '
         function wrong(what) { print "FALSE: " log_ ": entry " seq " " what; failed = 1; exit 1 }
         function check() {
             close(dir "/sums")
@@ -26,10 +28,21 @@ chain() { # chain FILE
             }
             system("rm -f " dir "/*"); waiting = 0
         }
+        BEGIN {
+            while ((getline line < gaps) > 0) {
+                split(line, f, "\"")
+                if (f[12] != "body") continue
+                gsub(/[:,]/, "", f[19]); gsub(/[:,]/, "", f[25])
+                told[f[19] " " f[22] " " f[25] " " f[28] " " f[32]] = 1
+            }
+        }
         {
             seq = $3; sub(/^:/, "", seq); sub(/,$/, "", seq)
             if ($2 != "seq" || $4 != "prev" || $8 != "hash") wrong("is not written as entries are")
-            if (NR > 1 && ($6 != before || seq != last + 1)) wrong("does not follow the one before it")
+            if (NR > 1 && ($6 != before || seq != last + 1)) {
+                if ((last " " before " " seq " " $6 " " $10) in told) passed++
+                else wrong("does not follow the one before it")
+            }
             before = $10; last = seq
             at = 73 + index($0, "\"hash\":\"")
             if (full && substr($0, at) != "}") {
@@ -39,11 +52,26 @@ chain() { # chain FILE
                 if (++waiting == 5000) check()
             }
         }
-        END { if (failed) exit 1; check(); print log_ ": sound, " NR " entries, last hash " before }
+        END {
+            if (failed) exit 1
+            check()
+            but = passed ? " but for " passed " told gap" (passed > 1 ? "s" : "") : ""
+            print log_ ": sound" but ", " NR " entries, last hash " before
+        }
     ' "$1" || exit 1
 }
 
+# The gaps that were told, for people; nothing if there are none.
+told() {
+    [ ! -f "$gaps" ] || LC_ALL=C awk -F'"' '$12 == "body" {
+        after = $19; gsub(/[:,]/, "", after); behind = $25; gsub(/[:,]/, "", behind)
+        which = behind == after + 2 ? "entry " after + 1 " is" : "entries " after + 1 " to " behind - 1 " are"
+        print "GAP: " $16 ": " which " missing, as was told at " $36
+    }' "$gaps"
+}
+
 full=
+gaps=logs/archive.gaps.gaps.jsonl
 [ "${1:-}" != --chain ] || full=1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -79,5 +107,13 @@ done
 for log in logs/*.jsonl; do
     [ -f "$log" ] && chain "$log"
 done
-echo "Sound. Signed by the key $(cat signer), whose SHA-256 is:"
+told
+number=$(told | wc -l | tr -d ' ')
+if [ "$number" -eq 0 ]; then
+    echo "Sound. Complete: between the first and the last entry of each log none is missing."
+else
+    echo "Sound. NOT COMPLETE: complete but for $number told gap(s), listed above and in index.json under \"missing\"."
+fi
+echo "Signed by the key $(cat signer), whose SHA-256 is:"
 sha256sum "keys/$(cat signer).pem"
+[ "$number" -eq 0 ] || exit 3

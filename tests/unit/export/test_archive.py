@@ -62,14 +62,19 @@ def export(home: Home, out: Path, *arguments: str) -> int:
     return main(["audit", "export", "--out", str(out), "--home", str(home.root), "--as", "eva", *arguments])
 
 
+def unpack(home: Home, tmp_path: Path, *arguments: str, name: str = "archive") -> Path:
+    """An archive, made and unpacked."""
+    out = tmp_path / f"{name}.tar.gz"
+    assert export(home, out, *arguments) == 0
+    with tarfile.open(out) as tar:
+        tar.extractall(tmp_path, filter="data")
+    return tmp_path / name
+
+
 @pytest.fixture
 def archive(home: Home, tmp_path: Path) -> Path:
     """The third quarter of ``small``, unpacked."""
-    out = tmp_path / "q3.tar.gz"
-    assert export(home, out, "--for", "2026-Q3", "--model", "small") == 0
-    with tarfile.open(out) as tar:
-        tar.extractall(tmp_path, filter="data")
-    return tmp_path / "q3"
+    return unpack(home, tmp_path, "--for", "2026-Q3", "--model", "small", name="q3")
 
 
 def verify(archive: Path, *arguments: str) -> tuple[int, str]:
@@ -247,11 +252,7 @@ def test_a_broken_log_is_not_exported(home: Home, tmp_path: Path, capsys: pytest
 
 
 def unpacked(home: Home, tmp_path: Path, name: str) -> Path:
-    out = tmp_path / f"{name}.tar.gz"
-    assert export(home, out, "--for", "2026", "--model", "small") == 0
-    with tarfile.open(out) as tar:
-        tar.extractall(tmp_path, filter="data")
-    return tmp_path / name
+    return unpack(home, tmp_path, "--for", "2026", "--model", "small", name=name)
 
 
 def rotate(home: Home, *arguments: str) -> str:
