@@ -14,6 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ class ApiServer:
         self._etcd: subprocess.Popen[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._peer, self._client, self.port = free_port(), free_port(), free_port()
+        self._audited: defaultdict[str, list[tuple[str, str, int]]] = defaultdict(list)
+        self._read = 0  # bytes of the audit log
         self.url = f"https://127.0.0.1:{self.port}"
 
     def start(self, *users: str) -> None:
@@ -86,22 +89,25 @@ class ApiServer:
             f"--audit-log-path={directory}/audit.log", f"--audit-policy-file={directory}/audit.yaml",
             "--service-cluster-ip-range=10.0.0.0/24", "--disable-admission-plugins=ServiceAccount",
         )  # fmt: skip
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while not self._ready():
             assert time.monotonic() < end, (directory / "kube-apiserver.log").read_text()[-2000:]
             time.sleep(0.1)
 
     def requests(self, user: str) -> list[tuple[str, str, int]]:
         """(verb, resource, HTTP status) of everything that a user asked for about objects."""
-        found: list[tuple[str, str, int]] = []
-        for line in (self._directory / "audit.log").read_text().splitlines():
-            entry = json.loads(line)
+        with (self._directory / "audit.log").open("rb") as log:
+            log.seek(self._read)
+            whole = log.read().rpartition(b"\n")[0]  # the last line may be half there
+        self._read += len(whole) + bool(whole)
+        for entry in map(json.loads, filter(None, whole.split(b"\n"))):
             about = entry.get("objectRef")
-            if about and entry["user"]["username"] == user:
+            if about:
                 subresource = f"/{about['subresource']}" if about.get("subresource") else ""
                 resource = f"{about['resource']}{subresource}.{about.get('apiGroup', '')}"
-                found.append((entry["verb"], resource, entry["responseStatus"]["code"]))
-        return found
+                found = entry["verb"], resource, entry["responseStatus"]["code"]
+                self._audited[entry["user"]["username"]].append(found)
+        return list(self._audited[user])
 
     def halt(self) -> None:
         """The API server is lost; what it held is not."""
