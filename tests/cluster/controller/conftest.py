@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from serving.rollout.kube.crd import definitions
+
 from .kubectl import Kubectl
-from .server import server
+from .server import foreign_words, server
 
 __all__ = ["server"]
 
@@ -58,12 +60,19 @@ def installed(cluster: dict[str, str]) -> dict[str, str]:
             check=True,
             capture_output=True,
         )
+    crds = [f"crd/{made['metadata']['name']}" for made in definitions()]
     subprocess.run(
-        ["kubectl", "wait", "--for=condition=Established", "crd/modelrollouts.serinus.io", "--timeout=30s"],
+        ["kubectl", "wait", "--for=condition=Established", *crds, "--timeout=90s"],
         env=cluster,
         check=True,
         capture_output=True,
     )
+    # Policies are taken up later than they are stored: wait until each refuses what it is for.
+    anyone = Kubectl("default", cluster, "ann", ("system:masters",))
+    for _, body in foreign_words():
+        anyone.until(
+            lambda body=body: "must be your own name" in anyone.apply(body, "--dry-run=server").stderr
+        )
     return cluster
 
 

@@ -43,14 +43,14 @@ class Kubectl:
         text = json.dumps(document) if document is not None else text
         return Done(
             subprocess.run(
-                command, input=text, capture_output=True, text=True, env=self.environment, timeout=60
+                command, input=text, capture_output=True, text=True, env=self.environment, timeout=120
             )
         )
 
     def apply(self, document: Any, *arguments: str) -> Done:
         return self.run("apply", "-f", "-", *arguments, document=document)
 
-    def until(self, holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    def until(self, holds: Callable[[], bool], seconds: float = 90.0) -> None:
         """Wait for what the API server does in its own time."""
         end = time.monotonic() + seconds
         while not holds():

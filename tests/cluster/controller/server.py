@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from serinus.kube.api import Api, Object
+from serinus.kube.api import Api, ApiError, Object, UnreachableError
 from serving.rollout.kube.crd import definitions
-from serving.rollout.kube.names import Kind
+from serving.rollout.kube.names import APPROVAL, COMMAND, ROLLOUT, Kind
 from serving.rollout.kube.policy import policies
 from serving.rollout.kube.rollout import Settings
 from serving.rollout.kube.supervise import Supervisor
@@ -22,7 +22,7 @@ from serving.rollout.kube.watch import World
 from tests.support.apiserver import ApiServer, tools
 
 from .crds import foreign
-from .stage import Stage
+from .stage import PATIENCE, Stage, rollout
 
 CRD = Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
 POLICY = Kind(
@@ -45,12 +45,42 @@ async def install(server: ApiServer) -> None:
     for made in policies():
         kind = POLICY if made["kind"] == POLICY.kind else BINDING
         await api.create(kind, None, made)
-    for made in definitions():
-        kind = Kind("serinus.io", "v1alpha1", made["spec"]["names"]["plural"], "")
-        async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
+        for made in [*definitions(), *foreign()]:
+            spec = made["spec"]
+            kind = Kind(spec["group"], spec["versions"][0]["name"], spec["names"]["plural"], "")
             while await api.find(kind, None, "") is None:
                 await asyncio.sleep(0.1)
+        # Policies are taken up later than they are stored: wait until each refuses what it is for.
+        for kind, body in foreign_words():
+            while not await refuses(api, kind, body):
+                await asyncio.sleep(0.1)
     await api.close()
+
+
+def foreign_words() -> list[tuple[Kind, Object]]:
+    """One of each kind in the name of somebody else."""
+    by = {"rollout": "fraud-4", "by": "somebody", "reason": "seen"}
+    said = [
+        (ROLLOUT, rollout(startedBy="somebody")),
+        (APPROVAL, {"spec": by}),
+        (COMMAND, {"spec": by | {"command": "pause"}}),
+    ]
+    return [
+        (kind, body | {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": "foreign"}})
+        for kind, body in said
+    ]
+
+
+async def refuses(api: Api, kind: Kind, body: Object) -> bool:
+    """Whether it would be refused for the name in it; nothing is made."""
+    try:
+        await api._call("POST", kind.path("default"), body=body, params={"dryRun": "All"})
+    except ApiError as problem:
+        return "must be your own name" in problem.message
+    except UnreachableError:
+        pass
+    return False
 
 
 @contextmanager
@@ -97,7 +127,7 @@ def quick(stage: Stage, **changes: Any) -> Settings:
         "quick": 0.04,
         "patience": 0.1,
         "checkpoint": 1.0,
-        "pace": Pace(settle=0.2),
+        "pace": Pace(settle=0.2, drain=60.0),  # a pass of the stage may take its time
         "prometheus": stage.prometheus.url,
     }
     return Settings(**(fields | changes))
@@ -127,13 +157,11 @@ class Replica:
 
     async def _follow(self) -> None:
         """What kopf does: tell of each ModelRollout that is there or changes."""
-        from serving.rollout.kube.names import ROLLOUT
-
         known: dict[str, Object] = {}
         while True:
             try:
                 listed = (await self._stage.api.list(ROLLOUT, self._stage.namespace))["items"]
-            except OSError:
+            except (OSError, ApiError):
                 await asyncio.sleep(0.1)
                 continue
             now = {found["metadata"]["uid"]: found for found in listed}

@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import copy
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from aiohttp import web
@@ -34,6 +35,7 @@ CANDIDATE = "p-ababababab"
 CHAMPION = "p-0000000001"
 TARGET = "fraud"
 PULSE = 0.03  # seconds between two passes
+PATIENCE = 90.0  # seconds: what comes, comes; a busy machine takes its time
 
 
 def predictor(name: str = CHAMPION, traffic: int = 100, digest: str = "sha256:" + "00" * 32) -> Object:
@@ -78,7 +80,7 @@ def rollout(name: str = "fraud-4", **spec: Any) -> Object:
         "candidate": {"bundle": {"uri": "s3://models/fraud/4", "digest": DIGEST}},
         "steps": [{"weight": 10, "minRequests": 20}, {"weight": 50, "minRequests": 40}],
         "guards": [{"name": "errors", "metric": "errors", "marginAbsolute": 0.05}],
-        "limits": {"readyTimeout": "20s"},
+        "limits": {"readyTimeout": "2m"},
     }
     return {
         "apiVersion": ROLLOUT.api_version,
@@ -95,7 +97,9 @@ class Prometheus:
         self.counts: dict[str, tuple[float, float]] = {}
         self.broken = False
         self.posts: list[tuple[str, Object]] = []  # what came to /hook
+        self.asked: Counter[str] = Counter()  # predictor → questions that were answered
         self.url = ""
+        self._asked_at: tuple[str, dict[str, tuple[float, float]]] = "", {}
         self._runner: web.AppRunner | None = None
 
     def add(self, name: str, good: float, bad: float = 0.0) -> None:
@@ -129,9 +133,15 @@ class Prometheus:
         found = re.search(r'predictor="([^"]+)"', str(form["query"]))
         assert found is not None
         name = found[1]
+        self.asked[name] += 1
+        if self._asked_at[0] != form["time"]:
+            self._asked_at = str(form["time"]), self.counts.copy()
+        counts = self._asked_at[
+            1
+        ]  # the same of one moment, however much later the second predictor is asked about
         result: list[Object] = []
-        if name in self.counts:
-            for code, value in zip(("200", "500"), self.counts[name], strict=True):
+        if name in counts:
+            for code, value in zip(("200", "500"), counts[name], strict=True):
                 labels = {
                     "__name__": "serinus_requests_total",
                     "pod": f"{TARGET}-{name}-x",
@@ -213,25 +223,60 @@ class Stage:
         left = await self.api.merge(ROLLOUT, self.namespace, "fraud-4", {"status": None}, "status")
         assert not left.get("status")
 
-    async def until(self, holds: Any, seconds: float = 30.0) -> Object:
-        """Wait until the ModelRollout's status fulfils a condition."""
+    async def until(self, holds: Callable[[Object], Any], name: str = "fraud-4") -> Object:
+        """Wait until a ModelRollout's status fulfils a condition. Only what stays so is certain to be seen."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(PATIENCE):
                 while True:
-                    status = await self.status()
+                    status = await self.status(name)
                     if holds(status):
                         return status
                     await asyncio.sleep(0.03)
         except TimeoutError:
-            status = await self.status()
+            status = await self.status(name)
             shown = {key: value for key, value in status.items() if key not in ("engine", "target")}
             raise AssertionError(f"not in time: {shown}; predictors {self.splits}") from None
 
-    async def phase(self, *phases: str, seconds: float = 30.0) -> Object:
-        return await self.until(lambda status: status.get("phase") in phases, seconds)
+    async def phase(self, *phases: str) -> Object:
+        return await self.until(lambda status: status.get("phase") in phases)
 
-    async def ended(self, seconds: float = 40.0) -> Object:
-        return await self.until(is_ended, seconds)
+    async def ended(self) -> Object:
+        return await self.until(is_ended)
+
+    async def told(self) -> Object:
+        """Wait until it has ended and all of it was told: Events and notifications may come after the status."""
+        return await self.until(
+            lambda status: is_ended(status) and status["told"] == status["history"][-1]["seq"]
+        )
+
+    async def event(self, reason: str) -> Object:
+        """Wait for the Event of that reason."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                for found in await self.events():
+                    if found["reason"] == reason:
+                        return found
+                await asyncio.sleep(0.05)
+
+    async def becomes(self, split: dict[str, int]) -> None:
+        """Wait until the SeldonDeployment says so, and the live routes too: the one may be ahead of the other."""
+        async with asyncio.timeout(PATIENCE):
+            while self.live != split or split_of(await self.predictors()) != split:
+                await asyncio.sleep(0.03)
+
+    async def gone(self, name: str = "fraud-4") -> None:
+        """Wait until the ModelRollout is not there any more."""
+        async with asyncio.timeout(PATIENCE):
+            while await self.api.find(ROLLOUT, self.namespace, name) is not None:
+                await asyncio.sleep(0.03)
+
+    async def sampled(self) -> None:
+        """Wait until the counters were read as they are now, and what was read was accounted for."""
+        before = self.prometheus.asked.copy()
+        async with asyncio.timeout(PATIENCE):
+            # The first answer may belong to a reading under way, and the last to one that is not accounted for yet.
+            while min(self.prometheus.asked[name] - before[name] for name in self.live) < 3:
+                await asyncio.sleep(0.03)
 
     async def events(self) -> list[Object]:
         return (await self.api.list(EVENT, self.namespace))["items"]
@@ -248,7 +293,7 @@ class Stage:
         if found is None:
             return
         predictors: list[Object] = found["spec"]["predictors"]
-        split = {p["name"]: int(p.get("traffic") or 0) for p in predictors}
+        split = split_of(predictors)
         if not self.splits or self.splits[-1] != split:
             self.splits.append(split)
         ready = [await self._predictor(found, p) for p in predictors]
@@ -350,7 +395,7 @@ class Stage:
         body = {"metadata": {"name": TARGET}, "spec": {"hosts": ["*"], "http": http}}
         if not await self._ensure(VIRTUAL_SERVICE, body):
             await self.api.merge(VIRTUAL_SERVICE, self.namespace, TARGET, {"spec": {"http": http}})
-        self.live = {p["name"]: int(p.get("traffic") or 0) for p in predictors}
+        self.live = split_of(predictors)
 
     async def _remove(self, kept: set[str]) -> None:
         for name in [n for n in self._made if n not in kept]:
@@ -370,6 +415,10 @@ class Stage:
             if not problem.conflict:
                 raise
             return False
+
+
+def split_of(predictors: list[Object]) -> dict[str, int]:
+    return {p["name"]: int(p.get("traffic") or 0) for p in predictors}
 
 
 def is_ended(status: Object) -> bool:

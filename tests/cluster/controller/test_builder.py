@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from serinus.access import built_in
-from serinus.kube.api import Api, Object
+from serinus.kube.api import Api
 from serving.rollout.kube.names import APPROVAL, COMMAND, ROLLOUT, SELDON
 from tests.support.apiserver import ApiServer
 from tests.unit.access.policies import bank
 
-from .server import Replica, controlled, staged
+from .server import acting, controlled, staged
 from .stage import TARGET, Stage
 from .test_life import grant, mine, word
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 STEPS = [{"weight": 50, "minRequests": 50}, {"weight": 100, "approval": {}}]
 UNSTATED = "candidate.builtBy does not say who built it"
@@ -25,16 +23,6 @@ UNSTATED = "candidate.builtBy does not say who built it"
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-async def told(stage: Stage, reason: str) -> Object:
-    """The Event of that reason."""
-    async with asyncio.timeout(10):
-        while True:
-            for event in await stage.events():
-                if event["reason"] == reason:
-                    return event
-            await asyncio.sleep(0.05)
 
 
 async def approve(server: ApiServer, stage: Stage) -> None:
@@ -53,7 +41,7 @@ async def test_under_a_policy_it_does_not_begin_and_says_why(server: ApiServer) 
         status = await stage.ended()
         assert (status["phase"], status["reason"]) == ("Failed", "InvalidSpec")
         assert "candidate.builtBy is missing, and an access policy is in force" in status["message"]
-        assert "--built-by NAME" in (await told(stage, "InvalidSpec"))["note"]
+        assert "--built-by NAME" in (await stage.event("InvalidSpec"))["note"]
         assert (await stage.api.get(SELDON, stage.namespace, TARGET))["metadata"]["generation"] == before
 
 
@@ -62,7 +50,7 @@ async def test_without_one_it_is_approved_and_said_wherever_approvals_are(server
         await stage.put(ROLLOUT, mine(steps=STEPS))
         status = await stage.phase("AwaitingApproval")
         assert UNSTATED in status["message"]
-        assert UNSTATED in (await told(stage, "ApprovalNeeded"))["note"]
+        assert UNSTATED in (await stage.event("ApprovalNeeded"))["note"]
         await approve(server, stage)
         status = await stage.ended()
         assert status["phase"] == "Promoted"
@@ -74,19 +62,13 @@ async def test_without_one_it_is_approved_and_said_wherever_approvals_are(server
 
 async def test_one_that_began_before_the_policy_keeps_its_judge_and_waits(server: ApiServer) -> None:
     async with staged(server) as stage:
-        first = Replica(server, stage, policy=built_in())
-        await first.start()
-        await stage.put(ROLLOUT, mine(steps=STEPS))
-        await stage.phase("AwaitingApproval")
-        await first.stop()
-        second = Replica(server, stage, policy=bank())
-        await second.start()
-        try:
+        async with acting(server, stage, policy=built_in()):
+            await stage.put(ROLLOUT, mine(steps=STEPS))
+            await stage.phase("AwaitingApproval")
+        async with acting(server, stage, policy=bank()):
             await approve(server, stage)
-            assert "SRN-APPROVAL-003" in (await told(stage, "ApprovalRefused"))["note"]
+            assert "SRN-APPROVAL-003" in (await stage.event("ApprovalRefused"))["note"]
             status = await stage.until(lambda status: "nobody's approval counts" in status["message"])
             assert status["phase"] == "AwaitingApproval"
             await stage.put(COMMAND, word("stop", command="abort", reason="nobody can approve it"))
             assert (await stage.ended())["phase"] == "Aborted"
-        finally:
-            await second.stop()

@@ -55,7 +55,7 @@ async def test_a_rollout_is_started_watched_approved_and_promoted(
         assert ann.out.startswith(f"{name}: Pending, {CANDIDATE} at 0 % beside the champion")
         assert (await stage.api.get(ROLLOUT, stage.namespace, name))["spec"]["startedBy"] == "ann"
 
-        assert await ann.run("status", "--watch", "--timeout", "30") == 13  # waits for a person
+        assert await ann.run("status", "--watch", "--timeout", "90") == 13  # waits for a person
         assert "ApprovalNeeded" in ann.out
         assert await ann.run("approve", "--reason", "it is mine") == 1
         assert "SRN-APPROVAL-001" in ann.err
@@ -63,8 +63,10 @@ async def test_a_rollout_is_started_watched_approved_and_promoted(
         assert "bob does not have the role model-risk" in bob.err
         assert await bob.run("approve", "--reason", "read the evidence") == 0, bob.err
         assert bob.out == "Approved by bob as approver.\n"
+        # The command waits a moment for what follows; the watch would end at once where a person is still waited for.
+        await stage.until(lambda status: status["phase"] != "AwaitingApproval", name)
 
-        assert await ann.run("status", "--watch", "--timeout", "30", "--rollout", name) == 0
+        assert await ann.run("status", "--watch", "--timeout", "90", "--rollout", name) == 0
         assert "Promoted" in ann.out
         assert await ann.run("history", "-o", "json") == 0
         reasons = [entry["reason"] for entry in json.loads(ann.out)]
@@ -99,7 +101,7 @@ async def test_commands_are_obeyed_or_refused_with_the_engines_reason(
         assert await ann.run("status") == 0
         assert f"{CANDIDATE} at 10 % beside {CHAMPION}" in ann.out
         assert await ann.run("abort", "--reason", "wrong data") == 0
-        assert await ann.run("status", "--watch", "--timeout", "30") == 11
+        assert await ann.run("status", "--watch", "--timeout", "90") == 11
 
 
 async def test_a_rollout_that_is_rolled_back_says_so_by_its_exit_code(
@@ -110,7 +112,7 @@ async def test_a_rollout_that_is_rolled_back_says_so_by_its_exit_code(
         ann = Shell(server, stage, "ann", capsys)
         stage.errors[CANDIDATE] = 0.5
         await stage.put(ROLLOUT, rollout(startedBy="admin"))
-        assert await ann.run("status", "--watch", "--timeout", "60") == 10
+        assert await ann.run("status", "--watch", "--timeout", "90") == 10
         assert "GuardHarm" in ann.out
 
 

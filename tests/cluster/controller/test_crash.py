@@ -15,7 +15,7 @@ from serving.rollout.kube.names import COMMAND, ROLLOUT
 from tests.support.apiserver import ApiServer
 
 from .server import Replica, staged
-from .stage import CANDIDATE, CHAMPION, Stage, rollout
+from .stage import CANDIDATE, CHAMPION, PATIENCE, Stage, rollout
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -62,7 +62,7 @@ async def live(server: ApiServer, story: Story, last: int) -> tuple[list[str], S
         mortal = Mortal(last)
         first = Replica(server, stage, transport=mortal)
         starting = asyncio.create_task(first.start())
-        ending = asyncio.create_task(stage.ended(60))
+        ending = asyncio.create_task(stage.ended())
         dying = asyncio.create_task(mortal.dead.wait())
         await asyncio.wait({ending, dying}, return_when=asyncio.FIRST_COMPLETED)
         mortal.dead.set()
@@ -75,9 +75,7 @@ async def live(server: ApiServer, story: Story, last: int) -> tuple[list[str], S
             # What is told at the very end may follow the status.
             await stage.until(lambda s: s.get("told") == s["history"][-1]["seq"])
             await asyncio.gather(playing)
-            async with asyncio.timeout(15):
-                while stage.live != story.live:
-                    await asyncio.sleep(0.03)
+            await stage.becomes(story.live)
         finally:
             dying.cancel()
             await second.stop()
@@ -111,7 +109,7 @@ def bad(stage: Stage) -> None:
 
 
 async def abort(stage: Stage) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while stage.splits[-1].get(CANDIDATE) != 10:
             await asyncio.sleep(0.03)
     words = {"rollout": "fraud-4", "by": "admin", "command": "abort", "reason": "wrong data"}

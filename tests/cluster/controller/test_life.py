@@ -13,7 +13,7 @@ from serving.rollout.kube.names import APPROVAL, COMMAND, FINALIZER, ROLLOUT, SE
 from tests.support.apiserver import ApiServer, tools
 
 from .server import controlled
-from .stage import CANDIDATE, CHAMPION, TARGET, Stage, conditions, predictor, reasons, rollout
+from .stage import CANDIDATE, CHAMPION, PATIENCE, TARGET, Stage, conditions, predictor, reasons, rollout
 
 pytestmark = pytest.mark.anyio
 
@@ -39,16 +39,13 @@ def mine(**spec: Any) -> dict[str, Any]:
 
 async def only(stage: Stage, name: str) -> None:
     """One predictor serves everyone, in the SeldonDeployment and in the live routes."""
-    async with asyncio.timeout(10):
-        while stage.live != {name: 100}:
-            await asyncio.sleep(0.03)
-    assert [(p["name"], p["traffic"]) for p in await stage.predictors()] == [(name, 100)]
+    await stage.becomes({name: 100})
 
 
 async def test_a_good_candidate_becomes_the_champion(server: ApiServer) -> None:
     async with controlled(server) as stage:
         await stage.put(ROLLOUT, mine())
-        status = await stage.ended()
+        status = await stage.told()
         assert status["phase"] == "Promoted"
         assert conditions(status)["Promoted"] == conditions(status)["Ended"] == "True"
         assert stage.splits == [
@@ -86,7 +83,7 @@ async def test_a_candidate_that_cannot_run_never_has_traffic(server: ApiServer, 
     async with controlled(server) as stage:
         stage.stuck[CANDIDATE] = why
         await stage.put(ROLLOUT, mine())
-        status = await stage.ended()
+        status = await stage.told()
         assert status["phase"] == "RolledBack"
         assert "CandidateCrashed" in list(reasons(await stage.events()))
         said = status["history"][1]["message"]
@@ -117,8 +114,10 @@ async def test_a_candidate_that_never_becomes_ready_is_removed(server: ApiServer
 async def test_a_shadow_gets_copies_first(server: ApiServer) -> None:
     async with controlled(server) as stage:
         steps = [{"weight": 100, "shadow": True, "minRequests": 50}, {"weight": 50, "minRequests": 50}]
+        stage.rate = 0.0  # until it was seen, or the step may be over before
         await stage.put(ROLLOUT, mine(steps=steps))
         await stage.until(lambda status: status.get("share") == "a copy of 100 %")
+        stage.rate = 100.0
         status = await stage.ended()
         assert status["phase"] == "Promoted", status["message"]
         await only(stage, CANDIDATE)
@@ -133,10 +132,7 @@ async def test_a_second_person_approves_and_the_first_cannot(server: ApiServer) 
         await stage.phase("AwaitingApproval")
         await stage.put(APPROVAL, word("own"))
         await stage.until(lambda status: "another person" in status["message"])
-        async with asyncio.timeout(10):
-            while "ApprovalRefused" not in list(reasons(await stage.events())):
-                await asyncio.sleep(0.05)
-        refused = next(e for e in await stage.events() if e["reason"] == "ApprovalRefused")
+        refused = await stage.event("ApprovalRefused")
         assert "SRN-APPROVAL-001" in refused["note"]
         assert refused["regarding"]["kind"] == "RolloutApproval"
         assert (await stage.status())["phase"] == "AwaitingApproval"
@@ -169,7 +165,7 @@ async def grant(stage: Stage, user: str) -> None:
     wanted = {"namespace": stage.namespace, "group": "serinus.io", "resource": KINDS[0], "verb": "create"}
     body = {"apiVersion": review.api_version, "kind": review.kind}
     question = body | {"spec": {"user": user, "resourceAttributes": wanted}}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not (await stage.api.create(review, None, question))["status"]["allowed"]:
             await asyncio.sleep(0.03)
 
@@ -215,16 +211,14 @@ async def test_deleting_a_rollout_gives_the_champion_everything_first(server: Ap
         found = await stage.api.get(ROLLOUT, stage.namespace, "fraud-4")
         assert found["metadata"]["finalizers"] == [FINALIZER]
         await stage.delete(ROLLOUT, "fraud-4")
-        async with asyncio.timeout(15):
-            while await stage.api.find(ROLLOUT, stage.namespace, "fraud-4") is not None:
-                await asyncio.sleep(0.05)
+        await stage.gone()
         await only(stage, CHAMPION)
 
 
 async def test_a_rollout_whose_finalizer_was_torn_off_is_still_ended(server: ApiServer) -> None:
     async with controlled(server) as stage:
         await stage.put(ROLLOUT, mine(steps=[{"weight": 10, "minRequests": 10**6}]))
-        await stage.until(lambda status: status.get("weight") == 10)
+        await stage.becomes({CHAMPION: 90, CANDIDATE: 10})
         await stage.api.merge(ROLLOUT, stage.namespace, "fraud-4", {"metadata": {"finalizers": None}})
         await stage.delete(ROLLOUT, "fraud-4")
         await only(stage, CHAMPION)
@@ -236,6 +230,7 @@ async def test_within_the_window_a_promoted_candidate_can_still_be_rolled_back(s
         await stage.phase("Promoted")
         assert conditions(await stage.status())["Ended"] == "False"
         assert stage.splits[-1] == {CHAMPION: 0, CANDIDATE: 100}
+        await stage.sampled()  # from here on there is nobody to compare with: only a person can still tell
         stage.errors[CANDIDATE] = 0.9
         await stage.put(COMMAND, word("back", command="abort", reason="complaints"))
         assert (await stage.ended())["phase"] == "Aborted"
@@ -279,14 +274,10 @@ async def test_a_target_has_one_rollout_at_a_time_and_the_next_waits_its_turn(se
             "fraud-5", startedBy="admin", candidate={"bundle": {"uri": "s3://5", "digest": other}}
         )
         await stage.put(ROLLOUT, second)
-        async with asyncio.timeout(10):
-            while (await stage.status("fraud-5")).get("reason") != "AnotherRollout":
-                await asyncio.sleep(0.05)
-        assert "fraud-4" in (await stage.status("fraud-5"))["message"]
+        waits = await stage.until(lambda status: status.get("reason") == "AnotherRollout", "fraud-5")
+        assert "fraud-4" in waits["message"]
         await stage.change(abort=True)
-        async with asyncio.timeout(30):
-            while (await stage.status("fraud-5")).get("phase") != "Promoted":
-                await asyncio.sleep(0.05)
+        await stage.until(lambda status: status.get("phase") == "Promoted", "fraud-5")
 
 
 async def test_a_rollout_waits_for_a_target_that_is_not_there_yet(server: ApiServer) -> None:
@@ -304,8 +295,7 @@ async def test_those_who_asked_are_told_once(server: ApiServer, tmp_path: Path) 
         (tmp_path / "risk").write_text(f"{hook}\n")
         wanted = [{"url": hook}, {"channel": "risk", "format": "slack", "phases": ["Promoted"]}]
         await stage.put(ROLLOUT, mine(notifications=wanted))
-        status = await stage.ended()
-        await stage.until(lambda now: now["told"] == status["history"][-1]["seq"])
+        await stage.told()
         posts = stage.prometheus.posts
         assert [body["reason"] for _, body in posts if "reason" in body] == list(
             reasons(await stage.events())
@@ -342,7 +332,7 @@ async def test_kubectl_tells_the_story_and_can_wait_for_its_end(server: ApiServe
         assert row.split()[:6] == ["fraud-4", TARGET, CANDIDATE, "Progressing", "10", "%"]
         assert "requests at 10 %" in await kubectl("get", "mro", "-o", "wide")
         await stage.put(COMMAND, word("go", command="promote"))
-        await kubectl("wait", "--for=condition=Promoted", "mro/fraud-4", "--timeout=30s")
+        await kubectl("wait", "--for=condition=Promoted", "mro/fraud-4", "--timeout=90s")
         described = await kubectl("describe", "mro", "fraud-4")
         for reason in ("Starting", "StepStarted", "PromotedByUser"):
             assert reason in described

@@ -25,11 +25,11 @@ from tests.support.apiserver import ApiServer
 from tests.support.bundles import small_bundle, small_home
 
 from .server import acting, controlled, staged
-from .stage import Stage, predictor, rollout
+from .stage import PATIENCE, Stage, predictor, rollout
 from .test_life import grant, word
 from .test_rbac import BINDING, ROLE
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.anyio
 
 USER = "controller"  # one that the session's server knows; here it has the record keeper's rights alone
 RIGHTS = {
@@ -77,11 +77,11 @@ class Program:
         self.url = f"http://127.0.0.1:{json.loads(line)['port']}"
 
     async def get(self, path: str) -> httpx.Response:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
             return await client.get(f"{self.url}{path}")
 
     async def ready(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while (await self.get("/readyz")).status_code != 200:
                 await asyncio.sleep(0.05)
 
@@ -90,7 +90,7 @@ class Program:
             self.process.kill()
         else:
             self.process.terminate()
-        code = self.process.wait(20)
+        code = self.process.wait(PATIENCE)
         assert self.process.stdout is not None
         self.process.stdout.close()
         self._log.close()
@@ -120,9 +120,30 @@ def entries(home: Home) -> list[Action]:
 
 
 async def recorded(home: Home, action: str) -> None:
-    async with asyncio.timeout(20):
+    """Wait for an entry of that action. A rollout that is aborted has two: the decision, and its end."""
+    async with asyncio.timeout(PATIENCE):
         while not any(entry.action == action for entry in entries(home)):
             await asyncio.sleep(0.05)
+
+
+async def followed(home: Home, status: dict[str, Any], words: int) -> list[Action]:
+    """Wait until the last turn that a status tells of is recorded, and so many words; all entries.
+
+    Turns and words come by two ways, and a word waits until its second is over: either may be the last.
+    """
+    last = max(entry["seq"] for entry in status["history"])
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            found = entries(home)
+            said = sum("word" in entry.details for entry in found)
+            if max(turns(found), default=-1) >= last and said >= words:
+                return found
+            await asyncio.sleep(0.05)
+
+
+def turns(found: list[Action]) -> list[int]:
+    """The numbers of the turns, as recorded."""
+    return [entry.details["seq"] for entry in found if "seq" in entry.details]
 
 
 def stages(home: Home) -> list[str]:
@@ -170,17 +191,10 @@ async def test_a_promotion_with_its_approvals_is_in_registry_and_chain_though_it
         second = Program(server, stage, home)
         status = await stage.ended()
         assert status["phase"] == "Promoted"
-        last = max(entry["seq"] for entry in status["history"])
-        # Turns and words come by two ways, and a word waits until its second is over: either may be the last.
-        turns, words = [], Counter[tuple[str, str]]()
-        async with asyncio.timeout(20):
-            while max(turns, default=-1) < last or words.total() < 2:
-                await asyncio.sleep(0.05)
-                found = entries(home)
-                turns = [entry.details["seq"] for entry in found if "seq" in entry.details]
-                words = Counter((e.action, e.actor) for e in found if "word" in e.details)
+        found = await followed(home, status, words=2)
+        words = Counter((e.action, e.actor) for e in found if "word" in e.details)
         assert stages(home) == ["retired", "champion"]
-        assert turns == list(range(last + 1))
+        assert turns(found) == list(range(status["history"][-1]["seq"] + 1))
         assert words == {("approval-refused", "admin"): 1, ("approve", "bob"): 1}
         assert [approval.by for approval in Registry(home).approvals("small", 2)] == ["bob"]
         metrics = (await second.get("/metrics")).text
@@ -202,9 +216,8 @@ async def test_a_rollback_and_a_command_are_and_a_third_beginning_repeats_nothin
         await stage.put(ROLLOUT, candidate(new, steps=[{"weight": 10, "minRequests": 100_000_000}]))
         await stage.phase("Progressing")
         await stage.put(COMMAND, word("stop", command="abort", reason="wrong extract"))
-        await stage.ended()
-        await recorded(home, "rollout-Aborted")
-        await recorded(home, "rollout-abort")
+        await followed(home, await stage.ended(), words=1)
+        assert "rollout-abort" in [entry.action for entry in entries(home)]
         assert program.end() == 0
         assert stages(home) == ["champion", "rolled_back"]
         before = entries(home)
@@ -214,9 +227,7 @@ async def test_a_rollback_and_a_command_are_and_a_third_beginning_repeats_nothin
         # Deleted while nobody follows: that is said, once.
         assert again.end() == 0
         await stage.api._call("DELETE", ROLLOUT.path(stage.namespace, "fraud-4"))
-        async with asyncio.timeout(20):
-            while await stage.api.find(ROLLOUT, stage.namespace, "fraud-4") is not None:
-                await asyncio.sleep(0.05)
+        await stage.gone()
         for _ in range(2):
             late = Program(server, stage, home)
             await late.ready()
@@ -255,8 +266,7 @@ async def test_words_on_no_rollout_and_an_emptied_status_are_recorded_as_what_th
         found = entries(home)
         gap = next(entry for entry in found if entry.action == "rollout-gap")
         assert gap.details["anew"] >= 2
-        anew = [e.details["seq"] for e in found[found.index(gap) + 1 :] if "seq" in e.details]
-        assert anew == [1, 2, 2]  # the turns, and the deletion after them
+        assert turns(found[found.index(gap) + 1 :]) == [1, 2, 2]  # the turns, and the deletion after them
         assert "rollout-Aborted" not in [entry.action for entry in found]
         assert "serinus_records_gaps_total 1.0" in (await program.get("/metrics")).text
         assert program.end() == 0
@@ -290,7 +300,7 @@ async def test_a_second_one_on_the_same_home_ends(server: ApiServer, tmp_path: P
         await allow(stage)
         program = Program(server, stage, home)
         command = [*(sys.executable, "-m", "serving.registrar", "--home", str(home.root))]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert done.returncode == 2
         assert "SRN-AUDIT-001" in done.stderr
         assert program.end() == 0
