@@ -21,7 +21,7 @@ from serinus.chain import Break, ChainBroken, Verification, find_logs, segments,
 from serinus.chain.checkpoint import checkpoints_path, lost_logs, read_checkpoints, vouched
 from serinus.chain.segments import segment_number
 from serinus.cli.auditor import checkpoint, export
-from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json, print_table
+from serinus.cli.options import HomeOption, Output, OutputOption, counted, group, print_json, print_table
 from serinus.cli.standing import places_of
 from serinus.errors import SerinusError
 from serinus.home import Home, beside, existing_home, find_home
@@ -195,7 +195,8 @@ def _print(result: Verification, signed: int, elsewhere: Path | None) -> None:
     files = "" if result.files == 1 else f" in {result.files} files"
     held = f", holds {signed:,} checkpoint{'' if signed == 1 else 's'}" if signed else ""
     held = ", no checkpoint of it there" if elsewhere is not None and not signed else held
-    line = f"{result.log}: {result.entries:,} entries{files}, sound{held}; last hash {result.head[:16]}"
+    entries = counted(result.entries, "entry", "entries")
+    line = f"{result.log}: {entries}{files}, sound{held}; last hash {result.head[:16]}"
     if result.first != 1:
         line += f" (a segment alone, from entry {result.first:,}; what came before was not looked at)"
     typer.echo(line)

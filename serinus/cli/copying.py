@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from serinus.access import Access
 from serinus.audit import AuditLog
-from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, print_json
+from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, counted, print_json
 from serinus.home import existing_home
 from serinus.identity import current_identity
 from serinus.privacy import open_store
@@ -94,17 +94,16 @@ def copy_command(
 
 def _tell(done: Copied) -> None:
     typer.echo(
-        f"{done.target}: {done.keys:,} keys of {done.source} looked at: {done.copied:,} copied, {done.there:,} there "
-        f"before, {done.destroyed:,} destroyed by an erasure there; {done.erasures:,} erasures brought."
+        f"{done.target}: {counted(done.keys, 'key')} of {done.source} looked at: {done.copied:,} copied, "
+        f"{done.there:,} there before, {done.destroyed:,} destroyed by an erasure there; "
+        f"{counted(done.erasures, 'erasure')} brought."
     )
     if done.taken_back:
-        typer.echo(
-            f"{done.taken_back:,} keys that were erased since the copy before are destroyed there too."
-        )
+        typer.echo(f"{counted(done.taken_back, 'key')} erased since the copy before: destroyed there too.")
     for key in done.unreadable[:10]:
         typer.echo(f"Key {key} opens with no master key that is here; it was copied as it is.")
     if done.unreadable:
-        typer.echo(f"{len(done.unreadable):,} keys cannot be opened, so the source was not closed.")
+        typer.echo(f"{counted(len(done.unreadable), 'key')} not to be opened, so the source was not closed.")
     elif done.switched:
         typer.echo(
             f"{done.source} is closed. Set SERINUS_SUBJECT_KEYS to the new store everywhere; destroy the old one as a "

@@ -10,7 +10,7 @@ import click
 import typer
 from rich.table import Table
 
-from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json, print_table
+from serinus.cli.options import WHICH, HomeOption, Output, OutputOption, group, print_json, print_table
 from serinus.home import existing_home
 from serinus.registry import Registry, Version
 from serinus.registry.data import check_data, data_versions
@@ -49,9 +49,7 @@ def list_data(
 
 def verify(
     file: Annotated[Path, typer.Argument(help="The file of records, as the pipeline read it.")],
-    version: Annotated[
-        str | None, typer.Option(metavar="MODEL/VERSION", help="VERSION: a number, champion or latest.")
-    ] = None,
+    version: Annotated[str | None, typer.Option(metavar="MODEL/VERSION", help=f"VERSION: {WHICH}")] = None,
     digest: Annotated[str | None, typer.Option(help="sha256:… that it must have.")] = None,
     home: HomeOption = None,
     output: OutputOption = Output.text,

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from serinus.cli.options import HomeOption, Output, OutputOption, print_json
+from serinus.cli.options import HomeOption, Output, OutputOption, counted, print_json
 from serinus.errors import SerinusError
 from serinus.home import existing_home
 from serinus.lineage import journal
@@ -64,15 +64,17 @@ def send(
     if output is Output.json:
         print_json({"backend": place, "sent": total.sent, "refused": total.refused, "why": total.why})
     elif not total.why:
-        typer.echo(f"{total.sent:,} events sent to {place}" + ("" if total.sent else ": it has all of them"))
+        typer.echo(
+            f"{counted(total.sent, 'event')} sent to {place}" + ("" if total.sent else ": it has all of them")
+        )
     if total.why:
         typer.echo(
-            f"serinus: {place} took {total.sent:,} events and no more ({total.why}); "
+            f"serinus: {place} took {counted(total.sent, 'event')} and no more ({total.why}); "
             "the rest is kept, send again later",
             err=True,
         )
     if total.refused:
-        typer.echo(f"serinus: {place} refused {total.refused:,} events, which are not sent again", err=True)
+        typer.echo(f"serinus: {place} refused {counted(total.refused, 'event')}: not sent again", err=True)
     if total.why or total.refused:
         raise typer.Exit(1)
 

@@ -17,7 +17,7 @@ from serinus.access import Access
 from serinus.audit import Action, AuditLog
 from serinus.chain import Place, read_gaps, read_on
 from serinus.cli.explain import bundle_of
-from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, print_json
+from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, counted, print_json
 from serinus.cli.standing import warn_of_gaps
 from serinus.errors import SerinusError
 from serinus.events import DecisionEvent, WithheldEvent, find_decisions, withheld
@@ -259,7 +259,7 @@ def _tell(
             | ({"letter": data.decode()} if out is None else {})
         )
     elif out is not None:
-        typer.echo(f"{out}: {len(made.reasons)} reasons, to be sent by {made.due}")
+        typer.echo(f"{out}: {counted(len(made.reasons), 'reason')}, to be sent by {made.due}")
     if before:
         last = before[-1]
         times = f"{len(before)} times, last" if len(before) > 1 else "before,"

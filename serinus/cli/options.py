@@ -21,6 +21,7 @@ class Output(StrEnum):
     json = "json"
 
 
+WHICH = "A number, latest, champion, canary, or a digest (8 characters suffice)."
 _WIDEST = 10_000
 _MANY = 500  # rows that rich lays out in a moment; of 10,000 it makes ten seconds
 HomeOption = Annotated[
@@ -46,6 +47,11 @@ def command(function: Callable[..., None]) -> typer.Typer:
     app = typer.Typer(add_completion=False)
     app.command()(function)
     return app
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """``1 key``, ``2,000 keys``; ``many`` where it is not the singular with an s."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def print_json(value: object) -> None:

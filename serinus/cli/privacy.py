@@ -17,13 +17,13 @@ from serinus.access import Access
 from serinus.audit import AuditLog
 from serinus.chain import read_gaps
 from serinus.cli.copying import copy_command
-from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json
+from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, counted, group, print_json
 from serinus.contract import Contract, parse_contract
 from serinus.events import decode_decision
 from serinus.home import Home, existing_home
 from serinus.identity import current_identity
 from serinus.privacy import KeyStore, MasterKey, open_store
-from serinus.privacy.erase import Asked, Forget, erase, forget_again, recorded_erasures
+from serinus.privacy.erase import Asked, Forget, erase, forget_again, may_erase, recorded_erasures
 from serinus.privacy.kept import Entry, entries_of, outcomes_of
 from serinus.privacy.protected import seal_protected
 from serinus.privacy.retention import duty, load_retention
@@ -103,16 +103,18 @@ def status(
         )
     else:
         columns = ", ".join(store.kinds()) or "none yet"
-        typer.echo(f"{store.where}: {kept:,} keys, {destroyed:,} destroyed; persons are named by: {columns}")
+        typer.echo(
+            f"{store.where}: {counted(kept, 'key')}, {destroyed:,} destroyed; persons are named by: {columns}"
+        )
         for name, since in unfinished:
             typer.echo(
                 f"Erasure {name}, begun {since}, is unfinished: repeat `serinus privacy erase` for that person."
             )
         if mended:
-            typer.echo(f"{len(mended):,} keys that a backup had brought back are destroyed again.")
+            typer.echo(f"{counted(len(mended), 'key')} that a backup had brought back: destroyed again.")
         elif back:
             typer.echo(
-                f"{len(back):,} keys whose destruction is on record are here: a backup was restored. "
+                f"{counted(len(back), 'key')} whose destruction is on record: here again, a backup was restored. "
                 "Run `serinus privacy status --mend`."
             )
     if wrong:
@@ -204,16 +206,19 @@ def erase_command(
     Access(installation).require(who, "privacy.erase", "a person")
     store = open_store(installation)
     kind = _kind(store, column)
+    asked = Asked(kind=kind, subject=subject, by=who, reason=reason, override=override)
+    retention = load_retention(installation.root)
     keys = len(store.keys_of(store.mark(kind, subject)))
     if not yes and (keys or store.is_unfinished(store.mark(kind, subject))):
-        _ask(f"Destroy {keys} key(s) of this person? What they seal can never be read again")
-    asked = Asked(kind=kind, subject=subject, by=who, reason=reason, override=override)
+        may_erase(installation, store, asked, now=time.time(), retention=retention)
+        what = "it seals" if keys == 1 else "they seal"
+        _ask(f"Destroy {counted(keys, 'key')} of this person? What {what} can never be read again")
     result = erase(
         installation,
         store,
         asked,
         now=time.time(),
-        retention=load_retention(installation.root),
+        retention=retention,
         forget=_histories(installation, store_url or os.environ.get("SERINUS_STORE"), kind),
     )
     if output is Output.json:
@@ -222,12 +227,12 @@ def erase_command(
     said = {
         "nothing": "Nothing was ever sealed for that person here.",
         "already": f"Erased before, on {(result.erased_at or '')[:10]}; nothing was sealed for that person since.",
-        "erased": f"Erased ({result.erasure}): {len(result.keys)} key(s) destroyed, {result.decisions:,} decision(s) "
-        f"unreadable, {result.outcomes:,} line(s) of outcomes blanked.",
+        "erased": f"Erased ({result.erasure}): {counted(len(result.keys), 'key')} destroyed, "
+        f"{counted(result.decisions, 'decision')} unreadable, {counted(result.outcomes, 'line')} of outcomes blanked.",
     }
     typer.echo(said[result.verdict])
     if result.histories:
-        typer.echo(f"{result.histories} histories in Redis forgotten.")
+        typer.echo(f"{counted(result.histories, 'history', 'histories')} in Redis forgotten.")
 
 
 def _ask(question: str) -> None:
@@ -319,7 +324,9 @@ def rotate(
     if output is Output.json:
         print_json({"keys": count, "master": master.id})
         return
-    typer.echo(f"{count:,} keys are wrapped by {master.id} now; destroy the old master key and its copies.")
+    typer.echo(
+        f"{counted(count, 'key')} wrapped by {master.id} now; destroy the old master key and its copies."
+    )
 
 
 def seal(
@@ -341,13 +348,15 @@ def seal(
     if output is Output.json:
         print_json(done)
         return
-    typer.echo(f"{target}: {done.sealed:,} lines sealed, {done.before:,} were sealed before")
+    typer.echo(f"{target}: {counted(done.sealed, 'line')} sealed, {done.before:,} sealed before")
     if done.clear:
         typer.echo(
-            f"{done.clear:,} lines stay in clear: their decisions are not sealed, or not in these logs."
+            f"{counted(done.clear, 'line')} in clear as before: decisions that are not sealed, or not in these logs."
         )
     if done.left_out:
-        typer.echo(f"{done.left_out:,} lines left out: their persons are erased, or their keys are not here.")
+        typer.echo(
+            f"{counted(done.left_out, 'line')} left out: of persons who are erased, or whose keys are not here."
+        )
 
 
 def _someone(

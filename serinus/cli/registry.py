@@ -9,7 +9,16 @@ import typer
 from rich.table import Table
 
 from serinus.bundle import Bundle
-from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json, print_table
+from serinus.cli.options import (
+    WHICH,
+    AsOption,
+    HomeOption,
+    Output,
+    OutputOption,
+    group,
+    print_json,
+    print_table,
+)
 from serinus.cli.reviews import due, review, trigger
 from serinus.cli.sending import send
 from serinus.cli.syncing import sync
@@ -21,7 +30,7 @@ from serinus.registry.review_book import ReviewBook
 from serinus.registry.reviews import load_policy
 
 ModelArgument = Annotated[str, typer.Argument(help="The model's name.")]
-WhichArgument = Annotated[str, typer.Argument(help="A number, latest or champion.")]
+WhichArgument = Annotated[str, typer.Argument(help=WHICH)]
 
 
 def registry_app() -> typer.Typer:
@@ -126,7 +135,7 @@ def show(
 
 def approve(
     model: ModelArgument,
-    version: Annotated[int, typer.Argument(help="Its number.")],
+    version: WhichArgument,
     reason: Annotated[str, typer.Option("--reason", help="What you looked at and why it may go live.")],
     role: Annotated[str, typer.Option(help="The role in which you approve.")] = "approver",
     acting: AsOption = None,
@@ -140,20 +149,21 @@ def approve(
     time: it needs a justification, and raises an alert.
     """
     registry = Registry(existing_home(home))
-    approval = registry.approve(model, version, by=current_identity(acting), role=role, reason=reason)
+    number = registry.get(model, version).version
+    approval = registry.approve(model, number, by=current_identity(acting), role=role, reason=reason)
     if output is Output.json:
-        print_json({"approval": approval, "standing": registry.standing(model, version)})
+        print_json({"approval": approval, "standing": registry.standing(model, number)})
         return
     lent = f", lent by {approval.on_behalf_of}" if approval.on_behalf_of else ""
     word = "overridden" if approval.override else "approved"
-    typer.echo(f"{model}/{version} {word} by {approval.by} as {approval.role}{lent}")
-    if (missing := registry.standing(model, version).missing) and not approval.override:
+    typer.echo(f"{model}/{number} {word} by {approval.by} as {approval.role}{lent}")
+    if (missing := registry.standing(model, number).missing) and not approval.override:
         typer.echo(f"Still missing: {', '.join(missing)}.")
 
 
 def retire(
     model: ModelArgument,
-    version: Annotated[int, typer.Argument(help="Its number.")],
+    version: WhichArgument,
     reason: Annotated[str, typer.Option("--reason", help="Why it is taken out of use.")],
     live: Annotated[
         bool, typer.Option("--live", help="Although it is the champion: the model then has none.")
@@ -168,12 +178,13 @@ def retire(
     is promoted retires the champion by itself. --live gives a model up as a whole; it stops no scorer.
     """
     registry, by = Registry(existing_home(home)), current_identity(acting)
-    registry.access.require(by, "version.stage", f"{model}/{version}")
-    retired = registry.retire(model, version, by=by, reason=reason, live=live)
+    number = registry.get(model, version).version
+    registry.access.require(by, "version.stage", f"{model}/{number}")
+    retired = registry.retire(model, number, by=by, reason=reason, live=live)
     if output is Output.json:
         print_json(retired)
         return
-    typer.echo(f"{model}/{version} is retired. Its bundle stays at {retired.path}")
+    typer.echo(f"{model}/{number} is retired. Its bundle stays at {retired.path}")
 
 
 def _standing(registry: Registry, version: Version) -> list[str]:

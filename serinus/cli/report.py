@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from serinus.bundle import Keyring, open_bundle
-from serinus.cli.options import HomeOption, Output, OutputOption, print_json
+from serinus.cli.options import WHICH, HomeOption, Output, OutputOption, print_json
 from serinus.errors import SerinusError
 from serinus.home import Home, atomic_write, existing_home
 from serinus.papers.evidence import Evidence, of_bundle
@@ -41,9 +41,7 @@ class Form(StrEnum):
 def report(
     model: Annotated[
         str | None,
-        typer.Argument(
-            metavar="MODEL[@VERSION]", help="VERSION: a number, latest (the default) or champion."
-        ),
+        typer.Argument(metavar="MODEL[@VERSION]", help=f"VERSION (default: latest): {WHICH}"),
     ] = None,
     kind: Annotated[
         Kind,

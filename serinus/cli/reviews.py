@@ -9,7 +9,7 @@ import click
 import typer
 from rich.table import Table
 
-from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, print_json, print_table
+from serinus.cli.options import WHICH, AsOption, HomeOption, Output, OutputOption, print_json, print_table
 from serinus.home import existing_home
 from serinus.identity import current_identity
 from serinus.registry import Registry
@@ -21,7 +21,7 @@ OUTCOMES = ("fit", "conditions", "unfit")
 
 def review(
     model: Annotated[str, typer.Argument(help="The model's name.")],
-    version: Annotated[str, typer.Argument(help="A number, latest or champion.")],
+    version: Annotated[str, typer.Argument(help=WHICH)],
     outcome: Annotated[
         str,
         typer.Option(
@@ -71,7 +71,7 @@ def review(
 
 def trigger(
     model: Annotated[str | None, typer.Argument(help="The model's name; every model with --all.")] = None,
-    version: Annotated[str, typer.Argument(help="A number, latest or champion.")] = "champion",
+    version: Annotated[str, typer.Argument(help=WHICH)] = "champion",
     kind: Annotated[
         str, typer.Option(click_type=click.Choice(KINDS), help="What happened; the policy says how soon.")
     ] = "policy",

@@ -9,7 +9,7 @@ import click
 import typer
 from rich.table import Table
 
-from serinus.cli.options import HomeOption, Output, OutputOption, print_json, print_table
+from serinus.cli.options import WHICH, HomeOption, Output, OutputOption, print_json, print_table
 from serinus.durations import parse_duration
 from serinus.errors import SerinusError
 from serinus.home import existing_home
@@ -21,9 +21,7 @@ from serinus.registry.sending import send as hand_over
 
 def send(
     model: Annotated[str, typer.Argument(help="The model's name.")],
-    version: Annotated[
-        str, typer.Argument(help="A number, latest or champion; all: each of them, oldest first.")
-    ] = "latest",
+    version: Annotated[str, typer.Argument(help=f"{WHICH} all: each of them, oldest first.")] = "latest",
     to: Annotated[
         str, typer.Option(metavar="URL", help="The record keeper (default: $SERINUS_REGISTRAR).")
     ] = "",

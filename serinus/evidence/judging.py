@@ -38,6 +38,7 @@ def _blank(guard: Guard, state: GuardState, reason: str) -> _Reading:
     return _Reading(
         GuardVerdict(
             guard=guard.name,
+            mode=guard.mode,
             outcome="no_data",
             log10_e=0.0,
             n_stable=state.n_stable,
@@ -121,6 +122,7 @@ def _read(plan: Plan, guard: Guard, state: GuardState, epoch: int) -> _Reading:
     return _Reading(
         GuardVerdict(
             guard=guard.name,
+            mode=guard.mode,
             outcome=outcome,
             log10_e=log_e / _LN10,
             n_stable=n_s,

@@ -176,6 +176,7 @@ class GuardVerdict(_Strict, frozen=True, kw_only=True):
         requests_to_clear: estimate of further canary units until the guard clears if the canary is as good as
             stable; 0 when it has; None when it cannot be told.
         reason: the same in words.
+        mode: the guard's: one that only observes moves nothing, whatever its outcome.
     """
 
     guard: str
@@ -191,6 +192,7 @@ class GuardVerdict(_Strict, frozen=True, kw_only=True):
     bound: float
     requests_to_clear: int | None
     reason: str
+    mode: Literal["enforce", "observe"] = "enforce"
 
 
 class Verdict(_Strict, frozen=True, kw_only=True):

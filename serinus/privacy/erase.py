@@ -10,7 +10,7 @@ record is missing. The audit log names the keys, never the person.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -21,8 +21,8 @@ from serinus.chain import read_gaps
 from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.privacy.forgotten import Forgotten
-from serinus.privacy.kept import blank_outcomes, entries_of
-from serinus.privacy.retention import Duty, Retention, duty
+from serinus.privacy.kept import Entry, blank_outcomes, entries_of
+from serinus.privacy.retention import Retention, duty
 from serinus.privacy.store import Hold, KeyStore, held_against
 
 BEGUN, DONE = "privacy-erase", "privacy-erased"
@@ -78,12 +78,7 @@ def erase(
             the person; ``-008`` outcomes cannot be overwritten; what the logs, the store and ``forget`` raise.
             Repeating finishes what was begun.
     """
-    if asked.subject in asked.reason or asked.subject in asked.override:
-        raise SerinusError(
-            "SRN-PRIVACY-007",
-            "the reason names the person, and it would stand in the audit log for ever",
-            hint="Name the request by its case number instead.",
-        )
+    _unnamed(asked)
     mark, at = store.mark(asked.kind, asked.subject), _stamp(now)
     again = store.is_unfinished(mark)
     before, keys = store.erased_of(mark), store.keys_of(mark)
@@ -95,8 +90,7 @@ def erase(
     mine = {*keys, *before} if again else set(keys)
     entries = list(entries_of([home.decisions], mine, read_gaps(home.root)))
     if not again:
-        decided = [(entry.model, entry.time) for entry in entries]
-        _may(store.held(mark), duty(retention, decided, now), retention, asked)
+        _may(store.held(mark), entries, retention, asked, now)
     name = store.begin(mark, f"e-{secrets.token_hex(6)}", at)
     step("begun")
     audit = AuditLog(home.audit, lambda: now)
@@ -135,6 +129,35 @@ def erase(
     )
 
 
+def may_erase(home: Home, store: KeyStore, asked: Asked, *, now: float, retention: Retention) -> None:
+    """Say what stands against an erasure before anybody is asked to confirm it; changes nothing.
+
+    ``erase`` looks again: what it is told later may have begun meanwhile.
+
+    Raises:
+        SerinusError: ``SRN-PRIVACY-006``, ``-007`` as ``erase``; what the logs and the store raise.
+    """
+    _unnamed(asked)
+    mark = store.mark(asked.kind, asked.subject)
+    keys = store.keys_of(mark)
+    if not keys or store.is_unfinished(
+        mark
+    ):  # nothing to destroy, or begun: that is finished, whatever came since
+        return
+    held = store.held(mark)
+    entries = [] if held else entries_of([home.decisions], set(keys), read_gaps(home.root))
+    _may(held, entries, retention, asked, now)
+
+
+def _unnamed(asked: Asked) -> None:
+    if asked.subject in asked.reason or asked.subject in asked.override:
+        raise SerinusError(
+            "SRN-PRIVACY-007",
+            "the reason names the person, and it would stand in the audit log for ever",
+            hint="Name the request by its case number instead.",
+        )
+
+
 def recorded_erasures(audit: AuditLog) -> dict[str, str]:
     """Keys that the audit log says were destroyed, each with when. Raises ``SRN-AUDIT-003``."""
     return {
@@ -149,9 +172,10 @@ def _recorded(audit: AuditLog, action: str, erasure: str) -> bool:
     return any(entry.action == action and entry.subject == erasure for entry in audit.entries())
 
 
-def _may(held: Hold | None, kept: Duty | None, retention: Retention, asked: Asked) -> None:
+def _may(held: Hold | None, entries: Iterable[Entry], retention: Retention, asked: Asked, now: float) -> None:
     if held is not None:
         raise held_against(held)
+    kept = duty(retention, ((entry.model, entry.time) for entry in entries), now)
     if kept is None or (retention.override == "allowed" and asked.override):
         return
     how = (

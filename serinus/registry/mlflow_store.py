@@ -18,6 +18,7 @@ from serinus.registry.catalogue import ALIASES, Entry, Told
 
 URI = "MLFLOW_TRACKING_URI"
 _FOLDER = "bundle"
+_LONGEST = 300  # characters of MLflow's own words in an error; a proxy's page has thousands
 _EXPERIMENT = {
     # The pages of MLflow 3 for models with figures, not those for chat.
     "mlflow.experimentKind": "custom_model_development",
@@ -145,14 +146,22 @@ class MlflowCatalogue:
         except SerinusError:
             raise
         except Exception as error:  # requests', MLflow's and its stores' errors have nothing in common
-            text = " ".join(str(error).replace(self.uri, without_password(self.uri)).split())
+            text = str(error).replace(self.uri, without_password(self.uri))
             raise SerinusError(
                 "SRN-MLFLOW-002",
-                f"MLflow did not take it ({type(error).__name__}: {text[:300]})",
+                f"MLflow did not take it ({type(error).__name__}: {beginning(text)})",
                 where=without_password(self.uri),
                 hint="The registration stands; it is told again by `serinus registry sync`, which cron may run. Check "
                 f"{URI}, the server, and MLFLOW_TRACKING_USERNAME or _TOKEN where it asks for them.",
             ) from error
+
+
+def beginning(text: str) -> str:
+    """As much of a long text as an error may hold, on one line, ended behind a word."""
+    line = " ".join(text.split())
+    if len(line) <= _LONGEST:
+        return line
+    return f"{line[:_LONGEST].rpartition(' ')[0] or line[:_LONGEST]} …"
 
 
 def _dataset(entry: Entry) -> Any:

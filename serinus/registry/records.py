@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,27 @@ def facts_of(path: Path) -> Facts:
             inputs=_text(provenance.get("inputs")),
         ),
     )
+
+
+STANDING = ("champion", "canary")  # stages that one version of a model has at a time
+SHORTEST = 8  # characters of a digest that name a version
+
+
+def one_of(versions: Sequence[Version], which: int | str) -> Version | None:
+    """The version that is meant, of one model's in the order of their numbers; None if none is, or several are.
+
+    Args:
+        which: a number (``3`` or ``v3``), ``latest``, ``champion``, ``canary``, or a digest: with ``sha256:`` or
+            without, whole or its first ``SHORTEST`` characters or more.
+    """
+    if which == "latest":
+        return versions[-1] if versions else None
+    number, digest = str(which).removeprefix("v"), str(which).removeprefix("sha256:").lower()
+    for version in reversed(versions):
+        if str(version.version) == number or (which in STANDING and version.stage == which):
+            return version
+    alike = [v for v in versions if v.digest.removeprefix("sha256:").startswith(digest)]
+    return alike[0] if len(digest) >= SHORTEST and len(alike) == 1 else None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from serinus.errors import SerinusError
 from serinus.home import Home, beside
 from serinus.registry import approvals
 from serinus.registry.policy import Approval, check_retirement, check_stage
-from serinus.registry.records import Turn, Version, facts_of
+from serinus.registry.records import Turn, Version, facts_of, one_of
 from serinus.registry.registration import bundle_place
 from serinus.registry.schema import migrate
 
@@ -201,18 +201,16 @@ class Registry:
             return [_version(row) for row in db.execute("SELECT * FROM versions ORDER BY model, version")]
 
     def get(self, model: str, which: int | str = "latest") -> Version:
-        """A version by number (``3`` or ``v3``), or ``champion``, or ``latest``.
+        """A version by number (``3`` or ``v3``), or ``champion``, ``canary``, ``latest``, or its digest or the first
+        eight characters or more of it.
 
         Raises:
-            SerinusError: ``SRN-REGISTRY-002`` if there is none, naming what there is.
+            SerinusError: ``SRN-REGISTRY-002`` if there is none, or more than one, naming what there is.
         """
         versions = self.versions(model)
-        if which == "latest" and versions:
-            return versions[-1]
+        if (found := one_of(versions, which)) is not None:
+            return found
         number = str(which).removeprefix("v")
-        for version in reversed(versions):
-            if str(version.version) == number or (which == "champion" and version.stage == "champion"):
-                return version
         known = ", ".join(f"{v.version} ({v.stage})" for v in versions)
         models = self.models()
         name, _, rest = model.replace("@", "/").partition("/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable
 
@@ -17,6 +18,8 @@ from serving.archive.sources import Batch, Item
 _MESSAGES = 2000
 _WAIT = 0.5
 _LOOK = 10.0
+_FRESH = 60.0  # seconds for which what the client said of its connections is the reason of a failure
+_TOOK = re.compile(r" \(after \d+ms in state \w+\)")
 _GONE = KafkaError._AUTO_OFFSET_RESET  # pyright: ignore[reportPrivateUsage]
 """What stood at the place is not there any more; where to go on is found out, and told, by the next look."""
 
@@ -45,9 +48,11 @@ class KafkaSource:
         self._cluster = ""
         self._next: dict[int, int] = {}
         self._looked = float("-inf")
+        self._said: tuple[float, str] | None = None
         own: dict[str, object] = {
             "bootstrap.servers": address.servers,
             "log_level": 2,
+            "error_cb": self._hear,
             "queued.max.messages.kbytes": 16_384,  # what waits in memory while the disk is slow
             **address.options,
             "group.id": group,
@@ -167,10 +172,24 @@ class KafkaSource:
     def _key(self, partition: int) -> str:
         return f"{self._cluster}/{self._address.topic}/{partition}"
 
+    def _hear(self, error: KafkaError) -> None:
+        """What the client says of its connections: why a broker is not reached, a certificate that does not fit.
+
+        That all of them are down is no reason; it comes after the reasons.
+        """
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # pyright: ignore[reportPrivateUsage]
+            self._said = (self._clock(), _TOOK.sub("", error.str()))
+
     def _silent(self, why: str) -> SerinusError:
+        """With the latest that the client said of its connections, which it does only when it is polled."""
+        if self._consumer.poll(0) is not None:
+            self._again()  # the message is read again with its kin
+        if self._said is not None and self._clock() - self._said[0] <= _FRESH:
+            why += f"; {self._said[1]}"
         return SerinusError(
             "SRN-ARCHIVE-004",
             f"the topic cannot be read ({why})",
             where=f"kafka://{self._address.servers}/{self._address.topic}",
-            hint="Bring the brokers back, or make the topic; the archive goes on from its place by itself.",
+            hint="Bring the brokers back, mend the connection, or make the topic; the archive then goes on from its "
+            "place by itself.",
         )

@@ -139,7 +139,8 @@ class ControlServer:
 
     async def _approve(self, args: dict[str, Any]) -> Any:
         self.platform.approve(args["by"], role=args["role"], reason=args["reason"])
-        return self.platform.rollout_status()
+        missing = await self.platform.awaited()
+        return msgspec.structs.replace(self.platform.rollout_status(), awaits=missing)
 
     async def _command(self, args: dict[str, Any]) -> Any:
         status = await self.platform.obeyed(args["kind"], by=args["by"], reason=args.get("reason", ""))

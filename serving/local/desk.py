@@ -162,6 +162,10 @@ class RolloutDesk:
             started_by=rollout.record.started_by,
         )
 
+    async def awaited(self) -> tuple[str, ...]:
+        """Whose words are missing now, by role; none while nobody is asked."""
+        return await self._current().awaited()
+
     def command(self, kind: str, *, by: str, reason: str = "") -> str:
         """Give ``pause``, ``resume``, ``abort`` or ``promote``; the history says whether it was obeyed.
 

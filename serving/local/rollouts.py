@@ -18,6 +18,7 @@ from serinus.registry.approvals import word
 from serving.rollout.adapters.envoy import EnvoyTraffic
 from serving.rollout.adapters.scrape import ScrapeMetrics
 from serving.rollout.adapters.webhook import NotifyingJournal, Webhooks
+from serving.rollout.asking import asked
 from serving.rollout.engine import Engine, Ports, new_status
 from serving.rollout.kept import EVENTS, STATUS
 from serving.rollout.ports import ApprovalRecord, Command
@@ -127,6 +128,7 @@ class LocalRollout:
         self.directory = rollout_directory(home, record.id)
         self._store = FileStore(self.directory / STATUS)
         self._metrics = ScrapeMetrics(predictors.sources)
+        self._approvals = RegistryApprovals(home, record.candidate)
         self._status: RolloutStatus | None = None
         self._webhooks = Webhooks(home.root / "channels")
         journal = LocalJournal(home, self.directory / EVENTS, record.champion, record.candidate, told)
@@ -134,7 +136,7 @@ class LocalRollout:
             traffic=traffic,
             predictors=predictors,
             metrics=self._metrics,
-            approvals=RegistryApprovals(home, record.candidate),
+            approvals=self._approvals,
             inbox=self.inbox,
             journal=NotifyingJournal(
                 journal, record.spec.notifications, self._webhooks, last_told(self.events)
@@ -151,6 +153,13 @@ class LocalRollout:
         """As of the engine's latest look."""
         assert self._status is not None
         return self._status
+
+    async def awaited(self) -> tuple[str, ...]:
+        """Whose words are missing now, by role; none while nobody is asked. The engine sees a word at its next look."""
+        if self.status.phase is not Phase.AWAITING_APPROVAL:
+            return ()
+        given = await self._approvals.approvals()
+        return asked(self.record.spec, self.status, given, time.time()).awaited
 
     @property
     def events(self) -> Path:

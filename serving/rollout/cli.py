@@ -173,6 +173,8 @@ def status(
     found = _watch(desk, timeout, output) if watch else desk.status()
     if output is Output.json or not watch:
         _show(found, output)
+    if output is Output.text and found.awaits:
+        typer.echo(f"  waits for the word of: {_whom(desk, found)}")
     waits = not found.ended and found.phase not in EXIT
     raise typer.Exit(TIMED_OUT if watch and waits else EXIT.get(found.phase, 0))
 
@@ -189,12 +191,16 @@ def approve(
     rollout: RolloutOption = None,
     output: OutputOption = Output.text,
 ) -> None:
-    """Approve the next step. Refused (exit code 1) for who built or started it."""
-    by = _desk(home, namespace, context, kubeconfig, rollout, acting).approve(role, reason)
+    """Approve the next step, and say whose word is still missing. Refused (exit code 1) for who built or started it."""
+    desk = _desk(home, namespace, context, kubeconfig, rollout, acting)
+    by, found = desk.approve(role, reason)
     if output is Output.json:
-        typer.echo(msgspec.json.format(msgspec.json.encode({"by": by, "role": role}), indent=2).decode())
+        said = {"by": by, "role": role, "missing": found.awaits}
+        typer.echo(msgspec.json.format(msgspec.json.encode(said), indent=2).decode())
         return
     typer.echo(f"Approved by {by} as {role}.")
+    if found.awaits:
+        typer.echo(f"Still missing: {_whom(desk, found)}.")
 
 
 @app.command()
@@ -346,10 +352,17 @@ def _show(found: RolloutStatus, output: Output) -> None:
     typer.echo(f"  canary: {tally.requests:.0f} requests, {tally.bad:.0f} answered badly")
     for guard in found.verdict.guards if found.verdict else ():
         evidence = round(guard.log10_e, 1) + 0.0  # no sign where there is none
-        typer.echo(f"  guard {guard.guard}: {guard.outcome}, evidence 10^{evidence:.1f}. {guard.reason}")
+        outcome = f"{guard.outcome} (only observed)" if guard.mode == "observe" else guard.outcome
+        typer.echo(f"  guard {guard.guard}: {outcome}, evidence 10^{evidence:.1f}. {guard.reason}")
     for condition in found.conditions:
         detail = f": {condition.message}" if condition.message else ""
         typer.echo(f"  {condition.type} {condition.status} ({condition.reason}{detail})")
+
+
+def _whom(desk: Desk, found: RolloutStatus) -> str:
+    """Whose words are missing: each role, and who has it where that is known."""
+    named = [(role, desk.who_has(role, found)) for role in found.awaits]
+    return "; ".join(f"{role} ({people})" if people else role for role, people in named)
 
 
 def _line(entry: Entry) -> str:

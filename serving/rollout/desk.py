@@ -9,6 +9,9 @@ import msgspec
 import typer
 from msgspec.structs import replace
 
+from serinus.access import Access
+from serinus.access.roles import holders
+from serinus.access.types import EVERYONE
 from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.identity import current_identity
@@ -46,12 +49,16 @@ class Desk(Protocol):
         """What happened, oldest first."""
         ...
 
-    def approve(self, role: str, reason: str) -> str:
-        """Approve the next step; returns who did."""
+    def approve(self, role: str, reason: str) -> tuple[str, RolloutStatus]:
+        """Approve the next step; returns who did, and where the rollout stands: ``awaits`` is what is missing still."""
         ...
 
     def command(self, kind: str, reason: str) -> RolloutStatus:
         """Give a command, and wait until it was obeyed."""
+        ...
+
+    def who_has(self, role: str, found: RolloutStatus) -> str:
+        """Whose word in that role could count, in words; empty where this side does not know."""
         ...
 
 
@@ -106,15 +113,24 @@ class LocalDesk:
                 raise none_yet(self._home) from None
             return found[-1].history
 
-    def approve(self, role: str, reason: str) -> str:
+    def approve(self, role: str, reason: str) -> tuple[str, RolloutStatus]:
         """Recorded in the registry, which refuses one's own work."""
         by = self._who()
-        call(self._home, "rollout.approve", by=by, role=role, reason=reason)
-        return by
+        return by, self._call("rollout.approve", by=by, role=role, reason=reason)
 
     def command(self, kind: str, reason: str) -> RolloutStatus:
         """Given to the engine in the platform's process."""
         return self._call("rollout.command", kind=kind, by=self._who(), reason=reason)
+
+    def who_has(self, role: str, found: RolloutStatus) -> str:
+        """By the access policy of the home, without who started the rollout; roles that are lent are not looked at."""
+        try:
+            people = holders(Access(self._home).policy(), [role])
+        except SerinusError:  # said by whoever has to go by the policy
+            return ""
+        if EVERYONE in people:
+            return "anybody but who built it or started this rollout"
+        return ", ".join(one for one in people if one != found.started_by)
 
     def _last(self, error: SerinusError) -> Kept:
         """The last rollout that the home keeps, if ``error`` is that no platform runs; else raises it."""

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from serinus.evidence import Verdict
 
 from .account import Observation, note, set_condition
+from .asking import asked
 from .spec import RolloutSpec
 from .status import Phase, RolloutStatus, Routes
 
@@ -34,7 +35,8 @@ class Context(NamedTuple):
 
 def move(ctx: Context, phase: Phase, reason: str, message: str, **changes: object) -> RolloutStatus:
     """Enter a phase, saying why."""
-    status = replace(ctx.status, phase=phase, phase_since=ctx.now, **changes)
+    fields: dict[str, object] = {"phase": phase, "phase_since": ctx.now, "awaits": ()}
+    status = replace(ctx.status, **(fields | changes))
     return note(status, ctx.now, reason, message)
 
 
@@ -74,7 +76,9 @@ def enter(ctx: Context, index: int, why: str) -> RolloutStatus:
     if ctx.spec.asks(index) and status.approved_step < index:
         who = _whom(ctx.spec, index)
         message = f"{why}; approval by {who} is needed before {step.weight} %{doubt(ctx)}"
-        return move(ctx, Phase.AWAITING_APPROVAL, "ApprovalNeeded", message, pause=(), asked_at=ctx.now)
+        status = move(ctx, Phase.AWAITING_APPROVAL, "ApprovalNeeded", message, pause=(), asked_at=ctx.now)
+        # Words are read while they are waited for: until the next look all that is asked for is missing.
+        return replace(status, awaits=asked(ctx.spec, status, (), ctx.now).awaited)
     desired = Routes(stable=status.champion, canary=status.candidate, weight=step.weight, shadow=step.shadow)
     share = f"a copy of {step.weight} % of" if step.shadow else f"{step.weight} % of"
     return move(

@@ -107,6 +107,7 @@ class RolloutStatus(_Value, frozen=True, kw_only=True):
     step_since: float = 0.0
     step_base: float = 0.0  # candidate requests when the step began
     asked_at: float | None = None  # when approval for the next step was first asked for
+    awaits: tuple[str, ...] = ()  # roles whose word is missing, as of the last look; only in AwaitingApproval
     approved_step: int = -1  # the last step whose approval was given
     desired: Routes
     verified: Routes | None = None

@@ -76,13 +76,13 @@ class KubeDesk:
         """What happened, as the status keeps it."""
         return list(self.status().history)
 
-    def approve(self, role: str, reason: str) -> str:
+    def approve(self, role: str, reason: str) -> tuple[str, RolloutStatus]:
         """Create a RolloutApproval in our name, under the same policy as the controller's."""
 
-        async def work(api: Api) -> str:
+        async def work(api: Api) -> tuple[str, RolloutStatus]:
             found = await self._find(api)
             spec, name = found["spec"], found["metadata"]["name"]
-            if refusal := unasked(read(found)):
+            if refusal := unasked(before := read(found)):
                 raise _refused(refusal, name)
             by = await api.who_am_i()
             check_approval(
@@ -94,8 +94,7 @@ class KubeDesk:
             )
             said = {"rollout": name, "by": by, "role": role, "reason": reason}
             await api.create(APPROVAL, self._namespace, self._word(APPROVAL, found, said))
-            await self._taken(api, name)
-            return by
+            return by, await self._taken(api, name, role, before.awaits)
 
         return self._do(work)
 
@@ -117,12 +116,22 @@ class KubeDesk:
 
     # --- how ----------------------------------------------------------------------
 
-    async def _taken(self, api: Api, name: str) -> None:
-        """Give the controller a moment, so that a script's next look sees what followed; others may be missing."""
+    async def _taken(self, api: Api, name: str, role: str, before: tuple[str, ...]) -> RolloutStatus:
+        """Give the controller a moment, so that a script's next look sees what followed; others may be missing.
+
+        ``before``: whose words were missing before this one, in ``role``.
+        """
         for _ in range(round(MOMENT / POLL)):
-            if read(await api.get(ROLLOUT, self._namespace, name)).phase is not Phase.AWAITING_APPROVAL:
-                return
+            status = read(await api.get(ROLLOUT, self._namespace, name))
+            counted = role not in status.awaits if role in before else status.awaits != before
+            if status.phase is not Phase.AWAITING_APPROVAL or counted:
+                return status
             await asyncio.sleep(POLL)
+        return read(await api.get(ROLLOUT, self._namespace, name))
+
+    def who_has(self, role: str, found: RolloutStatus) -> str:
+        """Nobody can tell from here: RBAC says who may approve in which role, and answers for one person at a time."""
+        return ""
 
     async def _obeyed(self, api: Api, name: str, uid: str, kind: str, by: str) -> RolloutStatus:
         for _ in range(round(PATIENCE / POLL)):

@@ -65,11 +65,11 @@ def recovered(spec: RolloutSpec, scene: Scene, shown: dict[str, Any], why: str, 
     )
     phase = shown.get("phase")
     if phase == Phase.PROMOTED:
-        status = replace(status, phase=Phase.PROMOTED, desired=Routes(stable=scene.candidate))
+        status = replace(status, phase=Phase.PROMOTED, awaits=(), desired=Routes(stable=scene.candidate))
         then = "the promotion stands, and the rollback window begins anew"
     else:
         ending = Phase(phase) if phase in ENDED - {Phase.FAILED} else Phase.ROLLED_BACK
-        status = replace(status, phase=Phase.ROLLING_BACK, ending=ending)
+        status = replace(status, phase=Phase.ROLLING_BACK, awaits=(), ending=ending)
         then = "back to the champion"
     return note(status, now, REASON, f"{why}; {then}")
 

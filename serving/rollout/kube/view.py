@@ -92,7 +92,12 @@ def view(spec: RolloutSpec, status: RolloutStatus, *, generation: int, told: int
         "observedGeneration": generation,
         "conditions": _conditions(status),
         "guards": [
-            {"name": g.guard, "outcome": g.outcome, "evidence": round(g.log10_e, 3), "reason": g.reason}
+            {
+                "name": g.guard,
+                "outcome": g.outcome,
+                "evidence": round(g.log10_e, 3),
+                "reason": f"only observed: {g.reason}" if g.mode == "observe" else g.reason,
+            }
             for g in (verdict.guards if verdict else ())
         ],
         "history": [

@@ -70,10 +70,16 @@ async def test_a_tier_1_version_meets_no_customer_before_a_validator_and_an_appr
         for who, role in refused:
             code, out = await serinus(home, *said, "--as", who, "--role", role)
             assert code == 1, (who, out)
-        for who, role in (("vera", "validator"), ("oscar", "approver")):
+        code, out = await serinus(home, "rollout", "status")
+        both = "waits for the word of: validator (vera, vic, dora); approver (oscar, olga, ann)"
+        assert (code, both in out) == (13, True), out
+        for who, role, missing in (
+            ("vera", "validator", " Still missing: approver (oscar, olga, ann)."),
+            ("oscar", "approver", ""),
+        ):
             assert platform.rollout_status().phase is Phase.AWAITING_APPROVAL
             code, out = await serinus(home, *said, "--as", who, "--role", role)
-            assert code == 0, out
+            assert (code, out) == (0, f"Approved by {who} as {role}.{missing}")
         await platform.wait_rollout(Phase.PROGRESSING, timeout=30)
 
         code, out = await serinus(home, "rollout", "promote", "--as", "ann")

@@ -61,7 +61,7 @@ def test_an_erasure_reaches_every_node_and_a_dead_server_is_survived(
         (shared,) = keys("ann")
         place = ("--home", str(homes[0].root))
         assert main(["privacy", "erase", "ann", "--reason", "case 12", "--yes", *place]) == 0
-        assert "1 key(s) destroyed" in capsys.readouterr().out
+        assert "1 key destroyed" in capsys.readouterr().out
         number = iter(range(2, 10_000))
         for client, home in ((one, homes[0]), (two, homes[1])):
             # Within half a second each seals with another key for who comes back.

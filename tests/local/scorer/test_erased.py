@@ -56,7 +56,7 @@ def test_a_person_is_erased_while_the_scorer_runs(tmp_path: Path, capsys: pytest
         assert shown["outcomes"][0]["truth"] == [[1]]
 
         code, said = serinus("privacy", "erase", "card-ann", "--reason", "case 12", "--yes")
-        assert (code, "2 decision(s) unreadable" in said) == (0, True), said
+        assert (code, "2 decisions unreadable" in said) == (0, True), said
 
         code, said = serinus("explain", "r0")
         assert (code, "cannot be explained: erased on" in said) == (1, True)

@@ -64,8 +64,9 @@ def test_the_outcome(batches: list[Batch], guard: dict[str, object], outcome: st
 
 def test_a_dry_run_reports_harm_and_moves_nothing() -> None:
     verdict = _verdict([(1800, 200, 9, 20)] * 8, mode="observe")
-    assert verdict.guards[0].outcome == "harm"
+    assert (verdict.guards[0].outcome, verdict.guards[0].mode) == ("harm", "observe")
     assert verdict.log10_e == 0
+    assert _verdict([(1800, 200, 9, 20)] * 8).guards[0].mode == "enforce"
 
 
 def test_harm_is_told_with_its_numbers() -> None:

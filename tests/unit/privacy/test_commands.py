@@ -77,6 +77,33 @@ def test_where_nobody_can_be_asked_erase_says_what_to_add(
     assert json.loads(run(capsys, home, "show", "ann")[1])["erased"] == []
 
 
+@pytest.mark.parametrize("why", ["a hold", "a law", "a name"])
+def test_what_stands_against_an_erasure_is_said_before_anybody_is_asked(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    if why == "a hold":
+        run(capsys, home, "hold", "ann", "--reason", "matter 7")
+    elif why == "a law":
+        (home.root / "privacy.yaml").write_text("keep: [{model: credit, for: 9000d, because: Reg B}]")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    reason = "ann asked" if why == "a name" else "case 1"
+    code, _, error = run(capsys, home, "erase", "ann", "--reason", reason)
+    assert (code, "SRN-PRIVACY-00" in error, "Destroy" in error) == (1, True, False), error
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    code, _, error = run(capsys, home, "erase", "bob", "--reason", "case 1")
+    assert (code, "Destroy 1 key of this person? What it seals" in error) == (
+        int(why == "a law"),
+        why != "a law",
+    )
+
+
+def test_one_of_a_kind_is_said_in_the_singular(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ": 2 keys, 0 destroyed; " in run(capsys, home, "status")[1]
+    out = run(capsys, home, "erase", "bob", "--reason", "case 1", "--yes")[1]
+    assert out.endswith(": 1 key destroyed, 1 decision unreadable, 0 lines of outcomes blanked.\n")
+    assert ": 1 key, 1 destroyed; " in run(capsys, home, "status")[1]
+
+
 def test_erase_with_yes_then_again(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, home, "erase", "ann", "--reason", "case 1", "--yes", "-o", "json")
     assert (code, json.loads(out)["decisions"]) == (0, 2)
@@ -151,7 +178,7 @@ def test_rotate_leaves_a_backup_with_its_old_master_key_worthless(
 ) -> None:
     old = (home.root / "privacy" / "master.key").read_bytes()
     code, out, _ = run(capsys, home, "rotate")
-    assert (code, "2 keys are wrapped" in out) == (0, True)
+    assert (code, "2 keys wrapped by" in out) == (0, True)
     assert (home.root / "privacy" / "master.key").read_bytes() != old
     assert (
         json.loads(run(capsys, home, "show", "ann")[1])["decisions"][0]["event"]["data"]["decision"]

@@ -87,6 +87,35 @@ def test_whose_words_move_it(
     assert says in (status.history[-1].message if moves else status.message)
 
 
+@pytest.mark.parametrize(
+    ("asks", "words", "awaits"),
+    [
+        ((ROLES, None), (), ("validator", "approver")),
+        ((ROLES, None), (VERA,), ("approver",)),
+        ((ROLES, None), EARLY, ("validator", "approver")),
+        ((None, TIER_1), (VERA,), ("approver",)),
+        ((Approval(), TIER_1), EARLY, ("another person",)),
+        ((ROLES, None), (VERA, OSCAR), ()),
+        ((ROLES, None), (said("pat", "breakglass", override=True),), ()),
+    ],
+)
+def test_the_status_says_whose_words_are_missing(
+    asks: tuple[Approval | None, Required | None],
+    words: tuple[ApprovalRecord, ...],
+    awaits: tuple[str, ...],
+) -> None:
+    assert judged(asks[0], *words, required=asks[1]).awaits == awaits
+
+
+def test_it_says_so_from_the_moment_that_it_asks_and_no_longer_than_it_waits() -> None:
+    spec = small_spec(steps=(Step(weight=10), Step(weight=100, approval=ROLES)))
+    asking = decide(spec, status_in(Phase.PROGRESSING, **SERVED), seeing(), NOW).status
+    assert (asking.phase, asking.awaits) == (Phase.AWAITING_APPROVAL, ("validator", "approver"))
+    stopped = Command(id="c", kind="abort", by="pat", at=NOW)
+    ending = decide(spec, asking, seeing(commands=(stopped,)), NOW).status
+    assert (ending.phase, ending.awaits) == (Phase.ROLLING_BACK, ())
+
+
 def test_an_override_is_told_with_what_was_missing() -> None:
     told = judged(ROLES, said("pat", "breakglass", override=True)).history[-2]
     assert (told.reason, told.actor) == ("ApprovalOverridden", "pat")

@@ -71,6 +71,18 @@ async def test_tools_that_do_not_know_us_see_where_it_stands(
     assert (found["Ended"], found["Reconciling"], found["Stalled"]) == wanted
 
 
+async def test_a_guard_that_only_observes_is_shown_as_such() -> None:
+    status = await played(30)
+    assert status.verdict is not None
+    observed = replace(
+        status.verdict, guards=tuple(replace(g, mode="observe") for g in status.verdict.guards)
+    )
+    for verdict, only in ((status.verdict, False), (observed, True)):
+        shown = view(small_spec(), replace(status, verdict=verdict), generation=1, told=0)["guards"]
+        assert shown
+        assert [guard["reason"].startswith("only observed: ") for guard in shown] == [only] * len(shown)
+
+
 async def test_counts_and_wording_may_wait_decisions_may_not() -> None:
     status = await played(3)
     later = replace(
@@ -91,6 +103,7 @@ async def test_counts_and_wording_may_wait_decisions_may_not() -> None:
         {"history": (*status.history, entry)},
         {"ending": Phase.ABORTED},
         {"approved_step": 1},
+        {"awaits": ("approver",)},
     ):
         assert material(replace(status, **change)) != material(status), change
 
