@@ -285,7 +285,7 @@ def find_decisions(
     if not found:
         raise SerinusError(
             "SRN-AUDIT-005",
-            f"no decision with the request id {request_id} is in {len(logs)} log(s)"
+            f"no decision with the request id {request_id} is in {len(logs)} log{'' if len(logs) == 1 else 's'}"
             if logs
             else f"no decision log is there, so none on request {request_id}",
             where=", ".join(map(str, places)),

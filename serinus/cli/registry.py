@@ -149,7 +149,8 @@ def approve(
     time: it needs a justification, and raises an alert.
     """
     registry = Registry(existing_home(home))
-    number = registry.get(model, version).version
+    found = registry.get(model, version)
+    number = found.version
     approval = registry.approve(model, number, by=current_identity(acting), role=role, reason=reason)
     if output is Output.json:
         print_json({"approval": approval, "standing": registry.standing(model, number)})
@@ -157,6 +158,17 @@ def approve(
     lent = f", lent by {approval.on_behalf_of}" if approval.on_behalf_of else ""
     word = "overridden" if approval.override else "approved"
     typer.echo(f"{model}/{number} {word} by {approval.by} as {approval.role}{lent}")
+    needed = registry.access.requirement(found.tier)
+    if (
+        needed.asks
+        and needed.words == len(needed.roles)
+        and role not in needed.roles
+        and not approval.override
+    ):
+        asks = " and ".join(needed.roles)
+        typer.echo(
+            f"Tier {found.tier} asks for {asks}, not for {role}: it counts where a rollout's step asks for that role."
+        )
     if (missing := registry.standing(model, number).missing) and not approval.override:
         typer.echo(f"Still missing: {', '.join(missing)}.")
 

@@ -126,11 +126,16 @@ def due(
 ) -> None:
     """List the versions in use by the day until which each is to be reviewed.
 
-    Exit code 1 if one is overdue, so that a cron job can tell somebody. Which tier is
+    Exit code 1 if one is overdue, or the model is not registered, so that a cron job can tell somebody. Which tier is
     reviewed how often, and why, stands in the review policy (docs/registry.md).
     """
     installation = existing_home(home)
-    book = ReviewBook(Registry(installation), load_policy(installation))
+    registry = Registry(installation)
+    if model:
+        registry.get(
+            model
+        )  # a name that nothing is registered under is never due, and would be quiet for ever
+    book = ReviewBook(registry, load_policy(installation))
     found = book.due([model] if model else None)
     if output is Output.json:
         print_json({"overdue": sum(item.overdue for item in found), "versions": found})

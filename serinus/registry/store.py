@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -211,22 +212,31 @@ class Registry:
         if (found := one_of(versions, which)) is not None:
             return found
         number = str(which).removeprefix("v")
+        if not versions:
+            raise self._no_model(model)
         known = ", ".join(f"{v.version} ({v.stage})" for v in versions)
-        models = self.models()
-        name, _, rest = model.replace("@", "/").partition("/")
-        if rest and name in models:
-            what = f"Model and version are two words here: {name} {rest}."
-        else:
-            what = f"Registered models: {', '.join(models) or 'none'}. Run the pipeline first."
-            what += "" if models else beside(self.home)
         raise SerinusError(
             "SRN-REGISTRY-002",
             f"there is no version {number} of {model}"
-            if number.isdecimal()
+            if any(letter.isdecimal() for letter in number)
             else f"there is no {which} version of {model}",
             where="registry",
-            hint=f"Registered: {known}." if versions else what,
+            hint=f"Registered: {known}.",
         )
+
+    def _no_model(self, model: str) -> SerinusError:
+        models = self.models()
+        name, _, rest = model.replace("@", "/").partition("/")
+        if rest and name in models:
+            hint = f"Model and version are two words here: {name} {rest}."
+        elif models:
+            near = get_close_matches(model, models, 1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            hint += f"Registered models: {', '.join(models)}."
+        else:
+            hint = f"Registered models: none. Run the pipeline first.{beside(self.home)}"
+        what = f"no model {model} is registered here"
+        return SerinusError("SRN-REGISTRY-002", what, where="registry", hint=hint)
 
     def by_digest(self, digest: str) -> Version | None:
         """The version that a bundle's digest was registered as; None if it was not."""

@@ -75,6 +75,33 @@ async def test_a_rollout_is_started_watched_approved_and_promoted(
         assert "SRN-ROLLOUT-008" in ann.err
 
 
+async def test_whose_word_is_missing_is_said_by_role(
+    server: ApiServer, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    async with controlled(server) as stage:
+        steps = [
+            {"weight": 10, "minRequests": 1},
+            {"weight": 100, "approval": {"roles": ["approver", "approver-too"]}},
+        ]
+        manifest = rollout("four-eyes", steps=steps)
+        manifest["spec"].pop("startedBy")
+        (tmp_path / "rollout.yaml").write_text(yaml.safe_dump(manifest))
+        for user in ("ann", "bob"):
+            await grant(stage, user)
+        ann, bob = (Shell(server, stage, user, capsys) for user in ("ann", "bob"))
+        assert await ann.run("start", "-f", str(tmp_path / "rollout.yaml")) == 0, ann.err
+        assert await ann.run("status", "--watch", "--timeout", "60") == 13
+        assert "  waits for the word of: approver; approver-too\n" in ann.out
+        assert await ann.run("status", "-o", "json") == 13
+        assert json.loads(ann.out)["awaits"] == ["approver", "approver-too"]
+        assert await bob.run("approve", "--reason", "read the evidence", "-o", "json") == 0, bob.err
+        # Counted at the controller's next look, which the command waits for, but not for ever.
+        async with asyncio.timeout(60):
+            while json.loads(bob.out)["awaits" if "awaits" in bob.out else "missing"] != ["approver-too"]:
+                await bob.run("status", "-o", "json")
+        assert await ann.run("abort", "--reason", "seen enough") == 0, ann.err
+
+
 async def test_commands_are_obeyed_or_refused_with_the_engines_reason(
     server: ApiServer, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

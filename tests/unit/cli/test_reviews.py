@@ -49,6 +49,17 @@ def test_the_exit_code_tells_whether_something_is_overdue(
     assert (found["overdue"], found["versions"][0]["model"]) == (overdue, "small")
 
 
+def test_a_mistyped_model_is_not_quietly_never_due(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = installed(tmp_path, 10)
+    assert main(["registry", "due", "smal", *home, "-o", "json"]) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["error"]["code"] == "SRN-REGISTRY-002"
+    assert "Did you mean small?" in printed.err
+    assert main(["registry", "due", "small", *home]) == 0
+
+
 def test_a_review_ends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = installed(tmp_path, 400)
     done = ["registry", "review", "small", "champion", "--outcome", "fit", "--reason", "read", *home]

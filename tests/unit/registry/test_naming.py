@@ -75,3 +75,23 @@ def test_approving_and_retiring_take_every_name(
     assert main(["registry", "retire", "small", "champion", *where]) == 1
     assert main(["registry", "approve", "small", "v9", *where]) == 1
     assert "there is no version 9 of small" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("role", "said"),
+    [
+        ("aprover", "Tier 1 asks for validator and approver, not for aprover: it counts where"),
+        ("validator", "Still missing: approver."),
+    ],
+)
+def test_a_role_that_the_tier_does_not_ask_for_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], role: str, said: str
+) -> None:
+    registry = installed(tmp_path)
+    with registry.transaction() as db:
+        db.execute("UPDATE versions SET tier = 1")
+    where = ["--home", str(registry.home.root), "--as", "vera", "--reason", "read", "--role", role]
+    assert main(["registry", "approve", "small", "latest", *where]) == 0
+    out = capsys.readouterr().out
+    assert said in out
+    assert ("asks for" in out) is (role == "aprover")

@@ -101,8 +101,10 @@ def test_an_unknown_version_names_the_known_ones(tmp_path: Path) -> None:
         with pytest.raises(SerinusError, match=rf"{says}.*Registered: 1 \(validated\)"):
             registry.get("small", which)
     assert registry.get("small", "v1") == registry.get("small", 1)
-    with pytest.raises(SerinusError, match="Registered models: small"):
+    with pytest.raises(SerinusError, match="no model other is registered here. Registered models: small"):
         registry.get("other")
+    with pytest.raises(SerinusError, match="Did you mean small"):
+        registry.get("smal")
     with pytest.raises(SerinusError, match="two words here: small 7"):
         registry.get("small/7")
 
