@@ -12,14 +12,29 @@ joined to the decision by that id.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from serinus.chain import ChainWriter, Gap, Gaps, Place, find_logs, read_chain, read_on, verify_chain
+from serinus.chain import (
+    Break,
+    ChainBroken,
+    ChainWriter,
+    Gap,
+    Gaps,
+    Place,
+    find_logs,
+    read_chain,
+    read_on,
+    verify_chain,
+)
+from serinus.chain.finding import last_line_with
+from serinus.chain.segments import segment_number
+from serinus.chain.standing import cut_short, held
+from serinus.chain.verify import unreadable
 from serinus.errors import SerinusError
 from serinus.model.decision import ReasonCode
 from serinus.privacy.seal import SEALED_TYPE, Keys, NoKeys, Seal, Withheld, unsealed
@@ -234,6 +249,18 @@ def decode_decision(body: bytes, keys: Keys | None = None) -> DecisionEvent | Wi
         return WithheldEvent(id=read.id, source=read.source, time=read.time, data=data)
 
 
+def read_decision(log: Path, body: bytes, keys: Keys | None = None) -> DecisionEvent | WithheldEvent:
+    """As ``decode_decision``, of an entry of that log.
+
+    Raises:
+        SerinusError: ``SRN-AUDIT-004`` it is no decision.
+    """
+    try:
+        return decode_decision(body, keys)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise unreadable(log, OSError(0, f"an entry is no decision: {error}")) from error
+
+
 def withheld(event: WithheldEvent) -> SerinusError:
     """``SRN-PRIVACY-004``: why a decision cannot be read."""
     return SerinusError(
@@ -246,12 +273,29 @@ def withheld(event: WithheldEvent) -> SerinusError:
 
 
 class Found(NamedTuple):
-    """A decision, its log, its entry's number, and the told gaps of the chain before it (none: it is sound)."""
+    """A decision, its log, its entry's number, and the told gaps of the chain before it (none: it is sound).
+
+    Attributes:
+        vouched: the first entry at or behind it, on the same unbroken stretch, for whose hash a checkpoint vouches;
+            None if there is none, or none was asked for.
+        behind: the first break behind it, if it was read that far. Without ``vouched`` the entry itself may be what
+            was written anew.
+    """
 
     log: Path
     event: DecisionEvent | WithheldEvent
     seq: int
     gaps: tuple[Gap, ...] = ()
+    vouched: int | None = None
+    behind: Break | None = None
+
+
+Vouching = Callable[[Path], Mapping[int, str]]
+"""The hashes by entry number for which sound checkpoints of a log vouch."""
+
+
+def _nobody(log: Path) -> Mapping[int, str]:
+    return {}
 
 
 def find_decisions(
@@ -261,8 +305,14 @@ def find_decisions(
     model: str | None = None,
     keys: Keys | None = None,
     gaps: Gaps | None = None,
+    vouching: Vouching = _nobody,
+    unproven: bool = False,
 ) -> list[Found]:
     """The decisions on one request, oldest first, each with its log, verified up to there.
+
+    A log that holds the request is verified from its beginning up to the first checkpoint at or behind the last
+    decision on it, or up to its end. One that does not hold it is verified only where none does: that nothing was
+    decided on a request is said of sound logs alone.
 
     Args:
         places: logs, or directories of logs.
@@ -270,19 +320,30 @@ def find_decisions(
         model: only this model's.
         keys: open what is sealed.
         gaps: told by the archive; a log that breaks just there is read on.
+        vouching: what checkpoints say of a log.
+        unproven: give also decisions in front of a break (``Found.behind``) for which no checkpoint vouches.
 
     Raises:
-        SerinusError: ``SRN-AUDIT-003`` a log is broken, and not at a gap that was told; ``-004`` it
-            cannot be read; ``-005`` no log holds the request.
+        SerinusError: ``SRN-AUDIT-003`` a log is broken before the decision, and not at a gap that was told, or behind
+            it, and no checkpoint vouches for it; or it contradicts a checkpoint; ``-004``, ``-010`` it cannot be
+            read; ``-005`` no log holds the request.
     """
-    logs = list(find_logs(places))
+    logs, told = list(find_logs(places)), gaps or Gaps()
+    start = b'{"id":' + _encode(request_id)[:-1]
     found = [
         one
         for path in logs
-        for one in _by_id(path, request_id, keys, gaps or Gaps())
+        if (last := last_line_with(path, start + b'"', start + b"."))
+        for one in _by_id(path, start, request_id, last, keys, told, vouching(path))
         if model is None or one.event.data.model == model
     ]
+    for one in found:
+        if one.behind is not None and one.vouched is None and not unproven:
+            raise ChainBroken.of(one.behind)
     if not found:
+        for path in logs:
+            for _ in read_on(path, Place(told.of(path))):
+                pass
         raise SerinusError(
             "SRN-AUDIT-005",
             f"no decision with the request id {request_id} is in {len(logs)} log{'' if len(logs) == 1 else 's'}"
@@ -296,12 +357,43 @@ def find_decisions(
     return sorted(found, key=lambda one: one.event.time)
 
 
-def _by_id(path: Path, request_id: str, keys: Keys | None, gaps: Gaps) -> Iterable[Found]:
-    start = b'{"id":' + _encode(request_id)[:-1]
-    place = Place(gaps.of(path))
-    for body in read_on(path, place):
-        if body.startswith(start):
-            event = decode_decision(body, keys)
-            rest = event.id[len(request_id) :]
-            if not rest or (rest[0] == "." and rest[1:].isdecimal()):
-                yield Found(path, event, place.seq, tuple(place.gaps))
+def _by_id(
+    path: Path,
+    start: bytes,
+    request_id: str,
+    last: int,
+    keys: Keys | None,
+    gaps: Gaps,
+    vouched: Mapping[int, str],
+) -> list[Found]:
+    """Those of one log, in which line ``last`` is the last that can be one."""
+    place, found, passed = Place(gaps.of(path)), list[Found](), 0
+    waiting = 0  # the first on the stretch that is being read, with no checkpoint yet
+
+    try:
+        for line, body in enumerate(read_on(path, place), 1):
+            if len(place.gaps) > passed:
+                passed, waiting = len(place.gaps), len(found)
+                if line > last:
+                    break
+            digest = held(place, vouched) if vouched else None
+            if body.startswith(start):
+                event = read_decision(path, body, keys)
+                rest = event.id[len(request_id) :]
+                if not rest or (rest[0] == "." and rest[1:].isdecimal()):
+                    found.append(Found(path, event, place.seq, tuple(place.gaps)))
+            if digest is not None:
+                found[waiting:] = [one._replace(vouched=place.seq) for one in found[waiting:]]
+                waiting = len(found)
+                if line >= last:
+                    break
+        else:
+            # A lone segment is held against what it holds.
+            short = None if segment_number(path) is not None else cut_short(place, vouched)
+            if short is not None:
+                raise ChainBroken.of(short)
+    except ChainBroken as broken:
+        if not found or broken.found is None:
+            raise
+        return [one._replace(behind=broken.found) for one in found]
+    return found

@@ -15,11 +15,23 @@ from serinus.errors import SerinusError
 
 
 class ChainBroken(SerinusError):  # noqa: N818  what was found, by the name it is read by
-    """``SRN-AUDIT-003``: file, line and entry at which a chain breaks, and how."""
+    """``SRN-AUDIT-003``: file, line and entry at which a chain breaks, and how.
+
+    Attributes:
+        found: that, as it was found.
+    """
+
+    found: Break | None = None
 
     @classmethod
     def of(cls, found: Break) -> ChainBroken:
         """The error for a finding; one at entry 0 is of a log that is gone as a whole."""
+        error = cls._told(found)
+        error.found = found
+        return error
+
+    @classmethod
+    def _told(cls, found: Break) -> ChainBroken:
         if not found.entry:
             return cls(
                 "SRN-AUDIT-003",
@@ -32,7 +44,7 @@ class ChainBroken(SerinusError):  # noqa: N818  what was found, by the name it i
             "SRN-AUDIT-003",
             f"the chain is broken: {line}{found.what}",
             where=found.file,
-            hint="Keep the file as evidence and compare it with a copy; entries before that place are sound.",
+            hint="Keep the file as evidence and compare it with a copy; entries before that place fit each other.",
         )
 
 

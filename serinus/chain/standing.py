@@ -17,6 +17,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """The chain around an entry: broken before it at ``gaps``, sound from entry ``sound_from`` to it.
 
     Attributes:
+        behind: the first break behind it, as far as that was looked for. If nobody vouches for the entry, it may be
+            what was written anew: whoever changes an entry and its hash breaks the chain only behind it.
         vouched: the number of an entry at or behind it, on the same unbroken stretch, for whose hash a checkpoint
             vouches; None if there is none. Without one, whoever could write the file could have written all that
             follows the gap anew: its hashes are sound either way.
@@ -25,6 +27,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     gaps: tuple[Gap, ...]
     sound_from: int
     vouched: int | None = None
+    behind: Break | None = None
 
 
 def standings(
@@ -56,7 +59,7 @@ def standings(
                 if len(found) == len(wanted):
                     break
                 _never_here(place, place.gaps[-1], vouched)
-            digest = _held(place, vouched)
+            digest = held(place, vouched)
             if place.seq in wanted:
                 found[place.seq] = None
                 if place.gaps:
@@ -90,15 +93,27 @@ def read_held(log: Path, place: Place, vouched: Mapping[int, str]) -> Iterator[E
         if len(place.gaps) > passed:
             passed = len(place.gaps)
             _never_here(place, place.gaps[-1], vouched)
-        _held(place, vouched)
+        held(place, vouched)
         yield entry
-    if (last := max(vouched, default=0)) > place.seq:
-        what = f"ends at entry {place.seq:,}, but a checkpoint vouches for entry {last:,}"
-        raise ChainBroken.of(Break(str(place.file), place.line, place.seq, what))
+    if (short := cut_short(place, vouched)) is not None:
+        raise ChainBroken.of(short)
 
 
-def _held(place: Place, vouched: Mapping[int, str]) -> str | None:
-    """The hash for which a checkpoint of this entry vouches. Raises ``ChainBroken`` if it has another."""
+def cut_short(place: Place, vouched: Mapping[int, str]) -> Break | None:
+    """At a log's end: what a checkpoint of an entry behind it tells."""
+    last = max(vouched, default=0)
+    if last <= place.seq:
+        return None
+    what = f"ends at entry {place.seq:,}, but a checkpoint vouches for entry {last:,}"
+    return Break(str(place.file), place.line, place.seq, what)
+
+
+def held(place: Place, vouched: Mapping[int, str]) -> str | None:
+    """The hash for which a checkpoint of the entry at that place vouches; None if none does.
+
+    Raises:
+        SerinusError: ``SRN-AUDIT-003`` the entry has another.
+    """
     digest = vouched.get(place.seq)
     if digest is not None and digest.encode() != place.head:
         what = "its hash is not the one for which a checkpoint vouches"

@@ -148,7 +148,7 @@ def scan(log: Path, place: Place, progress: Callable[[int], None] = lambda size:
     """
     alone = segment_number(log) is not None
     try:
-        for path, file in _files(log, alone, place):
+        for path, file in open_files(log, alone, place):
             with file:
                 place.file, place.line = path, 0
                 place.files += 1
@@ -157,7 +157,7 @@ def scan(log: Path, place: Place, progress: Callable[[int], None] = lambda size:
         raise unreadable(log, error) from error
 
 
-def _files(log: Path, alone: bool, place: Place) -> Generator[tuple[Path, BinaryIO]]:
+def open_files(log: Path, alone: bool, place: Place) -> Generator[tuple[Path, BinaryIO]]:
     """Open files in the order of the chain, while a writer may be closing segments."""
     if alone:
         yield log, log.open("rb")

@@ -316,5 +316,5 @@ def _broken(path: Path, what: str) -> SerinusError:
         "SRN-AUDIT-003",
         f"the chain is broken: {what}",
         where=str(path),
-        hint="Keep the file as evidence and compare it with a copy; entries before that line are sound.",
+        hint="Keep the file as evidence and compare it with a copy; entries before that line fit each other.",
     )

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from serinus.chain import find_logs, last_bodies, read_gaps
 from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json, print_table
-from serinus.cli.standing import warn_of_gaps
-from serinus.events import WithheldEvent, decode_decision, find_decisions
+from serinus.cli.standing import vouching_of, warn_of_gaps
+from serinus.events import WithheldEvent, find_decisions, read_decision
 from serinus.home import existing_home
 from serinus.privacy import find_keys
 
@@ -36,8 +36,8 @@ def show(
 ) -> None:
     """Show a decision by its request id, verifying the log up to there; or the newest ones.
 
-    Where the log has a gap before it, of which the archive told, that and what the chain still proves is said on
-    stderr.
+    Where the log has a gap before it, of which the archive told, or is broken behind it, that and what the chain still
+    proves is said on stderr.
 
     One decision is printed whole, as JSON; several as a table. What is sealed is opened where its
     key is; where it was destroyed, or is not here, that is said in its place.
@@ -48,12 +48,20 @@ def show(
     place, keys = log or installation.decisions, find_keys(installation)
     if last is None:
         gaps = read_gaps(installation.root)
-        placed = find_decisions([place], request_id or "", model=model, keys=keys, gaps=gaps)
+        placed = find_decisions(
+            [place],
+            request_id or "",
+            model=model,
+            keys=keys,
+            gaps=gaps,
+            vouching=vouching_of(installation),
+            unproven=True,
+        )
         warn_of_gaps(installation, placed, gaps)
         found = [one.event for one in placed]
     else:
         newest = [
-            decode_decision(body, keys) for path in find_logs([place]) for body in last_bodies(path, last)
+            read_decision(path, body, keys) for path in find_logs([place]) for body in last_bodies(path, last)
         ]
         newest = [event for event in newest if model is None or event.data.model == model]
         found = sorted(newest, key=lambda event: event.time)[-last:]

@@ -13,7 +13,7 @@ from serinus.bundle import Bundle, Keyring, directory_name, open_bundle
 from serinus.chain import read_gaps
 from serinus.chain.standing import Standing
 from serinus.cli.options import HomeOption, Output, OutputOption, print_json, print_table
-from serinus.cli.standing import standing_lines, standings_of
+from serinus.cli.standing import proven, standing_lines, standings_of, vouching_of
 from serinus.errors import SerinusError
 from serinus.events import Decision, DecisionEvent, WithheldEvent, find_decisions
 from serinus.home import Home, existing_home
@@ -48,12 +48,21 @@ def explain(
 
     Exit code 0 if they do, 1 if anything differs, the person was erased, or the decision, its log or its bundle is
     not what it should be (the reason is printed). Behind a gap that the archive told of the decision is explained, with
-    what the chain still proves, and the exit code is 1.
+    what the chain still proves, and the exit code is 1. In front of a break too; the exit code is 1 unless a signed
+    checkpoint between the two vouches for it. The log is verified up to the next checkpoint behind the decision, or to
+    its end.
     """
     installation = existing_home(home, needed=log is None)
     place = log or installation.decisions
     gaps = read_gaps(installation.root)
-    found = find_decisions([place], request_id, keys=find_keys(installation), gaps=gaps)
+    found = find_decisions(
+        [place],
+        request_id,
+        keys=find_keys(installation),
+        gaps=gaps,
+        vouching=vouching_of(installation),
+        unproven=True,
+    )
     stands = standings_of(installation, found, gaps)
     placed = [(one.event, _Place(one.log, stand)) for one, stand in zip(found, stands, strict=True)]
     closed = [(event, place) for event, place in placed if isinstance(event, WithheldEvent)]
@@ -78,7 +87,7 @@ def explain(
             _print(event, place, version, result)
         for event, place in closed:
             _print_closed(event, place)
-    broken = any(place.standing is not None for _, place in placed)
+    broken = not all(proven(place.standing) for _, place in placed)
     if closed or broken or not all(result.reproduced for *_, result in results):
         raise typer.Exit(1)
 
@@ -156,7 +165,8 @@ def _print(event: DecisionEvent, place: _Place, known: dict[str, Any], result: R
     said = "is reproduced" if result.reproduced else "is NOT reproduced: see the rows marked DIFFERENT"
     typer.echo(f"\nThe decision {said}.")
     if place.standing is not None:
-        typer.echo("Its log is broken before it: see above what the chain proves.")
+        where = "before" if place.standing.gaps else "behind"
+        typer.echo(f"Its log is broken {where} it: see above what the chain proves.")
 
 
 def _print_closed(event: WithheldEvent, place: _Place) -> None:

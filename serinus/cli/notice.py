@@ -18,7 +18,7 @@ from serinus.audit import Action, AuditLog
 from serinus.chain import Place, read_gaps, read_on
 from serinus.cli.explain import bundle_of
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, counted, print_json
-from serinus.cli.standing import warn_of_gaps
+from serinus.cli.standing import vouching_of, warn_of_gaps
 from serinus.errors import SerinusError
 from serinus.events import DecisionEvent, WithheldEvent, find_decisions, withheld
 from serinus.home import Home, atomic_write, existing_home
@@ -135,7 +135,9 @@ def _decision(
     gaps = read_gaps(home.root)
     found = [
         one
-        for one in find_decisions([place], request_id, model=model, keys=find_keys(home), gaps=gaps)
+        for one in find_decisions(
+            [place], request_id, model=model, keys=find_keys(home), gaps=gaps, vouching=vouching_of(home)
+        )
         if predictor is None or one.event.data.predictor == predictor
     ]
     if len(found) == 1:

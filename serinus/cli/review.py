@@ -14,7 +14,7 @@ from rich.table import Table
 from serinus.chain import read_gaps, segments
 from serinus.chain.segments import log_of
 from serinus.cli.options import AsOption, HomeOption, Output, OutputOption, group, print_json, print_table
-from serinus.cli.standing import warn_of_gaps
+from serinus.cli.standing import vouching_of, warn_of_gaps
 from serinus.durations import parse_duration
 from serinus.events import DecisionEvent, WithheldEvent, find_decisions, withheld
 from serinus.home import Home, existing_home
@@ -195,7 +195,9 @@ def _event(home: Home, case: Case) -> DecisionEvent:
     log = log_of(Path(case.log))
     places = [log] if log.exists() or segments(log) else [home.decisions]  # logs may have been moved
     gaps = read_gaps(home.root)
-    found = find_decisions(places, case.id, model=case.model, keys=find_keys(home), gaps=gaps)
+    found = find_decisions(
+        places, case.id, model=case.model, keys=find_keys(home), gaps=gaps, vouching=vouching_of(home)
+    )
     # A copy in the shadow, or another version, may have logged the same request.
     own = [one for one in found if one.event.data.digest == case.digest]
     chosen = next((one for one in own if one.event.id == case.id), (own or found)[0])

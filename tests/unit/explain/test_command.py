@@ -128,8 +128,9 @@ def test_an_altered_bundle_or_log_explains_nothing(
     model.write_text(text)
     log = small_home(tmp_path).decisions / "small-champion.jsonl"
     log.write_bytes(log.read_bytes().replace(b'"amount"', b'"amounts"', 1))
-    code, out, error = run(capsys, tmp_path, "r1")
-    assert (code, out, "SRN-AUDIT-003" in error) == (1, "", True)
+    for at_or_behind in ("batch.1", "forged"):
+        code, out, error = run(capsys, tmp_path, at_or_behind)
+        assert (code, out, "SRN-AUDIT-003" in error) == (1, "", True)
 
 
 def test_an_unknown_request_is_an_error(
@@ -137,3 +138,18 @@ def test_an_unknown_request_is_an_error(
 ) -> None:
     code, _, error = run(capsys, tmp_path, "absent")
     assert (code, "SRN-AUDIT-005" in error) == (1, True)
+
+
+@pytest.mark.parametrize(("old", "new"), [(b'"version"', b'"v9rsion"'), (b'"amount"', b'"am\xffunt"')])
+def test_among_the_newest_what_is_no_decision_any_more_is_told(
+    old: bytes, new: bytes, bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = small_home(tmp_path)
+    show = ["decisions", "show", "--last", "4", "--home", str(home.root)]
+    assert main(show) == 0
+    log = home.decisions / "small-champion.jsonl"
+    log.write_bytes(log.read_bytes().replace(old, new, 1))
+    assert main(show) == 1
+    error = capsys.readouterr().err
+    assert f"SRN-AUDIT-004 {log}" in error
+    assert "an entry is no decision" in error
