@@ -5,79 +5,27 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import threading
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from serinus.bundle import Bundle, Keyring, SigningKey, open_bundle, write_bundle
-from serinus.bundle.key_facts import KeyFacts, write_facts, write_retirement
+from serinus.bundle import Keyring, SigningKey, write_bundle
+from serinus.bundle.key_facts import write_retirement
 from serinus.chain import verify_log
 from serinus.chain.checkpoint import (
-    append_checkpoint,
     checkpoints_path,
     read_checkpoints,
     sign_checkpoint,
     vouched,
 )
-from serinus.cli import main
 from serinus.errors import SerinusError
 from serinus.registry import Registry
 from serinus.registry.rotation import export_keys, keys_of, new_key, retire_key, trust_key, use_key
-from tests.support.bundles import small_home, small_parts
-
-DAY = timedelta(days=1)
-
-
-class Bank:
-    """An installation whose time is told, with one version a day if asked."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.at = datetime(2026, 1, 1, tzinfo=UTC)
-        self.home = small_home(path)
-        self.registry = Registry(self.home, clock=lambda: self.at.timestamp())
-
-    def build(self, version: int, key: SigningKey | None = None) -> Bundle:
-        """A version, signed and registered now; a day passes."""
-        signer = key or SigningKey.load_or_create(self.home.keys)
-        bundle = write_bundle(self.home.bundles, small_parts(version=version), signer)
-        self.registry.register(bundle, by="ann", owner="cards", run=f"r{version}")
-        self.at += DAY
-        return bundle
-
-    def checkpoint(self) -> int:
-        log = self.registry.audit.path
-        found = verify_log(log)
-        key = SigningKey.load(self.home.keys)
-        signed = sign_checkpoint(log, found.entries, found.head, self.at.isoformat(), key)
-        append_checkpoint(checkpoints_path(log), signed)
-        return found.entries
-
-    def opens(self, bundle: Bundle) -> bool:
-        """Whether the keyring as it stands counts the signature; offline, by the files of the keys alone."""
-        pod = self.path / "pod"
-        shutil.rmtree(pod, ignore_errors=True)
-        export_keys(self.home, pod)
-        try:
-            open_bundle(bundle.path, trusted=Keyring.load(pod))
-        except SerinusError as error:
-            if error.code != "SRN-BUNDLE-011":
-                raise
-            return False
-        return True
-
-    def signing(self) -> str:
-        return SigningKey.load(self.home.keys).id
-
-
-@pytest.fixture
-def bank(tmp_path: Path) -> Bank:
-    return Bank(tmp_path)
+from tests.support.bundles import small_parts
+from tests.unit.registry.bank import DAY, Bank
 
 
 def test_a_retired_key_counts_for_what_it_had_signed_and_for_nothing_after(bank: Bank) -> None:
@@ -307,53 +255,13 @@ def test_a_retirement_that_makes_no_sense_changes_nothing(
     assert sorted(p.name for p in bank.home.keys.iterdir()) == before
 
 
-# --- validity -----------------------------------------------------------------
-def test_what_was_registered_outside_a_keys_validity_does_not_count(bank: Bank) -> None:
-    """Told by the time of registration, which is recorded."""
-    bank.build(1)
-    bank.build(2)
-    write_facts(bank.home.keys, bank.signing(), KeyFacts(ends=(bank.at - DAY).isoformat()))
-    assert bank.registry.bundle(bank.registry.get("small", 1))
-    with pytest.raises(SerinusError, match="SRN-BUNDLE-012"):
-        bank.registry.bundle(bank.registry.get("small", 2))
-
-
-@pytest.mark.parametrize(
-    ("facts", "says"),
-    [
-        (KeyFacts(ends="2020-01-01T00:00:00+00:00"), "was valid until 2020"),
-        (KeyFacts(begins="2999-01-01T00:00:00+00:00"), "is valid from 2999"),
-    ],
-)
-def test_a_key_signs_within_its_validity_only(bank: Bank, facts: KeyFacts, says: str) -> None:
-    key = SigningKey.load_or_create(bank.home.keys)
-    write_facts(bank.home.keys, key.id, facts)
-    with pytest.raises(SerinusError, match=f"SRN-KEY-004.*{says}"):
-        SigningKey.load_or_create(bank.home.keys)
-
-
-def test_a_mounted_key_that_is_retired_signs_no_more(bank: Bank, tmp_path: Path) -> None:
-    bank.build(1)
-    old = bank.signing()
-    secret = tmp_path / "secret"
-    secret.mkdir()
-    shutil.copy(bank.home.keys / "signing.pem", secret)
-    SigningKey.load(secret)
-    new_key(bank.registry, bank.home, by="ann", standby=False)
-    retire_key(bank.registry, bank.home, old, by="ann", reason="rotation")
-    shutil.copy(bank.home.keys / f"retired-{old}.json", secret)
-    with pytest.raises(SerinusError, match="SRN-KEY-004.*retired"):
-        SigningKey.load(secret)
-
-
-def test_trusting_a_key_again_without_an_end_takes_its_end_away(bank: Bank, tmp_path: Path) -> None:
-    pem = SigningKey(Ed25519PrivateKey.generate()).trust_in(tmp_path)
-    first = trust_key(bank.registry, bank.home, pem, by="ann", owner="lending", ends=bank.at - DAY)
-    assert (first.valid, first.owner) == (False, "lending")
-    again = trust_key(bank.registry, bank.home, pem, by="ann", owner="lending")
-    assert (again.valid, again.ends) == (True, None)
-    bare = trust_key(bank.registry, bank.home, pem, by="ann")
-    assert (bare.valid, bare.owner) == (True, "")
+def test_only_keys_that_stand_by_are_offered_for_use_and_the_one_that_signs_is_let_be(bank: Bank) -> None:
+    signs = SigningKey.load_or_create(bank.home.keys).id
+    standby = new_key(bank.registry, bank.home, by="ann", standby=True).id
+    with pytest.raises(SerinusError, match=f"SRN-KEY-005.*Those are: {standby}\\."):
+        use_key(bank.registry, bank.home, "nosuch", by="ann")
+    assert use_key(bank.registry, bank.home, signs, by="ann").state == "signing"
+    assert use_key(bank.registry, bank.home, standby, by="ann").id == standby
 
 
 # --- damage ---------------------------------------------------------------------
@@ -379,105 +287,3 @@ def test_signing_the_same_bundle_anew_is_noted(bank: Bank) -> None:
     assert bank.build(1).digest == bundle.digest
     assert bank.registry.get("small", 1).key == made.id
     assert "signed-anew" in [entry.action for entry in bank.registry.audit.entries()]
-
-
-# --- the commands -------------------------------------------------------------------
-def test_from_the_command_line(bank: Bank, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    home = ["--home", str(bank.home.root)]
-    bundle = bank.build(1)
-    old = bank.signing()
-    assert main(["keys", "new", "--standby", "--owner", "mlops", "--until", "2999-01-01", *home]) == 0
-    assert "stands by" in capsys.readouterr().out
-    assert main(["keys", "list", "-o", "json", *home]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [(k["state"], k["signed"], k["owner"]) for k in found] == [
-        ("signing", 1, ""),
-        ("standby", 0, "mlops"),
-    ]
-    assert main(["keys", "new", "--until", "2020-01-01", *home]) == 2
-    assert "past" in capsys.readouterr().err
-    assert (bank.signing(), len(keys_of(bank.registry, bank.home))) == (old, 2), "nothing was made"
-    assert main(["keys", "use", found[1]["id"], *home]) == 0
-    assert main(["keys", "retire", old, *home, "--reason", "rotation"]) == 0
-    assert "counts for 1 bundle" in capsys.readouterr().out
-    assert main(["keys", "export", str(tmp_path / "pod"), *home]) == 0
-    assert main(["bundle", "verify", str(bundle.path), "--keys", str(tmp_path / "pod")]) == 0
-    assert main(["keys", "list", *home]) == 0
-    assert "retired" in capsys.readouterr().out
-    assert main(["keys", "retire", found[1]["id"], "--reason", "x", *home]) == 1
-    assert main(["keys", "retire", old, "--reason", "x", "--keep", "abc", *home]) == 2
-    assert main(["keys", "trust", str(bank.home.keys / "signing.pem"), *home]) == 1
-    assert "SRN-KEY-001" in capsys.readouterr().err
-
-
-def test_openssl_verifies_a_bundle_by_the_exported_files(bank: Bank, tmp_path: Path) -> None:
-    bundle = bank.build(1)
-    export_keys(bank.home, tmp_path / "pod")
-    signature = json.loads((bundle.path / "signature.json").read_text())
-    (tmp_path / "digest").write_text(bundle.digest)
-    (tmp_path / "sig").write_bytes(bytes.fromhex(signature["value"]))
-    pem = tmp_path / "pod" / f"trusted-{signature['key_id']}.pem"
-    subprocess.run(
-        ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", pem, "-rawin", "-in", tmp_path / "digest",
-         "-sigfile", tmp_path / "sig"],
-        check=True, capture_output=True, timeout=30,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("step", ["fsync", "link"])
-def test_a_first_key_that_is_broken_off_is_made_by_the_next_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    def fail(*given: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as full:
-        full.setattr(os, step, fail)
-        with pytest.raises((OSError, SerinusError)):
-            SigningKey.load_or_create(tmp_path)
-    assert not list(tmp_path.glob("*signing.pem*"))
-    key = SigningKey.load_or_create(tmp_path)
-    assert key.id in Keyring.load(tmp_path).keys
-
-
-def test_a_first_run_that_is_killed_leaves_no_key_that_nobody_trusts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Killed(BaseException):
-        pass
-
-    write = SigningKey.write
-
-    def killed(key: SigningKey, path: Path) -> None:
-        write(key, path)
-        raise Killed
-
-    with monkeypatch.context() as broken:
-        broken.setattr(SigningKey, "write", killed)
-        with pytest.raises(Killed):
-            SigningKey.load_or_create(tmp_path)
-    assert SigningKey.load_or_create(tmp_path).id in Keyring.load(tmp_path).keys
-
-
-def test_of_two_first_runs_at_once_one_key_is_made_and_trusted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write = SigningKey.write
-
-    def late(key: SigningKey, path: Path) -> None:
-        monkeypatch.setattr(SigningKey, "write", write)
-        SigningKey.load_or_create(tmp_path)
-        write(key, path)
-
-    monkeypatch.setattr(SigningKey, "write", late)
-    key = SigningKey.load_or_create(tmp_path)
-    assert set(Keyring.load(tmp_path).keys) == {key.id}
-
-
-def test_only_keys_that_stand_by_are_offered_for_use_and_the_one_that_signs_is_let_be(bank: Bank) -> None:
-    signs = SigningKey.load_or_create(bank.home.keys).id
-    standby = new_key(bank.registry, bank.home, by="ann", standby=True).id
-    with pytest.raises(SerinusError, match=f"SRN-KEY-005.*Those are: {standby}\\."):
-        use_key(bank.registry, bank.home, "nosuch", by="ann")
-    assert use_key(bank.registry, bank.home, signs, by="ann").state == "signing"
-    assert use_key(bank.registry, bank.home, standby, by="ann").id == standby
