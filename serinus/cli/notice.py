@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sys
 import time
@@ -28,6 +29,7 @@ from serinus.notice.letter import rules_of
 from serinus.notice.principal import check_adverse
 from serinus.papers.make import print_document
 from serinus.privacy import find_keys
+from serinus.registry import Registry
 
 
 class Form(StrEnum):
@@ -113,7 +115,7 @@ def notice(
         reasons,
         today=datetime.fromtimestamp(time.time(), UTC).date(),
         applied=_day(applied) if applied else date.fromisoformat(event.time[:10]),
-        scores=used_scores(event, opened, rules),
+        scores=used_scores(event, opened, rules, lambda: _features(installation)),
         applicant=_lines(to),
         language=language,
         draft=draft,
@@ -154,6 +156,15 @@ def _decision(
         where=str(place),
         hint="A notice is of one decision: name the row (id.row), or choose with --model and --predictor.",
     )
+
+
+def _features(home: Home) -> dict[str, tuple[str, ...]]:
+    """The features of every model, of its latest version; of one whose bundle cannot be read, none."""
+    registry, found = Registry(home), dict[str, tuple[str, ...]]()
+    for model in registry.models():
+        with contextlib.suppress(SerinusError):
+            found[model] = registry.bundle(registry.get(model)).contract.feature_names
+    return found
 
 
 def _entry(home: Home, path: Path, event: DecisionEvent) -> dict[str, Any]:

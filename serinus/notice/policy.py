@@ -52,6 +52,7 @@ class Score(_Strict, frozen=True, kw_only=True):
 
     Attributes:
         feature: the model's feature that the score is.
+        models: the models that read it; where none is named, whichever has the feature.
         provider: who provided it, or the file that it was made from.
         low, high: the range of possible scores. What lies outside is no score but a provider's code for having none.
         created: the feature that is its day: part ``day`` of a timestamp.
@@ -63,6 +64,7 @@ class Score(_Strict, frozen=True, kw_only=True):
     """
 
     feature: _Line
+    models: tuple[_Line, ...] = ()
     provider: Agency
     low: float
     high: float

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Callable, Collection, Mapping
 from datetime import date, timedelta
 
 import msgspec
@@ -13,6 +15,8 @@ from serinus.events import DecisionEvent
 from serinus.notice.policy import Jurisdiction, Score
 
 _FIRST_DAY = date(1970, 1, 1)
+Features = Callable[[], Mapping[str, Collection[str]]]
+"""The features of every model of an installation, by the model's name; asked for only where it matters."""
 
 
 class Disclosure(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,30 +28,92 @@ class Disclosure(msgspec.Struct, frozen=True, kw_only=True):
     factors: tuple[str, ...]
 
 
-def used_scores(event: DecisionEvent, bundle: Bundle, rules: Jurisdiction) -> tuple[Disclosure, ...]:
+def used_scores(
+    event: DecisionEvent, bundle: Bundle, rules: Jurisdiction, features: Features = dict
+) -> tuple[Disclosure, ...]:
     """The scores of the policy that the decision used, as they were logged with it.
 
     A model uses a score if it is a feature of its contract that training was not told to leave out, however little it
-    weighed. A model without it used none, and nothing is said; what is declared and not in the log is refused.
+    weighed. Of a score that is another model's nothing is said. Whose it is, ``models`` of the policy says, or that
+    other model's having the feature: a name that no model has is misspelt, and silence would be a letter with a hole.
+
+    Args:
+        features: of every model that there is.
 
     Raises:
-        SerinusError: ``SRN-NOTICE-009`` value, day or factors are missing or cannot be true.
+        SerinusError: ``SRN-NOTICE-009`` value, day or factors are missing or cannot be true, or what the policy
+            declares is no feature of the model that reads the score, or of none at all.
     """
     left_out = bundle.provenance.get("config", {}).get("training", {}).get("exclude", ())
-    found = [_disclosure(event, bundle, score) for score in rules.scores if score.feature not in left_out]
+    found = [
+        _disclosure(event, bundle, score)
+        for score in rules.scores
+        if score.feature not in left_out and _is_its(event, bundle, score, features)
+    ]
     return tuple(item for item in found if item is not None)
+
+
+def _is_its(event: DecisionEvent, bundle: Bundle, score: Score, features: Features) -> bool:
+    """Whether the model that decided is one that the score is declared for."""
+    names = bundle.contract.feature_names
+    if score.models:
+        if bundle.name not in score.models and score.feature in names:
+            raise _misspelt(
+                event,
+                f"{bundle.name} has the feature {score.feature}, and scores declares it for "
+                f"{', '.join(score.models)} only",
+                f"Add {bundle.name} to models.",
+            )
+        return bundle.name in score.models
+    if set(_needed(score)) & set(names):
+        return True
+    known = dict(features())
+    if any(score.feature in theirs for theirs in known.values()):
+        return False
+    all_names = sorted({*names, *(name for theirs in known.values() for name in theirs)})
+    raise _misspelt(
+        event,
+        f"scores declares {', '.join(_needed(score))}, and no model here has a feature {score.feature}",
+        f"Or name the models that read the score (models), or take it out until one does. "
+        f"{_closest(_needed(score), all_names)}",
+    )
+
+
+def _needed(score: Score) -> tuple[str, ...]:
+    return (score.feature, score.created, *score.factors)
+
+
+def _closest(wanted: Collection[str], known: Collection[str]) -> str:
+    """What was probably meant by the names that nobody has."""
+    near = {
+        name: difflib.get_close_matches(name, known, n=1, cutoff=0.6) for name in wanted if name not in known
+    }
+    meant = [f"{found[0]} for {name}" for name, found in near.items() if found]
+    return (
+        f"The closest names that there are: {', '.join(meant)}."
+        if meant
+        else "No name that there is comes close."
+    )
+
+
+def _misspelt(event: DecisionEvent, what: str, hint: str) -> SerinusError:
+    return SerinusError(
+        "SRN-NOTICE-009",
+        f"whether {event.id} used a credit score cannot be told: {what}",
+        where=f"{event.data.model} v{event.data.version}",
+        hint=f"Nothing was written. Correct scores in the notice policy. {hint}",
+    )
 
 
 def _disclosure(event: DecisionEvent, bundle: Bundle, score: Score) -> Disclosure | None:
     names = bundle.contract.feature_names
-    needed = (score.feature, score.created, *score.factors)
-    if not set(needed) & set(names):
-        return None  # another model's
-    for name in needed:
-        if name not in names:
-            raise _hole(
-                event, f"the policy declares {score.feature} with {name}, which is no feature of the model"
-            )
+    needed = _needed(score)
+    if strange := [name for name in needed if name not in names]:
+        raise _misspelt(
+            event,
+            f"scores declares {score.feature} with {', '.join(strange)}, which {bundle.name} does not have",
+            _closest(strange, names),
+        )
     logged = {name: _logged(event, bundle, name) for name in needed}
     value, day = logged[score.feature], logged[score.created]
     places = [logged[name] for name in score.factors]

@@ -75,12 +75,16 @@ def scored_policy(**changes: Any) -> dict[str, Any]:
 
 
 def scored_bundle(
-    place: Path, *, exclude: tuple[str, ...] = ("bureau_day", "factor_1", "factor_2", "factor_3")
+    place: Path,
+    *,
+    exclude: tuple[str, ...] = ("bureau_day", "factor_1", "factor_2", "factor_3"),
+    name: str | None = None,
 ) -> Bundle:
     """A signed bundle whose model reads amounts and the score; ``exclude`` is what its training left out."""
     document = msgspec.to_builtins(small_contract())
     document["columns"] |= COLUMNS
     document["features"] = [*document["features"], *FEATURES]
+    document["name"] = name or document["name"]
     contract = parse_contract(document, where="test")
     random, n = np.random.default_rng(3), 2000
     columns: dict[str, list[Any]] = {
@@ -113,7 +117,8 @@ def scored_bundle(
     calibrator = fit_isotonic(raw, outcome)
     scores = calibrator.apply(raw)
     parts = dataclasses.replace(
-        small_parts(), contract=contract, model_text=booster.model_to_string(), levels=levels, calibrator=calibrator,
+        small_parts(), name=contract.name, contract=contract,
+        model_text=booster.model_to_string(), levels=levels, calibrator=calibrator,
         reference=build_reference(contract, levels, rows, scores), reference_rows=rows, reference_scores=scores,
         golden_rows=rows[:16], golden_scores=scores[:16],
         golden_contributions=np.asarray(booster.predict(rows[:16], pred_contrib=True, num_threads=1)),

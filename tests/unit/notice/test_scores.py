@@ -21,7 +21,7 @@ from serinus.papers.text import to_text
 from serinus.registry import Registry
 from tests.support.bundles import small_bundle, small_home
 from tests.unit.notice.bought import TEXTS, decision, scored_bundle, scored_policy
-from tests.unit.notice.support import event_of
+from tests.unit.notice.support import event_of, installation
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +58,42 @@ def test_inquiries_that_are_among_the_strongest_take_no_place_beside_them(bundle
     assert found[0].factors == ("09", "14")
 
 
-def test_a_model_without_the_score_used_none(tmp_path: Path) -> None:
-    other = small_bundle(tmp_path)
-    assert used_scores(event_of(other, "decline"), other, rules()) == ()
+MISSPELT: dict[str, Any] = {
+    "feature": "burea_score", "created": "burea_day", "factors": ["facter_1", "facter_2", "facter_3"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def without(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return small_bundle(tmp_path_factory.mktemp("without"))
+
+
+def test_a_score_of_another_model_was_not_used(bundle: Bundle, without: Bundle) -> None:
+    there = {"scored": bundle.contract.feature_names, "small": without.contract.feature_names}
+    assert used_scores(event_of(without, "decline"), without, rules(), lambda: there) == ()
+
+
+def test_a_score_of_models_that_are_named_needs_no_look_at_the_others(without: Bundle) -> None:
+    assert used_scores(event_of(without, "decline"), without, rules(models=["loans"]), pytest.fail) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (MISSPELT, ("no model here has a feature burea_score", "bureau_score for burea_score", "factor_1 for fac")),
+        ({"feature": "fico", "created": "then", "factors": []}, ("fico, then", "No name that there is comes close")),
+        (MISSPELT | {"models": ["small"]}, ("burea_day", "which small does not have", "bureau_score for burea_score")),
+        ({"models": ["smal"]}, ("small has the feature bureau_score", "for smal only", "Add small to models")),
+    ],
+)  # fmt: skip
+def test_names_that_nobody_has_are_refused_with_those_that_come_closest(
+    bundle: Bundle, changes: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    there = {"small": bundle.contract.feature_names}
+    with pytest.raises(SerinusError, match="SRN-NOTICE-009") as refused:
+        used_scores(decision(bundle), bundle, rules(**changes), lambda: there)
+    for word in words:
+        assert word in str(refused.value), word
 
 
 def test_a_score_that_training_left_out_was_not_used(tmp_path: Path) -> None:
@@ -94,8 +127,8 @@ ABSENT: dict[str, Any] = {"bureau_score": None, "bureau_day": None, "factor_1": 
         (ABSENT, {}, "bureau_score was not logged with a value"),
         ({"bureau_score": None}, {"missing": "allow"}, "bureau_score was not logged with a value"),
         ({"bureau_day": None}, {"missing": "allow"}, "was not logged"),
-        ({}, {"feature": "burea_score"}, "burea_score, which is no feature of the model"),
-        ({}, {"created": "bureau_date"}, "bureau_date, which is no feature of the model"),
+        ({}, {"feature": "burea_score"}, "burea_score, which small does not have"),
+        ({}, {"created": "bureau_date"}, "bureau_date, which small does not have"),
     ],
 )
 def test_what_is_declared_and_not_in_the_log_is_a_hole(
@@ -171,6 +204,19 @@ def test_a_letter_with_a_hole_is_neither_written_nor_recorded(
     assert not [entry for entry in AuditLog(place.audit).entries() if "notice" in entry.action]
 
 
+@pytest.mark.parametrize(("registered", "code"), [(False, 1), (True, 0)])
+def test_whose_score_it_is_the_registry_tells(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], registered: bool, code: int
+) -> None:
+    home, _ = installation(tmp_path, scored_policy())
+    if registered:
+        Registry(home).register(scored_bundle(tmp_path, name="loans"), by="ann", owner="cards", run="run-2")
+    done, out, error = run(capsys, home, "decline")
+    assert done == code, error
+    assert ("no model here has a feature bureau_score" in error) is not registered
+    assert ("ECOA statement" in out) is registered
+
+
 def test_what_the_record_commits_to_tells_nobodys_score(
     place: Home, bundle: Bundle, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -224,7 +270,7 @@ def test_the_texts_of_the_tests_are_sound(tmp_path: Path) -> None:
     assert found.heading == TEXTS["heading"]
 
 
-def test_the_example_policy_words_it_as_the_sample_forms_do(bundle: Bundle) -> None:
+def test_the_example_policy_says_of_a_score_all_that_the_law_asks_for(bundle: Bundle) -> None:
     example = Path(__file__).parents[3] / "models" / "credit" / "notices.yaml"
     policy = load_notice_policy(Home(example.parent), example)
     score = policy.jurisdictions["US"].scores[0]
@@ -232,9 +278,11 @@ def test_the_example_policy_words_it_as_the_sample_forms_do(bundle: Bundle) -> N
     today = date(2026, 9, 25)
     made = letter(policy, "US", decision(bundle), (), scores=[told], today=today, applied=today)
     text = " ".join(to_text(made.document).split())
-    assert (
-        "Your credit score: 612. Date: September 2, 2026. Scores range from a low of 300 to a high of 850."
-        in text
-    )
-    assert "Number of recent inquiries on consumer report" in text
-    assert "800-555-0199" in text[text.index("If you have any questions regarding your credit score") :]
+    for said in (
+        "Your credit score was 612 on September 2, 2026.",  # number and day: 15 USC 1681g(f)(1)(A) and (D)
+        "from 300 (the lowest) to 850 (the highest)",  # range: (B)
+        "- Serious delinquency",  # key factors: (C)
+        "- Number of recent inquiries on consumer report",  # (f)(9)
+    ):
+        assert said in text, said
+    assert "800-555-0199" in text[text.index("The score came from") :]  # provider: (E)
