@@ -37,9 +37,10 @@ def of_scorecard(
 ) -> tuple[Item, dict[str, Any]]:
     """The model against a logistic regression on weights of evidence.
 
-    Numbers are cut into equally filled bins of the training rows, missing values are a bin of their own, and so is each
-    level; a bin's weight of evidence is the logarithm of its odds of a bad outcome over those of all rows (half a
-    row added to each count). It leaves out what the model leaves out; it knows no mitigation and is not tuned.
+    Numbers are cut into equally filled bins of the training rows; missing values are a bin of their own, and so are
+    each level and a lowest value that more than its share of the rows have. A bin's weight of evidence is the
+    logarithm of its odds of a bad outcome over those of all rows (half a row added to each count). It leaves out
+    what the model leaves out; it knows no mitigation and is not tuned.
 
     Args:
         train: encoded rows (n, F) and outcomes; test: those of the test rows, and the model's probabilities.
@@ -113,7 +114,8 @@ def logistic(rows: Floats, outcome: Floats) -> tuple[Floats, Floats]:
     """Coefficients and their standard errors, the intercept first, by Newton's method.
 
     A ridge of 1 on the coefficients (not the intercept) keeps features that say the same apart; the errors
-    are those of the penalised likelihood's curvature.
+    are those of the penalised likelihood's curvature. A step that makes the likelihood smaller overshot, as the first
+    ones do where outcomes are rare and weights are large, and is halved until it does not.
     """
     design = np.column_stack([np.ones(rows.shape[0]), rows])
     penalty = np.full(design.shape[1], RIDGE)
@@ -126,18 +128,33 @@ def logistic(rows: Floats, outcome: Floats) -> tuple[Floats, Floats]:
         p = 1 / (1 + np.exp(-np.clip(design @ found, -35, 35)))
         curvature = (design * (p * (1 - p))[:, None]).T @ design + np.diag(penalty)
         step = np.linalg.solve(curvature, design.T @ (outcome - p) - penalty * found)
+        before = _loss(design, outcome, penalty, found)
+        while np.abs(step).max() >= CLOSE and _loss(design, outcome, penalty, found + step) > before:
+            step = step / 2
         found = found + step
         if np.abs(step).max() < CLOSE:
             break
     return found, np.sqrt(np.diag(np.linalg.inv(curvature)))
 
 
+def _loss(design: Floats, outcome: Floats, penalty: Floats, coefficients: Floats) -> float:
+    """Less of it is more of the penalised likelihood."""
+    said = design @ coefficients
+    return float(np.logaddexp(0, said).sum() - outcome @ said + (penalty * coefficients**2).sum() / 2)
+
+
 def _cells(values: Floats, bins: int, names: Any) -> tuple[NDArray[np.intp], Floats]:
     present = values[np.isfinite(values)]
     edges = np.empty(0)
     if names is None and present.size:
-        edges = np.unique(np.quantile(present, np.linspace(0, 1, bins + 1)[1:-1]))
-        edges = edges[edges > present.min()]
+        lowest = present.min()
+        above = present[present > lowest]
+        if above.size and above.size < present.size * (1 - 1 / bins):
+            # Most counts and rates are 0 for most rows: that is a bin, and the others share what is left.
+            edges = np.unique([above.min(), *np.quantile(above, np.linspace(0, 1, bins)[1:-1])])
+        else:
+            edges = np.unique(np.quantile(present, np.linspace(0, 1, bins + 1)[1:-1]))
+            edges = edges[edges > lowest]
     return _place(values, edges, names), edges
 
 

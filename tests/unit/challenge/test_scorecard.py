@@ -45,6 +45,18 @@ def test_newton_finds_what_scikit_learn_finds() -> None:
     assert (error > 0).all()
 
 
+@pytest.mark.parametrize(("rate", "size"), [(0.01, 4.0), (0.1, 1.5), (0.5, 8.0)])
+def test_newton_arrives_where_outcomes_are_rare_and_weights_large(rate: float, size: float) -> None:
+    """A whole step overshoots there, and the next one is taken from where the curvature is gone."""
+    random = np.random.default_rng(4)
+    rows = np.where(random.random((6000, 2)) < 0.95, -0.5, size)
+    odds = math.log(rate / (1 - rate)) + rows @ [1.0, 0.8]
+    outcome = (random.random(6000) < 1 / (1 + np.exp(-odds))).astype(float)
+    found, _ = logistic(rows, outcome)
+    oracle = LogisticRegression(C=1.0, tol=1e-12, max_iter=5000).fit(rows, outcome)
+    assert found == pytest.approx([*oracle.intercept_, *oracle.coef_[0]], abs=1e-4)
+
+
 def test_a_model_that_knows_more_beats_it_and_the_interval_says_by_how_much() -> None:
     item, card = made(Scorecard())
     assert (item.verdict, item.name) == ("pass", "scorecard_auc_gain")
@@ -101,3 +113,31 @@ def test_few_outcomes_are_no_data_and_no_card() -> None:
     item, card = made(Scorecard(demand="stop"), n=40)
     assert (item.verdict, item.blocks, card) == ("no_data", False, {})
     assert "fewer than 20" in item.why
+
+
+def test_a_count_that_is_mostly_0_has_a_bin_for_it_and_bins_for_the_rest() -> None:
+    """Cut by quantiles alone, 0 would be all quantiles: one bin, and a scorecard that does not know the feature."""
+    random = np.random.default_rng(5)
+
+    def rows_of(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        risk = np.where(random.random(n) < 0.9, 0.0, random.uniform(0.1, 1, n))
+        truth = 0.05 + 0.8 * risk
+        noise = random.gamma(4, 10, n)
+        return np.column_stack([noise, risk, np.zeros(n)]), (random.random(n) < truth).astype(float), truth
+
+    train, test = rows_of(4000), rows_of(4000)
+    _, card = of_scorecard(
+        Scorecard(),
+        contract(),
+        Training(),
+        LEVELS,
+        train[:2],
+        test,  # type: ignore[arg-type]
+    )
+    bins = [line for line in card["bins"] if line["feature"] == "debt"]
+    assert len(bins) == Scorecard().bins
+    assert bins[0]["bin"].startswith("below")
+    assert bins[0]["rows"] == int((train[0][:, 1] == 0).sum())
+    shares = [line["bad_share"] for line in bins]
+    assert shares == sorted(shares)
+    assert card["auc"] > auc(test[1], test[2]) - 0.03
