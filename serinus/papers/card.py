@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+from serinus.numerals import exact
 from serinus.papers.document import Block, Bullets, Column, Document, Facts, Section, Table, Text
 from serinus.papers.evidence import Evidence
 from serinus.papers.fairness import fairness_blocks, fairness_verdict
@@ -135,5 +139,20 @@ def _training(e: Evidence) -> Section:
         ("All inputs, one digest", e.provenance.get("inputs")),
     )
     facts += [(name, str(value)) for name, value in found if value]
-    facts += [(f"Config: {name}", text) for name, text in e.card.get("configs", {}).items()]
+    facts += [
+        (f"Config: {name}", _told(json.loads(text))) for name, text in e.card.get("configs", {}).items()
+    ]
     return Section(title="Training", blocks=(Facts(tuple(facts)),))
+
+
+def _told(value: Any, inner: bool = False) -> str:
+    """A part of the config as one reads it: what is set, without what is empty; the bundle has the JSON."""
+    if isinstance(value, dict):
+        kept = [(k, v) for k, v in value.items() if v is not None and v != [] and v != {}]
+        said = ", ".join(f"{k} {_told(v, True)}" for k, v in kept)
+        return f"({said})" if inner and said else said or "none"
+    if isinstance(value, list):
+        return "; ".join(_told(item, True) for item in value) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return exact(value) if isinstance(value, int | float) else str(value)

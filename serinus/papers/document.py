@@ -142,12 +142,18 @@ def printed(cell: Cell, kind: Kind) -> str:
         if low is None or high is None:
             return "no data"
         if kind == "share":
-            return f"{100 * low:.1f} to {100 * high:.1f} %"
+            digits = _digits(high)
+            return f"{100 * low:.{digits}f} to {100 * high:.{digits}f} %"
         return f"{figure(low)} to {figure(high)}"
     if kind == "verdict":
         return VERDICTS.get(str(cell), str(cell).replace("_", " "))
     if isinstance(cell, str):
         return cell
     if kind == "share":
-        return f"{100 * cell:.1f} %".replace("-0.0 %", "0.0 %")
+        return f"{100 * cell:.{_digits(cell)}f} %".replace("-0.00 %", "0.00 %")
     return figure(cell)
+
+
+def _digits(share: float) -> int:
+    """Decimals of a percentage: one, and two below one percent, where outcomes are rare and one makes them equal."""
+    return 2 if 0 < abs(share) < 0.01 else 1

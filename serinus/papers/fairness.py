@@ -60,15 +60,16 @@ def fairness_blocks(e: Evidence) -> list[Block]:
             )
         )
     if findings:
+        noted = any(_note(f) for f in findings)
         columns = (
             Column("Measure"), Column("Group"), Column("Against"), Column("n", "count"), Column("Value", "number"),
             Column("95 % interval", "interval"), Column("Limit", "number"), Column("Verdict", "verdict"),
-            Column("Note"),
+            *((Column("Note"),) if noted else ()),
         )  # fmt: skip
         cells = tuple(
             (
                 f["measure"].replace("_", " "), _name(f), f["reference"], f["rows"], f["value"], (f["low"], f["high"]),
-                f["limit"], f["verdict"], _note(f),
+                f["limit"], f["verdict"], *((_note(f),) if noted else ()),
             )
             for f in findings
         )  # fmt: skip

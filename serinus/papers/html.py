@@ -125,7 +125,8 @@ def _block(block: Block) -> str:
     if isinstance(block, Text):
         if block.style == "heading":
             return f"<h3>{escape(block.text)}</h3>"
-        inner = f"<strong>{escape(block.text)}</strong>" if block.style == "strong" else escape(block.text)
+        text = escape(block.text).replace("\n", "<br>")  # an address is read line by line
+        inner = f"<strong>{text}</strong>" if block.style == "strong" else text
         return f'<p class="small">{inner}</p>' if block.style == "small" else f"<p>{inner}</p>"
     if isinstance(block, Bullets):
         tag = "ol" if block.numbered else "ul"

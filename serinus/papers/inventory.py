@@ -216,7 +216,9 @@ def cells(entry: Entry) -> tuple[str, ...]:
         entry.reviewed or "none",
         findings,
         (entry.review_due[:10] or "none asked for") + (", overdue" if entry.overdue else ""),
-        "; ".join((*entry.due, *entry.open)) or "nothing",
+        # A trigger that sets the date of the review is told with it.
+        "; ".join((*entry.due, *(text for text in entry.open if not any(text in due for due in entry.due))))
+        or "nothing",
     )
 
 

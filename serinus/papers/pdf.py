@@ -31,14 +31,32 @@ from serinus.papers.document import (
 TEMPLATE = Path(__file__).with_name("paper.typ")
 _ZERO_WIDTH = "\u200b"
 _RIGHT = {"number", "count", "share", "interval"}
-_PAGE = 152.0
-"""Width of the page for a table's text, in small letters of the template's face and size, margins taken off."""
-_GUTTER = 3.2
-"""What the space at both sides of a cell takes."""
+_PAGE = 487.5
+"""Width of the page in points, margins taken off."""
+_GUTTER = 9.5
+"""What the space at both sides of a cell takes, and half a point for what rounding loses."""
 _NAME = 36
 """A name of so many characters stays whole in its column."""
-_TEXT = 26.0
+_TEXT = 110.0
 """A column of text is no narrower than this, where the page allows it."""
+_SIZE, _CODE = 8.5, 7 * 0.602
+"""The size of a table's text, and the width of each letter of code, in points."""
+# The widths of the letters from space to ~ in thousandths of the size: the template's face, plain and bold, as Typst
+# measures it (tests/unit/papers/test_pdf.py holds them equal).
+PLAIN = (
+    250, 288, 336, 465, 465, 637, 705, 190, 298, 298, 369, 550, 220, 338, 220, 323, 465, 465, 465, 465, 465, 465, 465,
+    465, 465, 465, 236, 236, 550, 550, 550, 435, 895, 695, 588, 646, 701, 557, 485, 685, 730, 297, 322, 637, 528, 839,
+    699, 702, 541, 702, 587, 485, 597, 661, 652, 951, 660, 575, 604, 356, 287, 356, 518, 486, 392, 457, 493, 428, 506,
+    447, 310, 500, 538, 271, 272, 512, 264, 790, 542, 504, 519, 503, 372, 390, 316, 531, 497, 747, 490, 515, 424, 277,
+    205, 277, 449,
+)  # fmt: skip
+BOLD = (
+    250, 266, 376, 514, 514, 637, 729, 215, 315, 315, 433, 537, 244, 358, 244, 316, 514, 514, 514, 514, 514, 514, 514,
+    514, 514, 514, 256, 256, 512, 551, 512, 430, 988, 740, 654, 706, 734, 609, 545, 732, 817, 367, 373, 736, 577, 899,
+    740, 730, 614, 730, 716, 504, 652, 732, 700, 1028, 718, 624, 624, 397, 307, 397, 518, 486, 392, 506, 542, 456, 561,
+    489, 391, 521, 619, 322, 312, 613, 325, 905, 616, 551, 581, 573, 428, 427, 358, 598, 529, 777, 561, 558, 452, 307,
+    220, 307, 473,
+)  # fmt: skip
 
 
 def to_pdf(document: Document) -> bytes:
@@ -163,12 +181,15 @@ def widths(table: Table, rows: list[list[str]]) -> list[float]:
     for i, column in enumerate(table.columns):
         cells = [row[i] for row in rows]
         word = max(
-            (_width(word, column.kind) for text in (*cells, column.title) for word in _words(text)),
+            (
+                *(_width(word, column.kind) for text in cells for word in _words(text)),
+                *(_width(word, bold=True) for word in _words(column.title)),
+            ),
             default=1.0,
         )
         line = max((_width(text, column.kind) for text in cells), default=1.0)
         # A heading may break over two lines before it widens a column of figures.
-        line = max(line, word, _width(column.title, "text") / 2)
+        line = max(line, word, _over_two(column.title))
         longest = max((len(text) for text in cells), default=0)
         whole = column.kind in _RIGHT or (column.kind in ("name", "verdict") and longest <= _NAME)
         wanted.append(line + _GUTTER)
@@ -185,15 +206,23 @@ def widths(table: Table, rows: list[list[str]]) -> list[float]:
     return [value / sum(found) for value in found] if count else []
 
 
-def _width(text: str, kind: Kind) -> float:
-    """In small letters: figures and capitals are wider, and so is the face of code."""
+def _width(text: str, kind: Kind = "text", *, bold: bool = False) -> float:
+    """In points, on one line; a letter beyond ASCII counts as a wide one."""
     if kind == "code":
-        return 1.4 * len(text)
-    # Names are kept whole, so theirs is rather too much than too little.
-    return (1.1 if kind == "name" else 1.0) * sum(
-        1.85 if c.isupper() else 1.6 if c in "mw_" else 1.35 if c.isdigit() or c in "=<>+" else 1.1
-        for c in text
+        return _CODE * len(text)
+    face = BOLD if bold else PLAIN
+    return (
+        _SIZE
+        / 1000
+        * sum(face[ord(c) - 32] if " " <= c <= "~" else 0 if c == _ZERO_WIDTH else 700 for c in text)
     )
+
+
+def _over_two(title: str) -> float:
+    """The narrowest width at which a heading takes two lines."""
+    words = title.split()
+    lines = [(" ".join(words[:i]), " ".join(words[i:])) for i in range(1, len(words) + 1)]
+    return min((max(_width(part, bold=True) for part in both) for both in lines), default=1.0)
 
 
 def _words(text: str) -> list[str]:

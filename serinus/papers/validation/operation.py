@@ -8,7 +8,8 @@ from serinus.numerals import figure
 from serinus.papers.document import Column, Facts, Section, Table, moment
 from serinus.papers.evidence import Demand, Evidence
 from serinus.papers.validation.origin import known
-from serinus.papers.validation.parts import REPORTED, everything, extras, section, table_of
+from serinus.papers.validation.parts import REPORTED, everything, extras, section
+from serinus.papers.validation.performance import MOVED, moved_far
 
 MANIFEST = "The bundle's digest is that of this list, its manifest."
 MATERIALS = (
@@ -104,7 +105,7 @@ def monitoring(e: Evidence) -> Section:
     blocks = [
         Facts(tuple(facts)),
         Table("What the platform watches", columns, shown),
-        table_of("Yardstick for labels in service", [_scalars(yardstick)]) if yardstick else None,
+        _yardstick(yardstick) if yardstick else None,
     ]
     return section(
         13, "Monitoring plan", e, blocks, verdict="recorded",
@@ -116,8 +117,18 @@ def monitoring(e: Evidence) -> Section:
     )  # fmt: skip
 
 
-def _scalars(value: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in value.items() if v is None or isinstance(v, str | int | float)}
+def _yardstick(found: dict[str, Any]) -> Table:
+    """What labels in service are held against, in the words of ``serinus.watching.concept.Validation``."""
+    columns = (
+        Column("Test rows", "count"), Column("Declined from", "number"), Column("Squared error, at most", "number"),
+        Column("False alarms, at most", "share"),
+    )  # fmt: skip
+    note = (
+        "Upper 99 % bounds of the mean squared error of the probability, and of the share of good outcomes among the "
+        "declined."
+    )
+    row = (found.get("rows"), found.get("threshold"), found.get("loss"), found.get("misses"))
+    return Table("Yardstick for labels in service", columns, (row,), note)
 
 
 def findings(e: Evidence) -> Section:
@@ -174,6 +185,12 @@ def found(e: Evidence) -> list[tuple[str, str, str]]:
         for f in e.fairness.get("findings", [])
         if f["verdict"] == "pass" and not f["sure"]
     ]
+    moved = moved_far(e.challenge)
+    if moved and not any(d.metric == "feature_psi" and d.threshold != REPORTED for d in e.demands):
+        text = (
+            f"Moved further than {MOVED} and than chance gives: {', '.join(moved)}; the policy sets no limit."
+        )
+        items.append(("low", "feature_psi", text))
     items += [("low", "limit of use", text) for text in e.card.get("limits", [])]
     order = {"critical": 0, "medium": 1, "low": 2}
     return sorted(items, key=lambda item: order[item[0]])

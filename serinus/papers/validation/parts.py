@@ -10,7 +10,8 @@ from serinus.papers.document import Block, Cell, Column, Facts, Kind, Section, T
 from serinus.papers.evidence import Demand, Evidence
 
 REPORTED = "reported"
-_INTERVAL = re.compile(r"^95 %: \S+ to [^\s;,]+[;,]?\s*")
+_INTERVAL = re.compile(r"^95 %: \S+ to \S*[^\s;,](?:[;,]\s+|\s+|[;,]?$)")
+"""The interval in front of a gate's note; its figures may have commas of their own (370,370)."""
 
 
 def demands_of(evidence: Evidence, section: int) -> list[Demand]:

@@ -14,12 +14,24 @@ from serinus.papers.validation.stake import scorecard, service, service_missing
 CALIBRATION = ("brier", "brier_skill", "log_loss", "calibration_error")
 
 
+MOVED = 0.25
+"""A PSI from which a distribution is said to have moved far, by convention."""
+
+
+def moved_far(challenge: dict[str, Any]) -> list[str]:
+    """Score and features that moved further than ``MOVED`` and than chance gives."""
+    return [
+        p["column"] for p in challenge.get("psi", []) if (p["psi"] or 0) > max(MOVED, p.get("chance") or 0)
+    ]
+
+
 def metrics_table(e: Evidence, *, calibration: bool | None = None) -> Table | None:
     """Metrics with their intervals: those of calibration, the others, or (None) all."""
     rows = tuple(
         (m["name"], m["value"], tuple(m["interval"]) if m.get("interval") else (None, None), m["meaning"])
         for m in e.card.get("metrics", [])
-        if calibration is None or (m["name"] in CALIBRATION) == calibration
+        if m["name"] != "auc_low"  # the AUC's own interval says it
+        and (calibration is None or (m["name"] in CALIBRATION) == calibration)
     )
     columns = (
         Column("Metric", "name"),
@@ -27,9 +39,8 @@ def metrics_table(e: Evidence, *, calibration: bool | None = None) -> Table | No
         Column("95 % interval", "interval"),
         Column("Meaning"),
     )
-    note = (
-        f"On {e.metrics['rows']:,} test rows, {e.metrics['positives']:,} of them bad. No data: not estimated."
-    )
+    note = f"On {e.metrics['rows']:,} test rows, {e.metrics['positives']:,} of them bad."
+    note += " No data: not estimated." if any(None in interval for _, _, interval, _ in rows) else ""
     return Table("Measured", columns, rows, note) if rows else None
 
 
@@ -131,14 +142,14 @@ def stability(e: Evidence) -> Section:
         Column("95 % interval", "interval"), Column("Chance gives up to", "number"),
     )  # fmt: skip
     limit = e.provenance.get("config", {}).get("challenge", {}).get("score_psi")
-    high = [p["column"] for p in found.get("psi", []) if (p["psi"] or 0) > max(0.25, p.get("chance") or 0)]
+    high = moved_far(found)
     blocks: list[Any] = [
         Figure(
             f"PSI of the score by {unit}, training rows as the reference, with 95 % intervals",
             plots.over_time(over_time, limit), f"PSI of the score in {len(over_time)} {unit}s",
         ) if len(over_time) > 1 else None,
         Table(f"PSI of the score by {unit}", span_columns, spans) if spans else None,
-        Text(f"Above 0.25 and above chance: {', '.join(high)}.", "strong") if high else None,
+        Text(f"Above {MOVED} and above chance: {', '.join(high)}.", "strong") if high else None,
         Table("PSI of score and features, training to test rows", columns, rows, PSI) if rows else None,
         *extras(e, 6),
     ]  # fmt: skip

@@ -27,10 +27,14 @@ WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min
         (123456.7, "number", "123,457"),
         (0.000012, "number", "1.2e-5"),
         (0.5, "share", "50.0 %"),
-        (-0.0001, "share", "0.0 %"),
-        (-0.001, "share", "-0.1 %"),
+        (0.0, "share", "0.0 %"),
+        (0.0023, "share", "0.23 %"),
+        (-0.00001, "share", "0.00 %"),
+        (-0.001, "share", "-0.10 %"),
+        (0.01, "share", "1.0 %"),
         ((0.1, 0.2), "interval", "0.1 to 0.2"),
         ((0.1, 0.2), "share", "10.0 to 20.0 %"),
+        ((0.0003, 0.0041), "share", "0.03 to 0.41 %"),
         ((None, None), "interval", "no data"),
         ("no_data", "verdict", "not measured"),
         ("no_champion", "verdict", "no champion"),
@@ -131,3 +135,11 @@ def test_html_breaks_neither_numbers_nor_verdicts_nor_words() -> None:
 def test_a_paper_on_a_version_says_which(kind: str, named: bool) -> None:
     page = to_html(Document(kind=kind, title="Title", subject="m v1"))
     assert ('<h1>Title <span class="subject">m v1</span></h1>' in page) == named
+
+
+def test_an_address_is_read_line_by_line() -> None:
+    lines = Text("Bank & Sons\n1 Street\nTown")
+    page = to_html(
+        Document(kind="notice", title="T", subject="s", sections=(Section(title="", blocks=(lines,)),))
+    )
+    assert "<p>Bank &amp; Sons<br>1 Street<br>Town</p>" in page

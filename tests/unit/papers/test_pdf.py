@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pypdfium2
 import pytest
+import typst
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serinus.papers import pdf as setting
 from serinus.papers.document import Column, Document, Section, Table, Text
 from serinus.papers.make import PAPERS, PaperKind
 from serinus.papers.pdf import to_pdf, widths
@@ -155,3 +158,54 @@ def test_columns_always_share_the_whole_page(made_of: tuple[list[str], list[list
     assert len(found) == len(kinds)
     assert all(width > 0 for width in found)
     assert sum(found) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("weight", "face"), [("regular", setting.PLAIN), ("bold", setting.BOLD)])
+def test_widths_of_letters_are_those_of_the_templates_face(weight: str, face: tuple[int, ...]) -> None:
+    source = f"""#set text(font: "Libertinus Serif", size: 1000pt, weight: "{weight}")
+    #context [#metadata(range(33, 127).map(i => measure(str.from-unicode(i)).width.pt())) <found>]
+    #context [#metadata(measure("a b").width.pt() - measure("ab").width.pt()) <blank>]"""
+    found, blank = (
+        json.loads(typst.query(source.encode(), name, field="value", one=True, ignore_system_fonts=True))
+        for name in ("<found>", "<blank>")
+    )
+    assert [blank, *found] == pytest.approx(face, abs=1)
+
+
+def test_numbers_are_whole_and_a_note_is_read_in_a_few_lines(made: Made) -> None:
+    document = PAPERS["card"](made.outside)
+    (demands,) = [
+        block
+        for section in document.sections
+        for block in section.blocks
+        if isinstance(block, Table) and block.title == "What was demanded"
+    ]
+    rows = [
+        [setting.printed(cell, column.kind) for cell, column in zip(row, demands.columns, strict=True)]
+        for row in demands.rows
+    ]
+    found = dict(zip((column.title for column in demands.columns), widths(demands, rows), strict=True))
+    assert found["Note"] > 0.2, found
+    for pdf in (to_pdf(document),):
+        text = "\n".join(pages(pdf))
+        for row in rows:
+            assert row[2] in text, "an interval was broken over two lines"
+
+
+def test_a_heading_takes_two_lines_before_it_widens_a_column_of_figures() -> None:
+    table = Table("T", (Column("Decisions that changed", "number"), Column("Text")), ((1.25, "word " * 200),))
+    share = widths(table, [["1.25", "word " * 200]])[0]
+    assert share < widths(Table("T", (Column("Decisionsthatchanged", "number"), Column("Text")), table.rows),
+                          [["1.25", "word " * 200]])[0]  # fmt: skip
+
+
+def test_what_explains_a_short_table_stays_on_its_page() -> None:
+    rows = tuple((f"row {i}", 1.0) for i in range(8))
+    tables = tuple(
+        Table(f"Table {k}", (Column("Name"), Column("Value", "number")), rows, f"What explains table {k}.")
+        for k in range(12)
+    )
+    pdf = to_pdf(Document(kind="card", title="T", subject="s", sections=(Section(title="A", blocks=tables),)))
+    for text in pages(pdf):
+        for k in range(12):
+            assert (f"Table {k}\r" in text or f"Table {k}\n" in text) == (f"explains table {k}." in text), k

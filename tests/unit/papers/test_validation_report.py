@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serinus.papers.document import Document, Figure, Section, Table
+from serinus.papers.card import model_card
+from serinus.papers.document import Document, Facts, Figure, Section, Table
 from serinus.papers.evidence import Evidence, section_of
 from serinus.papers.html import to_html
 from serinus.papers.validation import validation_report
@@ -302,3 +303,54 @@ def test_an_interval_is_told_once(made: Made) -> None:
     found = table(section(made.outside, 4), "What was demanded")
     assert "95 % interval" in [column.title for column in found.columns]
     assert not any(str(row[-1]).startswith("95 %:") for row in found.rows)
+
+
+def test_a_note_keeps_its_words_behind_an_interval_with_commas(made: Made) -> None:
+    told = {"low": -60606.0, "high": 370370.0, "note": "95 %: -60,606 to 370,370; what it is"}
+    for note, shown in ((told["note"], "what it is"), ("95 %: -60,606 to 370,370", "")):
+        evidence = changed(
+            made.outside,
+            metric="champion_cost",
+            value=141414.0,
+            threshold="reported",
+            **(told | {"note": note}),
+        )
+        rows = table(section(evidence, 8), "What was demanded").rows
+        (row,) = [row for row in rows if row[0] == "champion_cost"]
+        assert "370" not in str(row[-1])
+        assert shown in str(row[-1])
+
+
+def moved(evidence: Evidence, psi: float, **demand: Any) -> list[tuple[str, str]]:
+    """The findings on features' PSI where ``debt`` moved so far."""
+    columns = [{"column": "debt", "psi": psi, "low": 0.0, "high": 9.0, "chance": 0.01, "missing": 0.0}]
+    challenge = evidence.challenge | {"psi": columns}
+    found = dataclasses.replace(evidence, card=evidence.card | {"challenge": challenge})
+    found = changed(found, metric="feature_psi", value=psi, **demand)
+    return [(str(row[0]), str(row[2])) for row in table(section(found, 14), "Findings of this report").rows
+            if row[1] == "feature_psi"]  # fmt: skip
+
+
+def test_features_that_moved_far_are_a_finding_where_no_limit_judges_them(made: Made) -> None:
+    ((severity, text),) = moved(made.outside, 1.76, threshold="reported")
+    assert severity == "low"
+    assert "debt" in text
+    assert moved(made.outside, 0.2, threshold="reported") == []
+    ((severity, _),) = moved(made.outside, 1.76, threshold="<= 0.25", verdict="fail", blocks=False)
+    assert severity == "medium", "the limit's own finding, and no other"
+
+
+def test_the_yardstick_says_what_its_figures_are(made: Made) -> None:
+    found = table(section(made.outside, 13), "Yardstick for labels in service")
+    assert [column.title for column in found.columns] == [
+        "Test rows", "Declined from", "Squared error, at most", "False alarms, at most",
+    ]  # fmt: skip
+    assert found.rows[0][0] == made.outside.metrics["rows"]
+
+
+def test_the_card_tells_its_config_without_braces(made: Made) -> None:
+    (training,) = [s for s in model_card(made.outside).sections if s.title == "Training"]
+    told = {name: text for block in training.blocks if isinstance(block, Facts) for name, text in block.rows}
+    assert "rounds 40" in told["Config: training"]
+    assert "(name debts double, multiply (debt 2)" in told["Config: challenge"]
+    assert not any("{" in text or "null" in text for text in told.values())
