@@ -167,6 +167,11 @@ class Replay:
             self._close()
         return tally
 
+    @property
+    def on_its_way(self) -> int:
+        """Requests that have been sent and are not answered yet."""
+        return len(self._flying)
+
     def stop(self) -> None:
         """Send no more; ``run`` returns once the open requests are settled."""
         self._stop.set()
@@ -190,6 +195,10 @@ class Replay:
                 self._flying.add(connection)
                 return
         self._waiting.append((number, due, request))
+        self._reach()
+
+    def _reach(self) -> None:
+        """One connection more, if there may be one."""
         if self._open < self._limit:
             self._open += 1
             task = asyncio.create_task(self._dial())
@@ -223,6 +232,8 @@ class Replay:
         self._flying.discard(connection)
         if connection.busy:
             self._done(connection.number, connection.due, connection.verdict or "reset", "", b"")
+        if self._waiting:
+            self._reach()  # nobody else will, once all requests are sent
 
     def answered(self, connection: _Connection, code: str, predictor: str, body: bytes) -> None:
         """A whole answer has come in."""
@@ -248,6 +259,7 @@ class Replay:
             await asyncio.sleep(0.01)
 
     def _close(self) -> None:
+        self._waiting.clear()
         for task in self._dialling:
             task.cancel()
         for connection in (*self._idle, *self._flying):
