@@ -144,7 +144,7 @@ def test_however_many_rows_a_batch_has_its_log_is_read_and_its_checkpoints_are_v
 def test_verifying_goes_on_to_report_the_break(lines: list[bytes], run: Run) -> None:
     code, out, error = run("audit", "verify")
     assert (code, "entry 6 stands here; 4 to 5 missing" in error) == (1, True)
-    assert "gaps.jsonl: 1 entries, sound" in out
+    assert "gaps.jsonl: 1 entry, sound" in out
 
 
 def test_untold_or_altered_nothing_behind_it_is_explained(

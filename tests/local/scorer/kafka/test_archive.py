@@ -162,7 +162,7 @@ def test_what_the_topic_removed_before_it_was_read_is_told(broker: Broker, centr
     assert "SRN-ARCHIVE-007" in told.read_text()
     assert "SRN-ARCHIVE-005" in told.read_text()
     code, said = serinus(central, "audit", "verify")
-    assert (code, "gaps.jsonl: 1 entries, sound" in said) == (1, True), said
+    assert (code, "gaps.jsonl: 1 entry, sound" in said) == (1, True), said
     code, said = serinus(central, "audit", "verify", str(central.decisions))
     assert (code, "entry 101" in said) == (1, True), said
 
