@@ -88,6 +88,13 @@ def files() -> dict[Path, str]:
     platform = ordered(render("serinus", "serinus", "serinus-system", operator=True))
     monitoring = [one for one in platform if one["apiVersion"] == OPERATOR]
     rest = [one for one in platform if one not in monitoring and one["kind"] not in GENERATED_ELSEWHERE]
+    asked = ("enabled=true", "versions.enabled=true", "versions.callers={kubeflow/pipeline-runner}")
+    asked += ("versions.keys=signers", "versions.tlsSecret=records-tls")
+    sets = tuple(f"records.{one}" for one in asked)
+    with_records = ordered(render("serinus", "serinus", "serinus-system", sets=sets, operator=True))
+    records = [one for one in with_records if one not in platform]
+    scraped = [one for one in records if one["apiVersion"] == OPERATOR]
+    kept = [one for one in records if one not in scraped]
     fraud = ROOT / "charts/serinus-model/ci/fraud-values.yaml"
     model = ordered(render("serinus-model", "fraud", "models", fraud))
     watching = ("monitor.enabled=true", "outcomes.enabled=true", "decisions.existingClaim=fraud-decisions")
@@ -96,6 +103,8 @@ def files() -> dict[Path, str]:
         ROOT / "manifests/watched-model/model.yaml": _text(watched),
         ROOT / "manifests/base/platform.yaml": _text(rest),
         ROOT / "manifests/components/monitoring/monitoring.yaml": _text(monitoring),
+        ROOT / "manifests/components/records/records.yaml": _text(kept),
+        ROOT / "manifests/components/records-monitoring/monitoring.yaml": _text(scraped),
         ROOT / "manifests/model/model.yaml": _text(model),
     }
 

@@ -45,7 +45,7 @@ def everything() -> dict[str, list[Obj]]:
             "bundle.uri=file:///mnt/models/a", "storage.volume.persistentVolumeClaim.claimName=models"
         ),
     }
-    for overlay in ("kind", "production"):
+    for overlay in ("kind", "production", "recorded"):
         values = ROOT / "manifests/overlays" / overlay
         made[f"chart, {overlay}"] = [
             *manifests.render("serinus", "serinus", "serinus-system", values / "platform-values.yaml"),

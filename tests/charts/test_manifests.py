@@ -29,7 +29,7 @@ def test_the_base_is_what_would_be_written() -> None:
     assert {path: path.read_text(encoding="utf-8") for path in made} == made
 
 
-@pytest.mark.parametrize("overlay", ["kind", "production"])
+@pytest.mark.parametrize("overlay", ["kind", "production", "recorded"])
 def test_an_overlay_is_the_chart_with_its_values(overlay: str) -> None:
     values = ROOT / "manifests/overlays" / overlay
     wanted = [
