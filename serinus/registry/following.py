@@ -16,7 +16,10 @@ STAGES = {
     "RolledBack": "rolled_back",
     "Aborted": "rolled_back",
 }
-_HAD_TRAFFIC = ("canary", "champion", "rolled_back")
+HAD_TRAFFIC = ("canary", "champion", "rolled_back")
+"""Stages of what has answered requests."""
+ANSWERED = "it answered when a rollout began, as the cluster has it"
+"""Why a version is champion that no rollout has made one."""
 
 Place = tuple[str, int]
 """Model and version."""
@@ -74,7 +77,7 @@ def serving(registry: Registry, champion: Place, *, by: str, why: str) -> list[s
 
 def _never_live(registry: Registry, candidate: Place) -> bool:
     turns = registry.history(*candidate)
-    return bool(turns) and turns[-1].stage not in _HAD_TRAFFIC
+    return bool(turns) and turns[-1].stage not in HAD_TRAFFIC
 
 
 def _returns(registry: Registry, champion: Place, why: str) -> bool:
@@ -111,8 +114,10 @@ def _later(registry: Registry, place: Place, stage: str, at: float) -> str:
 
 
 def _moved(turns: Sequence[Turn]) -> Turn | None:
-    """The last turn that says where a version stands. That its words were all there says nothing of its traffic, and
-    may be heard before the step that came first."""
+    """The last turn that says where a version stands. That it was registered, or that its words were all there, says
+    nothing of its traffic, and may be before the step that came first is heard."""
+    if len(turns) == 1:
+        return None
     if len(turns) > 1 and (turns[-2].stage, turns[-1].stage) == ("validated", "approved"):
-        return turns[-2]
+        return _moved(turns[:-1])
     return turns[-1] if turns else None

@@ -295,15 +295,25 @@ class Registry:
                 for row in db.execute(
                     "SELECT version FROM versions WHERE model = ? AND stage = 'champion'", (model,)
                 ).fetchall():
-                    self._move(db, model, int(row["version"]), "retired", by, f"replaced by {subject}")
-            self._move(db, model, version, stage, by, reason)
+                    other = int(row["version"])
+                    self.move(db, model, other, "retired", by=by, reason=f"replaced by {subject}")
+            self.move(db, model, version, stage, by=by, reason=reason)
         return self.get(model, version)
 
-    def _move(
-        self, db: sqlite3.Connection, model: str, version: int, stage: str, by: str, reason: str
+    def move(
+        self,
+        db: sqlite3.Connection,
+        model: str,
+        version: int,
+        stage: str,
+        *,
+        by: str,
+        reason: str,
+        time: str = "",
     ) -> None:
+        """Enter a move within a transaction; whether it is allowed is the caller's to ask. ``time``: empty for now."""
         db.execute("UPDATE versions SET stage = ? WHERE model = ? AND version = ?", (stage, model, version))
-        self._turn(db, model, version, stage, self.now(), by, reason)
+        self._turn(db, model, version, stage, time or self.now(), by, reason)
         self.audit.append(
             actor=by, action="stage", subject=f"{model}/{version}", reason=reason, details={"stage": stage}
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, datetime
 
 from serinus.access import Access, AccessPolicy
@@ -14,9 +14,11 @@ from serinus.errors import SerinusError
 from serinus.home import Home
 from serinus.registry import Registry
 from serinus.registry.approvals import noted
-from serinus.registry.following import follow, serving
+from serinus.registry.following import ANSWERED, follow, serving
+from serinus.registry.late import Missed, catch_up
 from serinus.registry.policy import Approval
 
+from .late import Awaited, Heard
 from .records import Known, Marks, Record
 from .seen import Turn
 from .words import Word
@@ -38,9 +40,17 @@ class HomeBook:
         self._access = Access(home, clock=clock)
         self._registry = Registry(home, clock=lambda: clock() if self._at is None else self._at)
         self._audit = self._registry.audit = AuditLog(home.audit, clock)
-        self.marks = Marks()
+        self.marks, self.awaited = Marks(), Awaited()
         for entry in self._audit.entries():
-            self.marks.add(entry.action, entry.subject, entry.details)
+            self._noted(
+                Record(
+                    actor=entry.actor,
+                    action=entry.action,
+                    subject=entry.subject,
+                    reason=entry.reason,
+                    details=entry.details,
+                )
+            )
 
     def policy(self) -> AccessPolicy:
         """The access policy of the home."""
@@ -65,8 +75,7 @@ class HomeBook:
         missed: list[str] = []
         with self._when(turn.at), _told(missed):
             if turn.reason == "StepStarted" and champion is not None:
-                why = "it answered when a rollout began, as the cluster has it"
-                missed += serving(self._registry, _place(champion), by=turn.actor, why=why)
+                missed += serving(self._registry, _place(champion), by=turn.actor, why=ANSWERED)
             missed += follow(
                 self._registry,
                 turn.reason,
@@ -98,6 +107,21 @@ class HomeBook:
             )
         return missed
 
+    def catch_up(self, version: Known, digest: str, turns: Sequence[Heard]) -> list[str]:
+        """By the registry's rules, as one."""
+        missed, passed = list[str](), list[Missed]()
+        for turn in turns:
+            mine = turn.candidate == digest
+            if not mine and turn.turn != "StepStarted":
+                # What the registry does not know, or has as another model's, takes nobody's place in it.
+                other = self.version(turn.candidate)
+                if other is None or other.model != version.model:
+                    continue
+            passed.append(Missed(turn=turn.turn, at=turn.at, by=turn.by, why=turn.why, candidate=mine))
+        with _told(missed):
+            missed += catch_up(self._registry, _place(version), passed)
+        return missed
+
     def write(self, record: Record) -> None:
         """Append to the audit chain."""
         self._audit.append(
@@ -107,7 +131,11 @@ class HomeBook:
             reason=record.reason,
             details=record.details,
         )
+        self._noted(record)
+
+    def _noted(self, record: Record) -> None:
         self.marks.add(record.action, record.subject, record.details)
+        self.awaited.add(record)
 
     @contextlib.contextmanager
     def _when(self, at: float) -> Generator[None]:

@@ -130,6 +130,7 @@ def records(
             token_file=token_file,
             token_caller=token_caller,
             keys=keys,
+            desk=desk,
         )
         beside = catalogue_keeper(installation, os.environ), lineage_keeper(installation, os.environ)
         http.end_with_zero()

@@ -13,8 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from serinus.registry.following import STAGES
+
 from . import seen as rollouts
 from . import words
+from .late import CAUGHT_UP, UNKNOWN, Heard, Late
 from .numbering import numbering
 from .ports import Book
 from .records import ACTOR, TURN, Known, Place, Record
@@ -57,6 +60,7 @@ class Keeper:
         Turns that nobody has recorded are told in the order in which they happened, whichever rollout they are of:
         of two promotions the later one is the champion.
         """
+        self.arrived()
         found = [rollouts.read(resource) for resource in resources]
         steps = [step for one in found for step in self._fresh(one)]
         for _, _, _, one, turn in sorted(steps, key=lambda step: step[:3]):
@@ -105,10 +109,12 @@ class Keeper:
             "weight": turn.weight,
             "target": one.target,
         }
+        if one.champion and champion is None and not damaged and turn.reason in STAGES:
+            details["unknown_champion"] = one.champion
         if turn.seq == 0:
             details |= {"started_by": one.started_by, "built_by": one.built_by}
         if candidate is None and not missed:
-            details["registry"] = "does not know this digest" if one.digest else "no bundle, so no digest"
+            details["registry"] = UNKNOWN if one.digest else "no bundle, so no digest"
             if one.uid not in self._unknown:
                 self._unknown.add(one.uid)
                 self.counts["unknown"] += 1
@@ -278,7 +284,56 @@ class Keeper:
     def _known(self, digest: str) -> tuple[Known | None, list[str]]:
         """What a digest is registered as, and what is wrong with its record."""
         found = self._book.version(digest) if digest else None
-        return (None, [found.unreadable]) if found is not None and found.unreadable else (found, [])
+        if found is None or not found.unreadable:
+            if found is not None:
+                self._catch_up(digest, found)
+            return found, []
+        return None, [found.unreadable]
+
+    # --- versions that come after their rollouts ---------------------------------------
+
+    def arrived(self, digest: str = "") -> None:
+        """A version was registered; follow what was recorded of its rollouts before. Empty: look for all that are
+        awaited, since a registry is written by others too."""
+        for one in [digest] if digest else self._book.awaited.digests():
+            self._known(one)
+
+    def _catch_up(self, digest: str, known: Known) -> None:
+        late = self._book.awaited.late(digest)
+        if late is None:
+            return
+        missed = self._followed(digest, known, late)
+        details: dict[str, Any] = {
+            "digest": digest,
+            "rollouts": late.rollouts,
+            "turns": len(late.turns),
+            "words": len(late.words),
+        }
+        if missed:
+            details["registry"] = "; ".join(missed)
+            self.counts["unfollowed"] += 1
+            log.error(
+                "%s: the registry did not follow what was before it: %s", known.subject, details["registry"]
+            )
+        why = "it was registered after these rollouts were recorded"
+        self._book.write(
+            Record(actor=ACTOR, action=CAUGHT_UP, subject=known.subject, reason=why, details=details)
+        )
+
+    def _followed(self, digest: str, known: Known, late: Late) -> list[str]:
+        """Words are judged as when they had been heard with the version there; the turns are entered as one."""
+        missed, story, moved = list[str](), late.story(), False
+        for one in story:
+            if isinstance(one, Heard):
+                if not moved:
+                    turns = [turn for turn in story if isinstance(turn, Heard)]
+                    missed += self._book.catch_up(known, digest, turns)
+                moved = True
+            elif one.by == known.built_by:
+                missed.append(f"{one.by} built {known.subject}, as the registry has it")
+            else:
+                missed += self._book.approve(known, one, self._book.policy())
+        return missed
 
 
 def _place(one: Seen) -> Place:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from serinus.access import AccessPolicy, built_in
 from serinus.registry.following import STAGES
 
+from .late import Awaited, Heard
 from .records import Known, Marks, Record
 from .seen import Turn
 from .words import Word
@@ -19,7 +22,7 @@ class MemoryBook:
         self.records: list[Record] = []
         self.stages: dict[str, str] = {}
         self.approvals: dict[tuple[str, str, str], str] = {}
-        self.marks = Marks()
+        self.marks, self.awaited = Marks(), Awaited()
 
     def policy(self) -> AccessPolicy:
         """The one given, else the built-in one."""
@@ -47,7 +50,18 @@ class MemoryBook:
         self.approvals[version.subject, word.by, word.role] = word.reason
         return []
 
+    def catch_up(self, version: Known, digest: str, turns: Sequence[Heard]) -> list[str]:
+        """Where its last turn has put it."""
+        for turn in turns:
+            stage = STAGES[turn.turn]
+            if turn.candidate == digest:
+                self.stages[version.subject] = stage
+            elif stage == "champion" and turn.candidate in self.versions:
+                self.stages[version.subject] = "retired"
+        return []
+
     def write(self, record: Record) -> None:
         """Append, and mark."""
         self.records.append(record)
         self.marks.add(record.action, record.subject, record.details)
+        self.awaited.add(record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from serinus.access import Access
@@ -67,8 +68,9 @@ def door_of(
     token_file: Path | None = None,
     token_caller: str = "pipeline",
     keys: Path | None = None,
+    desk: Desk | None = None,
 ) -> Door | None:
-    """The way in for versions; None where no caller is named, and so there is none."""
+    """The way in for versions; None where no caller is named, and so there is none. ``desk`` hears of each."""
     known: list[Callers] = []
     if token_file is not None:
         known.append(TokenFile(token_file, token_caller))
@@ -76,7 +78,12 @@ def door_of(
         known.append(TokenReviews(api, accounts, audience))
     if not known:
         return None
-    return Door(Receiver(Registry(home), keys or home.keys), EitherOf(known), Access(home))
+
+    async def arrived(digest: str) -> None:
+        if desk is not None:
+            await desk.do(partial(desk.keeper.arrived, digest))
+
+    return Door(Receiver(Registry(home), keys or home.keys), EitherOf(known), Access(home), arrived)
 
 
 def _wrong(flag: str, what: str) -> SerinusError:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, Metric
 from starlette.requests import ClientDisconnect, Request
@@ -41,16 +41,25 @@ class Door:
         receiver: enters them.
         callers: finds out who calls.
         access: whether they have a role that may register a version, by the policy of the home.
+        arrived: is told the digest of each version that is there; it is not waited for.
 
     Attributes:
         counts: registrations by what became of them (``RESULTS``).
     """
 
-    def __init__(self, receiver: Receiver, callers: Callers, access: Access) -> None:
+    def __init__(
+        self,
+        receiver: Receiver,
+        callers: Callers,
+        access: Access,
+        arrived: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
         self.counts: Counter[str] = Counter()
         self._receiver = receiver
         self._callers = callers
         self._access = access
+        self._arrived = arrived
+        self._telling: set[asyncio.Future[None]] = set()
         self._waiting = asyncio.Semaphore(MAX_WAITING)
 
     def route(self) -> Route:
@@ -81,7 +90,15 @@ class Door:
         except SerinusError as error:
             return self._refused(_status(error), error)
         self.counts["created" if receipt.created else "known"] += 1
+        # Known ones too: the process may have ended before it was told.
+        self._tell(receipt.digest)
         return http.json(receipt, status=201 if receipt.created else 200)
+
+    def _tell(self, digest: str) -> None:
+        if self._arrived is not None:
+            telling = asyncio.ensure_future(self._arrived(digest))
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
 
     async def _caller(self, request: Request) -> Caller:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

@@ -1,5 +1,5 @@
-"""Rollouts, approvals and commands are told by watches of their own, each in its order, one before or behind the other:
-where the versions end does not depend on that.
+"""Rollouts, approvals and commands are told by watches of their own, each in its order, one before or behind the other,
+and versions are registered when they come: where the versions end does not depend on that.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from serinus.audit import AuditLog
+from serinus.bundle import Bundle
 from serinus.home import Home
 from serinus.registry import Registry
 from serving.registrar.book import HomeBook
 from serving.registrar.keeper import Keeper
+from serving.registrar.late import CAUGHT_UP
 from serving.registrar.words import WordKind
 from serving.rollout.status import Phase
 from tests.support.bundles import small_bundle, small_home
@@ -151,3 +154,95 @@ def test_in_whatever_order_the_watches_tell_it_the_versions_end_the_same(
     shuffled = [first, *(next(pace[watch]) for watch in order)]
     restarts = data.draw(st.sets(st.integers(1, len(story)), max_size=2))
     assert played(law, tier, shuffled, story, restarts) == played(law, tier, story, story, set())
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
+    """The bundles of the law's three versions, not registered anywhere."""
+    root = tmp_path_factory.mktemp("bundles")
+    return [small_bundle(root, version=version, seed=version) for version in (1, 2, 3)]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a home has come to."""
+
+    stages: list[str]
+    words: list[tuple[int, str, str, str, str, bool]]
+    caught_up: list[str]
+
+
+def kept(
+    bundles: list[Bundle],
+    tier: int | None,
+    story: list[Event],
+    truth: list[Event],
+    came: dict[int, int],
+    told: bool,
+    restarts: set[int],
+) -> Outcome:
+    """Tell a story to a keeper whose registry gets each version before an event of it, and a restart at its end.
+
+    ``came``: version to number of the event; ``told``: whether the keeper is told of it, as by POST, or finds it.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        home, at = Home(Path(directory) / "home"), BEGAN
+
+        def begun() -> Keeper:
+            return Keeper(HomeBook(home, clock=lambda: BEGAN + 500), clock=lambda: at)
+
+        def registered(number: int) -> None:
+            for bundle in bundles:
+                if came[bundle.version] == number:
+                    registry = Registry(home, clock=lambda: BEGAN + 400)
+                    registry.register(bundle, by="ann", owner="cards", run="r")
+                    with registry.transaction() as db:
+                        db.execute("UPDATE versions SET tier = ? WHERE version = ?", (tier, bundle.version))
+                    if told:
+                        keeper.arrived(bundle.digest)
+
+        keeper = begun()
+        for number, event in enumerate(story):
+            at = max(at, event.at)
+            registered(number)
+            if number in restarts:
+                assert keeper.counts["unfollowed"] == 0
+                keeper = begun()
+            if event.watch == "rollouts":
+                keeper.heard(event.what, deleted=event.deleted)
+                continue
+            kind: WordKind = "RolloutApproval" if event.watch == "approvals" else "RolloutCommand"
+            keeper.said(event.what, kind, named=there(truth, event.what["spec"]["rollout"], at))
+        registered(len(story))
+        for _ in range(2):
+            assert keeper.counts["unfollowed"] == 0
+            keeper = begun()
+            keeper.arrived()
+        assert keeper.counts["unfollowed"] == 0
+        registry = Registry(home)
+        return Outcome(
+            [version.stage for version in registry.versions("small")],
+            sorted(
+                (version, a.by, a.role, a.reason, a.time, a.override)
+                for version in (1, 2, 3)
+                for a in registry.approvals("small", version)
+            ),
+            [e.subject for e in AuditLog(home.audit).entries() if e.action == CAUGHT_UP],
+        )
+
+
+@given(st.data(), st.sampled_from([None, 1, 2]))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whenever_a_version_is_registered_it_ends_where_it_would_have_been(
+    law: Law, bundles: list[Bundle], data: st.DataObject, tier: int | None
+) -> None:
+    story = data.draw(stories(law))
+    came = {
+        version: data.draw(st.integers(0, len(story)), label=f"version {version}") for version in (1, 2, 3)
+    }
+    restarts = data.draw(st.sets(st.integers(1, len(story)), max_size=2))
+    told = data.draw(st.booleans(), label="told")
+    found = kept(bundles, tier, story, story, came, told, restarts)
+    wanted = kept(bundles, tier, story, story, dict.fromkeys((1, 2, 3), 0), True, set())
+    assert (found.stages, found.words) == (wanted.stages, wanted.words)
+    assert len(set(found.caught_up)) == len(found.caught_up)
+    assert wanted.caught_up == []
