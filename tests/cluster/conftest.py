@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from . import node
 from .kube import Kube, Obj
@@ -75,6 +76,21 @@ def seldon(kube: Kube, istio: str, tmp_path_factory: pytest.TempPathFactory) -> 
 def _warnings(log: Path) -> str:
     lines = [line for line in log.read_text().splitlines() if "ERROR" in line or "Traceback" in line]
     return "".join(f"stand-in: {line}\n" for line in lines[:20])
+
+
+@pytest.fixture(scope="session")
+def crds(kube: Kube) -> None:
+    """Our resources are served."""
+    for file in sorted((node.ROOT / "manifests/base/crds").glob("*.yaml")):
+        for crd in filter(None, yaml.safe_load_all(file.read_text())):
+            kube.apply(crd)
+            crd_name = crd["metadata"]["name"]
+            eventually(lambda name=crd_name: _established(kube, name), 30, what="our resources are served")
+
+
+def _established(kube: Kube, name: str) -> bool:
+    status = kube.must("CustomResourceDefinition", None, name).get("status") or {}
+    return any(c["type"] == "Established" and c["status"] == "True" for c in status.get("conditions") or [])
 
 
 def make_namespace(kube: Kube, name: str, enforce: str = "restricted") -> None:

@@ -6,9 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
-import yaml
 
-from tests.cluster import node
 from tests.cluster.conftest import PREFIX, make_namespace, slug
 from tests.cluster.kube import Kube
 from tests.cluster.predictors import Served, predictor
@@ -26,16 +24,6 @@ def models(kube: Kube, seldon: None) -> Iterator[str]:
     make_namespace(kube, name)
     yield name
     kube.delete("Namespace", None, name)
-
-
-@pytest.fixture(scope="session")
-def crds(kube: Kube) -> None:
-    """Our resources are served."""
-    for file in sorted((node.ROOT / "manifests/base/crds").glob("*.yaml")):
-        for crd in filter(None, yaml.safe_load_all(file.read_text())):
-            kube.apply(crd)
-            crd_name = crd["metadata"]["name"]
-            eventually(lambda name=crd_name: _established(kube, name), 30, what="our resources are served")
 
 
 @pytest.fixture(scope="session")
@@ -65,11 +53,6 @@ def controller(
 def forgotten(kube: Kube, models: str) -> None:
     """Wait until the controller let go of what tests deleted, or its finalizer would keep the namespace for ever."""
     eventually(lambda: not kube.list("ModelRollout", models), 60, what="no ModelRollout is left")
-
-
-def _established(kube: Kube, name: str) -> bool:
-    status = kube.must("CustomResourceDefinition", None, name).get("status") or {}
-    return any(c["type"] == "Established" and c["status"] == "True" for c in status.get("conditions") or [])
 
 
 @pytest.fixture
