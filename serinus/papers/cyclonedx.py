@@ -102,15 +102,17 @@ def _parameters(e: Evidence) -> dict[str, Any]:
 def _metrics(e: Evidence) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for m in e.card.get("metrics", []):
-        if m["value"] is not None:
+        if m["value"] is not None and m["name"] != "auc_low":  # the AUC's own interval says it
             found.append(_metric(m["name"], m["value"], m.get("interval"), "test rows"))
     for p in e.challenge.get("periods", []):
         if p["auc"] is not None:
             where = f"test rows, {p['from']} to {p['to']}"
             found.append(_metric("auc", p["auc"], (p["low"], p["high"]), where))
+    judged = {d.metric: (d.low, d.high) for d in e.demands}
     for s in e.challenge.get("scenarios", []):
         if s["auc"] is not None:
-            found.append(_metric("auc", s["auc"], None, f"scenario: {s['name']}"))
+            interval = judged.get(f"{s['name']} AUC")
+            found.append(_metric("auc", s["auc"], interval, f"scenario: {s['name']}"))
     for f in e.fairness.get("findings", []):
         if f["value"] is not None:
             where = f"{f['attribute']}: {f['group']} against {f['reference']}, n = {f['rows']}"

@@ -54,6 +54,10 @@ def test_metrics_have_intervals_and_slices_and_every_judged_group_is_one(
     (auc,) = [m for m in metrics if m["type"] == "auc" and m["slice"] == "test rows"]
     assert float(auc["confidenceInterval"]["lowerBound"]) < float(auc["value"])
     assert any("2026-" in m["slice"] for m in metrics), "periods"
+    (stressed,) = [m for m in metrics if m["slice"] == "scenario: debts double"]
+    interval = stressed["confidenceInterval"]
+    assert float(interval["lowerBound"]) < float(stressed["value"]) < float(interval["upperBound"])
+    assert "auc_low" not in {m["type"] for m in metrics}
     judged = [f for f in made.outside.fairness["findings"] if f["value"] is not None]
     assert sum(m["type"] == "adverse_impact_ratio" for m in metrics) == len(judged) > 0
     assessed = card["considerations"]["fairnessAssessments"]
