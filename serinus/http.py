@@ -70,9 +70,10 @@ def serve(
     if tls is None:
         check_plain(str(listener.getsockname()[0]), "this server")
     else:
+        context = rotating(tls)  # before uvicorn, which does not say which of the files is at fault
         config.ssl_certfile, config.ssl_keyfile = str(tls.cert), str(tls.key)
         config.load()
-        config.ssl = rotating(tls)  # uvicorn's own would serve its first certificate for ever
+        config.ssl = context  # uvicorn's own would serve its first certificate for ever
     # Connections are queued by the kernel from here on, so the line may be written before the loop runs.
     line = {"ready": True, "port": listener.getsockname()[1], **(extra or {})}
     sys.stdout.write(msgspec.json.encode(line).decode() + "\n")

@@ -241,6 +241,7 @@ def _ask(question: str) -> None:
         click.confirm(question, abort=True, err=True)
     except click.Abort as error:
         if isinstance(error.__context__, EOFError):
+            typer.echo(err=True)  # the question stands on its line
             raise click.UsageError("nobody is here to be asked; nothing was erased. Add --yes.") from None
         raise
 

@@ -136,7 +136,7 @@ class KafkaSource:
                 self._next.update(begin)
                 self._consumer.assign([TopicPartition(topic, p, offset) for p, offset in self._next.items()])
         except KafkaException as error:
-            raise self._silent(str(error.args[0])) from error
+            raise self._silent(error.args[0].str()) from error
         self._looked = self._clock()
 
     def _start(self, partition: int) -> int:

@@ -361,14 +361,14 @@ def test_the_command_moves_an_installation(
 
     assert run("erase", "ann", "--reason", "case 1", "--yes")[0] == 0
     code, out, _ = run("copy", url, "--as", "ops")
-    assert (code, "1 copied" in out, "1 erasures brought" in out, "--switch" in out) == (0, True, True, True)
+    assert (code, "1 copied" in out, "1 erasure brought" in out, "--switch" in out) == (0, True, True, True)
     code, out, _ = run("copy", url, "--switch", "--as", "ops", "-o", "json")
     assert (code, json.loads(out)["there"], json.loads(out)["switched"]) == (0, 1, True)
     code, _, error = run("status")
     assert (code != 0, "SRN-PRIVACY-013" in error, "moved to postgresql://" in error) == (True, True, True)
     monkeypatch.setenv("SERINUS_SUBJECT_KEYS", url)
     code, out, _ = run("status")
-    assert (code, "1 keys, 1 destroyed" in out) == (0, True)
+    assert (code, "1 key, 1 destroyed" in out) == (0, True)
     shown = json.loads(run("show", "ann")[1])
     assert {entry["event"]["data"]["verdict"] for entry in shown["decisions"]} == {"erased"}
     assert json.loads(run("show", "bob")[1])["decisions"][0]["event"]["data"]["decision"] == "decline"

@@ -237,7 +237,7 @@ def test_what_an_asynchronous_standby_lost_is_noticed_and_mended(
     assert [store.key(key.id) for key in (known, lost)] == secrets
     home = ("--home", str(pair.home.root))
     assert main(["privacy", "status", *home]) == 1
-    assert "1 keys whose destruction is on record are here" in capsys.readouterr().out
+    assert "1 key whose destruction is on record: here again" in capsys.readouterr().out
     assert main(["privacy", "status", "--mend", *home]) == 0
     assert main(["privacy", "status", *home]) == 0
     assert store.keys_of(store.mark("customer", "ann")) == {}

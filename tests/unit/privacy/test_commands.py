@@ -73,7 +73,7 @@ def test_where_nobody_can_be_asked_erase_says_what_to_add(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
     code, _, error = run(capsys, home, "erase", "ann", "--reason", "case 1")
-    assert (code, "nothing was erased. Add --yes." in error) == (2, True)
+    assert (code, "nothing was erased. Add --yes." in error, "[y/N]: \nUsage" in error) == (2, True, True)
     assert json.loads(run(capsys, home, "show", "ann")[1])["erased"] == []
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from serinus import http
 from serinus.errors import SerinusError
 from serinus.tls import (
     CA,
@@ -356,3 +357,23 @@ def test_our_http_clients_verify_by_the_environment(ours: Authority, monkeypatch
     with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
         HttpOutbox(url).post(b"{}")
     server.shutdown()
+
+
+@pytest.mark.parametrize("wrong", ["no certificate", "no key", "no PEM", "another's key"])
+def test_a_server_whose_files_cannot_be_used_says_which_before_it_serves(
+    ours: Authority, tmp_path: Path, wrong: str
+) -> None:
+    cert, key = ours.sign("server")
+    if wrong.startswith("no "):
+        fault = key if wrong == "no key" else cert
+        fault.unlink()
+        if wrong == "no PEM":
+            fault.write_text("nothing of the kind")
+    else:
+        key = ours.sign("other")[1]
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        pytest.raises(SerinusError, match="SRN-TLS-001") as error,
+    ):
+        http.serve(None, listener, tls=ServerFiles(cert, key, None))
+    assert str(tmp_path) in error.value.where
