@@ -59,12 +59,13 @@ class Program:
 
     started: ClassVar[list[subprocess.Popen[bytes]]] = []
 
-    def __init__(self, server: ApiServer, stage: Stage, home: Home) -> None:
+    def __init__(self, server: ApiServer, stage: Stage, home: Home, *flags: str) -> None:
         self._log = (home.root / "records.err").open("ab")
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "serving.registrar", "--home", str(home.root)),
                 *("--namespace", stage.namespace, "--kubeconfig", str(server.kubeconfig(USER))),
+                *flags,
             ],
             stdout=subprocess.PIPE,
             stderr=self._log,
