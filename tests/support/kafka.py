@@ -14,19 +14,19 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 def mock_cluster() -> Generator[str]:
     """``host:port`` of a broker that lives in this process: the wire protocol without the disk."""
     holder = Producer({"bootstrap.servers": "127.0.0.1:1", "test.mock.num.brokers": 1, "log_level": 0})
-    (broker,) = holder.list_topics(timeout=10).brokers.values()
+    (broker,) = holder.list_topics(timeout=60).brokers.values()
     yield f"{broker.host}:{broker.port}"
 
 
-def lines_of(servers: str, topic: str, *, seconds: float = 20) -> dict[str, list[bytes]]:
+def lines_of(servers: str, topic: str, *, seconds: float = 90) -> dict[str, list[bytes]]:
     """Every message's value by its key, in the order of the partition."""
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "test", "enable.auto.commit": False})
     found: dict[str, list[bytes]] = {}
     try:
         until = time.monotonic() + seconds
-        for partition in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
+        for partition in consumer.list_topics(topic, timeout=60).topics[topic].partitions:
             place = TopicPartition(topic, partition, 0)
-            _, end = consumer.get_watermark_offsets(place, timeout=10)
+            _, end = consumer.get_watermark_offsets(place, timeout=60)
             consumer.assign([place])
             seen = 0
             while seen < end:

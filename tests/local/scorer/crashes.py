@@ -16,6 +16,7 @@ import signal
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,18 +30,30 @@ from tests.support.bundles import small_bundle, small_home
 
 @dataclass(frozen=True)
 class Round:
-    """``missing`` answered requests are not in the log, the oldest answered ``age`` seconds before the kill."""
+    """``missing`` answered requests are not in the log, the oldest answered ``age`` seconds before the kill.
+
+    ``newest``: whether none of them was answered before one that is there, on any connection.
+    """
 
     answered: int
     logged: int
     missing: int
     age: float
+    newest: bool
 
 
-def crash(bundle: Bundle, home: Home, after: float, name: str, *flags: str) -> Round:
-    """One life, ended by SIGKILL ``after`` seconds under load."""
+def crash(
+    bundle: Bundle,
+    home: Home,
+    after: float,
+    name: str,
+    *flags: str,
+    seen: Callable[[Load], object] = lambda load: None,
+) -> Round:
+    """One life, ended by SIGKILL under load: ``after`` seconds after ``seen`` saw what it waited for."""
     with ScorerProcess(bundle.path, home.root, *flags) as scorer:
         load = Load(scorer.port, prefix=f"{name}-")
+        seen(load)
         threading.Event().wait(after)
         killed = time.monotonic()
         os.kill(scorer.pid, signal.SIGKILL)
@@ -53,7 +66,14 @@ def crash(bundle: Bundle, home: Home, after: float, name: str, *flags: str) -> R
     logged = {event.id for event in read_decisions(log)}
     missing = [at for puid, at in load.answered if puid not in logged]
     mine = sum(puid.startswith(f"{name}-") for puid in logged)
-    return Round(len(load.answered), mine, len(missing), max((killed - at for at in missing), default=0.0))
+    newest = True
+    by_worker: dict[str, bool] = {}  # whether one of its requests was missed already
+    for puid, _ in load.answered:
+        worker = puid.removeprefix(f"{name}-").partition("-")[0]
+        newest &= not (by_worker.get(worker, False) and puid in logged)
+        by_worker[worker] = by_worker.get(worker, False) or puid not in logged
+    age = max((killed - at for at in missing), default=0.0)
+    return Round(len(load.answered), mine, len(missing), age, newest)
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ class Load:
             thread.start()
 
     def _ask(self, worker: int) -> None:
-        client = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+        client = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         i = 0
         while not self._stop.is_set():
             puid = f"{self._prefix}{worker}-{i}"
@@ -61,13 +61,20 @@ class Load:
     def join(self) -> None:
         """Until all threads have ended."""
         for thread in self._threads:
-            thread.join(30)
+            thread.join(90)
+            assert not thread.is_alive(), "a request was never answered"
 
 
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def until(condition: Callable[[], bool], seconds: float = 90) -> None:
     """Wait for a condition; raises AssertionError when it does not come."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come"
         pause.wait(0.005)
+
+
+def pending(metrics: bytes) -> float:
+    """How many decisions wait for the log, by a scorer's metrics."""
+    lines = metrics.decode().splitlines()
+    return float(next(line for line in lines if line.startswith("serinus_decision_log_pending")).split()[-1])

@@ -18,11 +18,15 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class ScorerProcess:
-    """``python -m serving.scorer`` on a port of the kernel's choice; ready on entry, gone on exit."""
+    """``python -m serving.scorer`` on a port of the kernel's choice; ready on entry, gone on exit.
+
+    It sheds nothing that waited for its turn (``--max-wait``), unless a flag says so: a busy
+    machine may let any process wait for a second.
+    """
 
     def __init__(self, bundle: Path, home: Path, *flags: str, env: dict[str, str] | None = None) -> None:
         command = [sys.executable, "-m", "serving.scorer", "--bundle", str(bundle), "--home", str(home)]
-        command += ["--port", "0", "--predictor", "champion", *flags]
+        command += ["--port", "0", "--predictor", "champion", "--max-wait", "60", *flags]
         self._process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -31,6 +35,9 @@ class ScorerProcess:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._told: list[str] = []
+        self._hearing = threading.Thread(target=self._hear, daemon=True)
+        self._hearing.start()
         self.pid = self._process.pid
         self.ready: dict[str, Any] = {}
 
@@ -39,41 +46,59 @@ class ScorerProcess:
         return int(self.ready["port"])
 
     def __enter__(self) -> ScorerProcess:
-        watchdog = threading.Timer(60, self._process.kill)
+        watchdog = threading.Timer(120, self._process.kill)
         watchdog.start()
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         watchdog.cancel()
         if not line:
-            raise AssertionError(f"the scorer did not start: {self._process.communicate()[1]}")
+            self._process.wait()
+            self._close()
+            raise AssertionError(f"the scorer did not start: {self.told}")
         self.ready = json.loads(line)
         return self
+
+    @property
+    def told(self) -> str:
+        """What it has said on stderr up to now."""
+        return "".join(self._told)
+
+    def _hear(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._told.append(line)
+
+    def _close(self) -> None:
+        self._hearing.join(60)
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
 
     def terminate(self) -> None:
         os.kill(self.pid, signal.SIGTERM)
 
-    def wait(self, seconds: float = 30) -> tuple[int, str]:
+    def wait(self, seconds: float = 60) -> tuple[int, str]:
         """Exit code and stderr."""
-        _, error = self._process.communicate(timeout=seconds)
-        return self._process.returncode, error
+        code = self._process.wait(seconds)
+        self._hearing.join(60)
+        return code, self.told
 
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
             self.terminate()
             try:
-                self._process.communicate(timeout=20)
+                self._process.wait(60)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-        for pipe in (self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
+                self._process.wait()
+        self._close()
 
 
 class Connection:
     """One kept-alive connection."""
 
     def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
     def post(
         self, path: str, body: bytes, headers: dict[str, str] | None = None

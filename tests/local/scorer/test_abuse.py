@@ -24,7 +24,7 @@ ONE = json.dumps({"data": {"ndarray": ROWS[:1]}}).encode()
 
 
 def dial(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=20)
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def last_words(client: socket.socket) -> bytes:
@@ -60,6 +60,13 @@ def test_hostile_clients_stall_nobody_and_fill_no_log(tmp_path: Path) -> None:
             except BlockingIOError:
                 break
 
+        # Before anybody else comes and goes, and before the slow ones' time is up: how many there are is known.
+        crowd = [dial(scorer.port) for _ in range(300)]
+        assert turned_away(crowd) == 101 + 300 - 300
+        for client in crowd:
+            client.close()
+        until(lambda: served(scorer.port))  # it has noticed that they left
+
         noise = random.Random(1)
         for _ in range(50):
             with dial(scorer.port) as client:
@@ -73,19 +80,11 @@ def test_hostile_clients_stall_nobody_and_fill_no_log(tmp_path: Path) -> None:
             client.sendall(b"POST /predict HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n" + b"x" * 100_000)
             assert last_words(client).startswith(b"HTTP/1.1 413")
 
-        crowd = [dial(scorer.port) for _ in range(300)]
-        assert turned_away(crowd) == 101 + 300 - 300
-        for client in crowd:
-            client.close()
-        until(lambda: served(scorer.port))  # it has noticed that they left
-
         with connection(scorer.port) as client:
             for _ in range(200):
                 assert client.post("/predict", ONE)[0] == 200
             assert client.get("/ready")[0] == 200
-        deadline = time.monotonic() + 30
         for client in drip:
-            client.settimeout(max(0.1, deadline - time.monotonic()))
             assert last_words(client).startswith(b"HTTP/1.1 408")
             client.close()
         deaf.close()
@@ -95,7 +94,7 @@ def test_hostile_clients_stall_nobody_and_fill_no_log(tmp_path: Path) -> None:
 
 def turned_away(crowd: list[socket.socket]) -> int:
     """How many were: the others hear nothing until they ask. The last one is, and who came before was told before."""
-    select.select([crowd[-1]], [], [], 20)
+    select.select([crowd[-1]], [], [], 60)
     told, _, _ = select.select(crowd, [], [], 0)
     return sum(client.recv(100).startswith(b"HTTP/1.1 503") for client in told)
 
@@ -106,31 +105,47 @@ def test_single_rows_are_answered_while_large_batches_are_scored(tmp_path: Path)
     with ScorerProcess(bundle.path, home.root, "--explain", "always") as scorer:
         done = threading.Event()
         statuses: list[int] = []
+        singles = [0]
+        meanwhile: list[int] = []
 
         def ask_batches() -> None:
             with connection(scorer.port) as client:
                 for _ in range(3):
+                    before = singles[0]
                     statuses.append(client.post("/predict", batch)[0])
+                    meanwhile.append(singles[0] - before)
             done.set()
 
-        asking = threading.Thread(target=ask_batches)
-        asking.start()
-        singles = 0
         with connection(scorer.port) as client:
+            assert client.post("/predict", ONE)[0] == 200
+            asking = threading.Thread(target=ask_batches)
+            asking.start()
             while not done.is_set():
                 assert client.post("/predict", ONE)[0] == 200
-                singles += 1
-        asking.join(30)
+                singles[0] += 1
+        asking.join(60)
     assert statuses == [200, 200, 200]
-    assert singles > 12  # three, if each had waited for a batch
+    assert max(meanwhile) > 4, meanwhile  # one or two, if each had waited for a batch
 
 
 def test_an_idle_scorer_uses_next_to_no_cpu(tmp_path: Path) -> None:
     bundle, home = small_bundle(tmp_path), small_home(tmp_path)
     with ScorerProcess(bundle.path, home.root) as scorer:
+        log = home.decisions / "small-champion.jsonl"
         with connection(scorer.port) as client:
             assert client.post("/predict", ONE)[0] == 200
-        time.sleep(0.5)
-        before = cpu_seconds(scorer.pid)
+        until(lambda: log.read_bytes().endswith(b"\n"))  # nothing is left to do
+        before, woken, began = cpu_seconds(scorer.pid), wakings(scorer.pid), time.monotonic()
         time.sleep(2)
-        assert cpu_seconds(scorer.pid) - before < 0.04
+        used, woken = cpu_seconds(scorer.pid) - before, wakings(scorer.pid) - woken
+        passed = time.monotonic() - began
+    # It looks after its log every 50 ms. How long a look takes is the machine's affair, how many there are is not.
+    assert woken / passed < 60
+    assert used / passed < 0.2
+
+
+def wakings(pid: int) -> int:
+    """How often its threads have waited for something and gone on."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    lines = [line for task in tasks for line in (task / "status").read_text().splitlines()]
+    return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -20,11 +19,13 @@ from serinus.bundle import Bundle
 from serinus.contract import dump_contract
 from serinus.features import FeatureStream
 from serinus.scoring import Scorer
+from tests.local.scorer.load import until
 from tests.local.scorer.process import ROOT, Connection, ScorerProcess, connection
 from tests.support.entities import FEATURES, START, cards, cards_bundle, payment, payments
 from tests.support.redis import RedisServer, need_redis
 
-PATIENT = ("--store-timeout", "20")
+# A store that is gone is known at once; one that is there may be given its time.
+PATIENT = ("--store-timeout", "60")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def write_lines(path: Path, items: list[dict[str, Any]]) -> Path:
     return path
 
 
-def feed(*arguments: str, timeout: float = 60, **options: Any) -> subprocess.CompletedProcess[str]:
+def feed(*arguments: str, timeout: float = 120, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "serving.scorer.feed", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, **options)
 
@@ -137,7 +138,7 @@ def test_a_warm_up_that_cannot_be_read_stops_the_start(bundle: Bundle, home: Pat
 def test_without_redis_no_decision_is_given_and_with_it_again_at_once(
     bundle: Bundle, home: Path, redis: RedisServer
 ) -> None:
-    flags = ("--store", redis.url, "--store-timeout", "0.5")
+    flags = ("--store", redis.url, *PATIENT)
     with scorer(bundle, home, "down", *flags) as program, connection(program.port) as client:
         assert ask(client, payment(1, 0))[0] == 200
         redis.stop()
@@ -153,10 +154,7 @@ def test_without_redis_no_decision_is_given_and_with_it_again_at_once(
             in counted
         )
         redis.start()
-        deadline = time.monotonic() + 20
-        while ask(client, payment(1, 0))[0] != 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: ask(client, payment(1, 0))[0] == 200)
         program.terminate()
         code, errors = program.wait()
         assert code == 0
@@ -168,7 +166,7 @@ def test_a_contract_may_let_a_decision_rest_on_missing_features_and_the_answer_s
 ) -> None:
     features = [{**f, "missing": "allow"} if "aggregate" in f else f for f in FEATURES]
     bundle = cards_bundle(home, cards(name="lenient", features=features))
-    flags = ("--store", redis.url, "--store-timeout", "0.5", "--on-store-failure", "missing")
+    flags = ("--store", redis.url, *PATIENT, "--on-store-failure", "missing")
     with scorer(bundle, home, "lenient", *flags) as program, connection(program.port) as client:
         assert "features" not in ask(client, payment(1, 0))[1]["meta"]["tags"]
         redis.stop()
@@ -256,12 +254,9 @@ def test_a_feeder_follows_a_file_until_it_is_told_to_stop(
         wanted = expected(bundle, [payment(n, h) for n, h in ((1, 0), (2, 0.5), (3, 0.6))], [payment(9, 1)])
         flags = ("--store", redis.url, *PATIENT)
         with scorer(bundle, home, "follow", *flags) as program, connection(program.port) as client:
-            deadline = time.monotonic() + 30
-            while score(client, payment(9, 1)) != wanted[0]:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            until(lambda: score(client, payment(9, 1)) == wanted[0])
         feeder.send_signal(signal.SIGTERM)
-        told, _ = feeder.communicate(timeout=20)
+        told, _ = feeder.communicate(timeout=60)
     finally:
         feeder.kill()
     assert (feeder.returncode, json.loads(told)["added"]) == (0, 3)

