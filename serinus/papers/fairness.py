@@ -185,7 +185,10 @@ def fairness_report(e: Evidence) -> Document:
         ("Bundle", e.digest or "the bundle that holds this page"),
         ("Jurisdiction", policy.jurisdiction if policy else "no policy is set"),
         ("Judged on", e.fairness.get("basis") or "nothing"),
-        ("Approved means", f"a probability below {rule.adverse_at:g}, the policy's cut-off"),
+        (
+            "Approved means",
+            f"a probability below {rule.adverse_at:g}, the cut-off of the contract's decision",
+        ),
         ("Least rows of a group", str(policy.min_group) if policy else "no policy is set"),
         ("Mitigation", str(training.get("mitigation", "none"))),
         ("Features left out", str(training.get("without", "none") or "none")),

@@ -31,6 +31,7 @@ def test_the_policy_of_the_contract_is_what_is_judged_by(made: Made) -> None:
     page = to_html(fairness_report(made.outside))
     assert "adverse impact ratio: at least 0.8" in page
     assert "Jurisdiction" in page
+    assert "the cut-off of the contract&#x27;s decision" in page, "it is there without a policy too"
     assert ">test<" in page
 
 
