@@ -40,8 +40,9 @@ def answering(whole: bytes, at_once: int, pace: float, *, asked: bytes = b"{}") 
     """Once what it was sent ends with ``asked``: so many bytes at once, then one after each ``pace`` seconds."""
 
     def serve(caller: socket.socket, over: threading.Event) -> None:
-        while not caller.recv(1 << 16).endswith(asked):
-            pass
+        while not (part := caller.recv(1 << 16)).endswith(asked):
+            if not part:
+                return  # the caller's time was over before it had asked
         caller.sendall(whole[:at_once])
         for byte in whole[at_once:]:
             if over.wait(pace):

@@ -18,6 +18,7 @@ from serving.archive.board import Board
 from serving.archive.kafka import KafkaSource
 from serving.archive.places import Places
 from tests.support.certs import Authority
+from tests.support.ports import refusing
 
 pytestmark = pytest.mark.local
 
@@ -78,9 +79,8 @@ def test_a_certificate_that_is_not_trusted_is_named_as_the_reason(tmp_path: Path
 
 
 def test_nobody_who_listens_is_another_reason_than_a_certificate(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    error = problem(tmp_path, port, lambda said: "Connection refused" in said)
+    with refusing() as port:
+        error = problem(tmp_path, port, lambda said: "Connection refused" in said)
     assert error.code == "SRN-ARCHIVE-004"
     assert "Connection refused" in error.what
     assert "certificate" not in error.what
