@@ -25,7 +25,7 @@ from serving.local.demo.run import LIVE_SHARE
 from serving.local.demo.training import stopped_by_gate, train
 from tests.local.scorer.load import until
 
-pytestmark = [pytest.mark.local, pytest.mark.slow]
+pytestmark = [pytest.mark.local, pytest.mark.slow, pytest.mark.timeout(1200)]
 SEED = 7
 PROGRAM = "from serinus.cli.main import run; run()"
 CASE = find_case("credit", data=None, contract=None, config=None, seed=SEED)

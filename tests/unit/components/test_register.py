@@ -241,8 +241,10 @@ def test_the_commit_is_the_images_or_the_checkouts(
     git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.com"]
     (tmp_path / "file").write_text("1")
     for command in (["init", "-q"], ["add", "file"], ["commit", "-qm", "first"]):
-        subprocess.run([*git, *command], check=True, capture_output=True, timeout=30)
-    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True, timeout=30)
+        subprocess.run([*git, *command], check=True, capture_output=True, timeout=240)
+    head = subprocess.run(
+        [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True, timeout=240
+    )
     if changed:
         (tmp_path / "file").write_text("2")
     assert commit_of(tmp_path) == expected.replace("HEAD", head.stdout.strip())

@@ -29,7 +29,7 @@ def test_each_candidate_ends_with_its_own_error(tmp_path: Path) -> None:
         said: list[str] = []
         for name in ("one", "two"):
             with pytest.raises(SerinusError) as caught:
-                await asyncio.wait_for(kitchen.serve(name), 60)
+                await asyncio.wait_for(kitchen.serve(name), 240)
             said.append(str(caught.value))
         await kitchen.close()
         return said
@@ -44,7 +44,7 @@ def test_whatever_ends_the_training_is_told_to_who_waits(tmp_path: Path) -> None
         # A directory in the log's place: an error that is none of the pipeline's own.
         kitchen = Kitchen(Home(tmp_path), [recipe("one", tmp_path)], by="ann", log=tmp_path)
         try:
-            await asyncio.wait_for(kitchen.serve("one"), 60)
+            await asyncio.wait_for(kitchen.serve("one"), 240)
         finally:
             await kitchen.close()
 

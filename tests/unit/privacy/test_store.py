@@ -62,7 +62,7 @@ def test_a_process_that_has_it_open_twice_sees_what_another_did_and_keeps_what_i
         "store.close()"
     )
     for name in ("eve", "eva"):
-        subprocess.run([sys.executable, "-c", child, str(home.root), name], check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", child, str(home.root), name], check=True, timeout=240)
         assert writer.find(writer.mark("customer", name)) is not None
     key = new(writer, "ann")
     writer.add([key])
@@ -275,7 +275,7 @@ def test_another_process_that_comes_and_goes_takes_nothing_away(home: Home) -> N
         "store = open_store(Home(Path(sys.argv[1])), {})\n"
         "store.destroy(store.mark('customer', 'ann'), '2026-09-21T00:00:00+00:00'); store.close()"
     )
-    subprocess.run([sys.executable, "-c", program, str(home.root)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program, str(home.root)], check=True, timeout=240)
     assert [erased.key for erased in writer.erased_after("")] == [first.id]
     writer.add([second])
     assert reader.key(second.id) == second.key

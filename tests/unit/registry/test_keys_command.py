@@ -51,5 +51,5 @@ def test_openssl_verifies_a_bundle_by_the_exported_files(bank: Bank, tmp_path: P
     subprocess.run(
         ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", pem, "-rawin", "-in", tmp_path / "digest",
          "-sigfile", tmp_path / "sig"],
-        check=True, capture_output=True, timeout=30,
+        check=True, capture_output=True, timeout=240,
     )  # fmt: skip
