@@ -40,7 +40,7 @@ class Program:
         self.address = f"127.0.0.1:{self.port}"
 
     def get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=60) as answer:
             return answer.read().decode()
 
     def status(self) -> dict[str, Any]:
@@ -49,7 +49,7 @@ class Program:
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.terminate()
-        code = self.process.wait(20)
+        code = self.process.wait(60)
         if self.process.stdout:
             self.process.stdout.close()
         return code
@@ -67,7 +67,7 @@ class Logger:
 
     def __init__(self, to: Program | int, predictor: str = "champion") -> None:
         port = to if isinstance(to, int) else to.port
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self._predictor = predictor
         self._sent = 0
 
@@ -105,7 +105,7 @@ class Logger:
         return answer.status
 
 
-def until(what: Callable[[], Any], timeout: float = 60.0, why: str = "") -> Any:
+def until(what: Callable[[], Any], timeout: float = 120.0, why: str = "") -> Any:
     """Poll until something is true; fail after ``timeout`` seconds."""
     end = time.monotonic() + timeout
     pause = threading.Event()

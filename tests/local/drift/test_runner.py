@@ -12,7 +12,7 @@ from tests.local.drift.support import until
 pytestmark = pytest.mark.local
 
 
-def runner(tmp_path: Path, script: str, timeout: float = 30.0) -> LocalRunner:
+def runner(tmp_path: Path, script: str, timeout: float = 120.0) -> LocalRunner:
     return LocalRunner([sys.executable, "-c", script, "{model}", "{reason}"], tmp_path, timeout)
 
 
@@ -63,7 +63,7 @@ def test_stopping_ends_what_runs_and_starts_no_more(tmp_path: Path) -> None:
     thread.start()
     until((tmp_path / "begun").exists)
     one.stop()
-    thread.join(20)
+    thread.join(60)
     assert [str(failure)[:25] for failure in caught] == ["it was killed by signal 1"]
     with pytest.raises(RunFailed, match="shutting down"):
         one.run(run="r2", model="fraud", reason="alert")

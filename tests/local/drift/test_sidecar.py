@@ -188,7 +188,7 @@ def test_a_port_in_use_is_an_error_with_its_code(sidecar: Program, bundle: Bundl
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 2
     assert f"SRN-DRIFT-001 127.0.0.1:{sidecar.port}" in done.stderr

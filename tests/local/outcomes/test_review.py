@@ -8,11 +8,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from serinus.home import Home
-from serving.local.platform import Platform, Settings
+from serving.local.platform import Platform
 from serving.rollout.adapters.scrape import rows
-from tests.local.platform.support import MODEL, installation
+from tests.local.platform.support import MODEL, REAL, installation
 from tests.support.bundles import small_records
 from tests.unit.access.policies import BANK
 
@@ -68,16 +69,17 @@ async def test_a_persons_answer_reaches_the_audit_log_and_the_labels(tmp_path: P
     home.policy.write_text(BANK)
     flags = ("--read-every", "200ms", "--look-every", "300ms")
     async with (
-        Platform(home, Settings(interval=0.3, outcomes=True, outcomes_flags=flags)) as platform,
-        httpx.AsyncClient(timeout=10.0) as client,
+        Platform(home, replace(REAL, outcomes=True, outcomes_flags=flags)) as platform,
+        httpx.AsyncClient(timeout=60.0) as client,
     ):
         await platform.start()
         assert platform.outcomes is not None
-        await platform.outcomes.wait_ready(30.0)
+        await platform.outcomes.wait_ready(90.0)
         cases = await referred(client, platform.url)
         # The log is written behind the answer.
-        while len(json.loads((await serinus(home, "review", "list", "-o", "json"))[1])) < 3:
-            await asyncio.sleep(0.1)
+        async with asyncio.timeout(90):
+            while len(json.loads((await serinus(home, "review", "list", "-o", "json"))[1])) < 3:
+                await asyncio.sleep(0.1)
 
         code, out = await serinus(home, "review", "next", "--as", "ann")
         assert (code, "SRN-ACCESS-005" in out) == (1, True), out
@@ -103,10 +105,9 @@ async def test_a_persons_answer_reaches_the_audit_log_and_the_labels(tmp_path: P
         async def answered() -> bool:
             return (await told()).get("serinus_review_override_ratio") == 1.0
 
-        for _ in range(100):
-            if await answered():
-                break
-            await asyncio.sleep(0.1)
+        async with asyncio.timeout(90):
+            while not await answered():
+                await asyncio.sleep(0.1)
         figures = await told()
         assert figures["serinus_review_override_ratio"] == 1.0
         assert figures["serinus_review_waiting"] == 2

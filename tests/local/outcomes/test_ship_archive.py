@@ -13,10 +13,11 @@ import pytest
 from serinus.chain import ChainWriter, find_logs, verify_log
 from serinus.home import Home
 from tests.local.outcomes.test_ship import outcomes, status
-from tests.local.scorer.kafka.archive import ArchiveProcess
+from tests.local.scorer.kafka.archive import ArchiveProcess, content_of
 from tests.local.scorer.load import until
 from tests.local.scorer.process import ROOT
 from tests.support.bundles import small_bundle
+from tests.support.ports import free_port
 from tests.unit.outcomes.lines import decision, feedback
 
 pytestmark = pytest.mark.local
@@ -62,16 +63,16 @@ def write(logs: Path, done: threading.Event) -> None:
 
 
 def content(directory: Path) -> bytes:
-    paths = [*sorted(directory.glob("loans-pod-1.??????.jsonl")), directory / "loans-pod-1.jsonl"]
-    return b"".join(path.read_bytes() for path in paths if path.exists())
+    return content_of(directory, "loans-pod-1")
 
 
 def test_every_line_is_kept_once_in_order_though_sender_and_archive_are_killed(tmp_path: Path) -> None:
     logs, central, done = tmp_path / "logs", Home(tmp_path / "central"), threading.Event()
     logs.mkdir()
     writing = threading.Thread(target=write, args=(logs, done))
-    with ArchiveProcess(central.root, "--rotate-mib", "1") as archive:
-        port, sender = archive.port, shipping(logs, archive.url)
+    port = free_port()  # one of ours, which nobody is given while the archive is away
+    with ArchiveProcess(central.root, "--rotate-mib", "1", "--port", str(port)) as archive:
+        sender = shipping(logs, archive.url)
         writing.start()
         until(lambda: len(content(central.decisions)) > 200_000)
         sender.kill()
@@ -95,7 +96,7 @@ def test_every_line_is_kept_once_in_order_though_sender_and_archive_are_killed(t
         kept = central.decisions / "loans-pod-1.feedback.jsonl"
         until(lambda: kept.exists() and kept.read_bytes().count(b"\n") == 400)
         sender.send_signal(signal.SIGTERM)
-        assert sender.wait(30) == 0
+        assert sender.wait(60) == 0
         assert archive.figure("serinus_archive_gaps_total", source="http") == 0
         assert archive.figure("serinus_archive_lines_total", source="http", result="aside") == 0
     assert content(central.decisions) == sent

@@ -62,7 +62,7 @@ async def test_a_tier_1_version_meets_no_customer_before_a_validator_and_an_appr
         assert (code, "SRN-ACCESS-005" in out, "role developer or operator" in out) == (1, True, True), out
         code, out = await serinus(home, *start, "--as", "pat")
         assert code == 0, out
-        waiting = await platform.wait_rollout(Phase.AWAITING_APPROVAL, timeout=30)
+        waiting = await platform.wait_rollout(Phase.AWAITING_APPROVAL, timeout=60)
         assert (waiting.step, waiting.weight) == (-1, 0)
 
         said = ("rollout", "approve", "--reason", "read the report")
@@ -80,7 +80,7 @@ async def test_a_tier_1_version_meets_no_customer_before_a_validator_and_an_appr
             assert platform.rollout_status().phase is Phase.AWAITING_APPROVAL
             code, out = await serinus(home, *said, "--as", who, "--role", role)
             assert (code, out) == (0, f"Approved by {who} as {role}.{missing}")
-        await platform.wait_rollout(Phase.PROGRESSING, timeout=30)
+        await platform.wait_rollout(Phase.PROGRESSING, timeout=60)
 
         code, out = await serinus(home, "rollout", "promote", "--as", "ann")
         assert (code, "role operator" in out) == (1, True), out
@@ -103,7 +103,7 @@ async def test_words_given_for_the_version_before_its_rollout_count(tmp_path: Pa
         start = ("rollout", "start", "2", "--steps", "50,100", "--min-requests", "100000", "--no-approval")
         code, out = await serinus(home, *start, "--as", "pat")
         assert code == 0, out
-        await platform.wait_rollout(Phase.PROGRESSING, timeout=30)
+        await platform.wait_rollout(Phase.PROGRESSING, timeout=60)
         await control.stop()
 
 
@@ -115,12 +115,12 @@ async def test_an_override_goes_on_and_is_recorded_with_its_justification(tmp_pa
         await control.start()
         start = ("rollout", "start", "2", "--steps", "50,100", "--min-requests", "100000", "--no-approval")
         assert (await serinus(home, *start, "--as", "ben"))[0] == 0
-        await platform.wait_rollout(Phase.AWAITING_APPROVAL, timeout=30)
+        await platform.wait_rollout(Phase.AWAITING_APPROVAL, timeout=60)
         code, out = await serinus(
             home, "rollout", "approve", "--as", "pat", "--role", "breakglass", "--reason", WHY
         )
         assert code == 0, out
-        await platform.wait_rollout(Phase.PROGRESSING, timeout=30)
+        await platform.wait_rollout(Phase.PROGRESSING, timeout=60)
         code, out = await serinus(home, "rollout", "history", "--output", "json")
         assert "ApprovalOverridden" in [entry["reason"] for entry in json.loads(out)]
         await control.stop()

@@ -59,7 +59,7 @@ async def test_no_process_outlives_the_supervisor(tmp_path: Path, number: int) -
     mark = marks_of(children(home)["envoy"])
     assert len(family(mark)) == 2
     process.send_signal(number)
-    process.wait(20)
+    process.wait(60)
     await eventually(lambda: not family(mark))
     if number != signal.SIGKILL:
         assert process.returncode == 0
@@ -82,7 +82,7 @@ async def test_after_a_kill_the_unfinished_rollout_ends_with_the_champion(tmp_pa
     await eventually(lambda: not family(mark))
     async with Platform(home, QUICK) as platform:
         await platform.start()
-        status = await platform.wait_rollout(timeout=20)
+        status = await platform.wait_rollout(timeout=60)
         condition = status.condition("RolledBack")
         assert condition is not None
         assert (status.phase, condition.reason) == (Phase.ROLLED_BACK, "CandidateGone")
@@ -94,7 +94,7 @@ async def test_a_promotion_interrupted_by_a_kill_is_finished(tmp_path: Path) -> 
     async with Platform(home, QUICK) as platform:
         await platform.start()
         await platform.start_rollout(spec_for(2), by="ann")
-        await platform.wait_rollout(Phase.PROGRESSING, timeout=20)
+        await platform.wait_rollout(Phase.PROGRESSING, timeout=60)
         status = platform.rollout_status()
         assert platform.rollout is not None
         path = platform.rollout.directory / "status.json"
@@ -105,7 +105,7 @@ async def test_a_promotion_interrupted_by_a_kill_is_finished(tmp_path: Path) -> 
         await platform.start()
         assert platform.champion is not None
         assert platform.champion.digest == bundles[2].digest
-        assert (await platform.wait_rollout(Phase.PROMOTED, timeout=20)).phase is Phase.PROMOTED
+        assert (await platform.wait_rollout(Phase.PROMOTED, timeout=60)).phase is Phase.PROMOTED
         assert set((await load(platform.url, 100).run(requests=30)).predictors) == {"v2"}
     assert Registry(home).get(MODEL, "champion").version == 2
 
@@ -157,11 +157,11 @@ async def test_other_shells_start_watch_and_command_a_rollout(tmp_path: Path) ->
         "start", "2", "--steps", "50,100", "--min-requests", "20", "--min-seconds", "0", "--as", "ann"
     )
     assert code == 0, out
-    code, out = await run("status", "--watch", "--timeout", "40")
+    code, out = await run("status", "--watch", "--timeout", "90")
     assert (code, "ApprovalNeeded" in out) == (13, True), out
     code, out = await run("approve", "--as", "bob", "--role", "risk", "--reason", "looks right")
     assert code == 0, out
-    code, out = await run("status", "--watch", "--timeout", "40")
+    code, out = await run("status", "--watch", "--timeout", "90")
     assert (code, "Promoted" in out) == (0, True), out
     code, out = await run("history", "--output", "json")
     assert [e["reason"] for e in json.loads(out)][-1] == "Promoted"
@@ -173,7 +173,7 @@ async def test_other_shells_start_watch_and_command_a_rollout(tmp_path: Path) ->
     status = msgspec.convert(call(home, "rollout.status"), RolloutStatus)
     assert status.ended
     call(home, "down")
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 async def test_the_control_port_refuses_a_wrong_token_and_its_file_is_the_owners(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ async def test_the_control_port_refuses_a_wrong_token_and_its_file_is_the_owners
     with pytest.raises(SerinusError, match="SRN-PLATFORM-010"):
         call(home, "down")
     process.terminate()
-    process.wait(20)
+    process.wait(60)
 
 
 async def test_a_port_in_use_is_said_before_anything_is_started(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ async def test_a_port_in_use_is_said_before_anything_is_started(tmp_path: Path) 
         process, said = daemon(home, port=port)
         assert said["error"]["code"] == "SRN-PLATFORM-001"
         assert str(port) in said["error"]["where"]
-        assert process.wait(20) == 1
+        assert process.wait(60) == 1
 
 
 async def test_two_platforms_do_not_share_a_home(tmp_path: Path) -> None:

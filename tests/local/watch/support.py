@@ -38,7 +38,7 @@ def _short(duration: str, factor: int) -> str:
 def ask(running: Monitoring, path: str, **query: str) -> Any:
     """The data of an answer of Prometheus's API."""
     url = f"{running.prometheus_url}/api/v1/{path}?{urllib.parse.urlencode(query)}"
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return json.load(answer)["data"]
 
 
@@ -49,7 +49,7 @@ def firing(running: Monitoring) -> set[str]:
 
 def told(running: Monitoring) -> dict[str, set[str]]:
     """Alertmanager's alerts: name to the receivers that hear of it."""
-    with urllib.request.urlopen(f"{running.alertmanager_url}/api/v2/alerts", timeout=5) as answer:
+    with urllib.request.urlopen(f"{running.alertmanager_url}/api/v2/alerts", timeout=60) as answer:
         alerts = json.load(answer)
     found: dict[str, set[str]] = {}
     for alert in alerts:

@@ -21,7 +21,7 @@ from tests.local.watch.support import ask, firing
 from tests.local.watch.test_alerts import SETTINGS, send
 from tests.support.bundles import small_records
 
-pytestmark = [pytest.mark.anyio, pytest.mark.local]
+pytestmark = [pytest.mark.anyio, pytest.mark.local, pytest.mark.timeout(900)]
 SERINUS = Path(sys.executable).with_name("serinus")
 
 
@@ -40,7 +40,7 @@ async def watched(*flags: str) -> tuple[int, str, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, error = await asyncio.wait_for(process.communicate(), 60)
+    out, error = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode is not None
     return process.returncode, out.decode(), error.decode()
 
@@ -56,10 +56,10 @@ async def test_service_rollout_drift_and_labels_of_the_real_programs(tmp_path: P
     need(tools is not None, "prometheus and prometheus-alertmanager")
     assert tools is not None
     home, _ = installation(tmp_path / "home", 1, 3)
-    async with Platform(home, SETTINGS) as platform, httpx.AsyncClient(timeout=10.0) as client:
+    async with Platform(home, SETTINGS) as platform, httpx.AsyncClient(timeout=60.0) as client:
         await platform.start()
         for sidecar in platform.sidecars():
-            await sidecar.wait_ready(30.0)
+            await sidecar.wait_ready(90.0)
         assert platform.retrain is not None
         control = ControlServer(platform)
         await control.start()
@@ -69,19 +69,24 @@ async def test_service_rollout_drift_and_labels_of_the_real_programs(tmp_path: P
             scraping.targets(platform),
             f"{platform.retrain.url}/api/v1/alerts",
             mark=platform.mark,
+            timeout=90.0,
         )
         try:
             await send(client, platform.url, small_records(450, seed=3), 0.2)
+            under_load = asyncio.create_task(load(platform.url, 80).run())
             await _pages(platform, home.root)
             await _prometheus(platform, running)
+            under_load.cancel()
         finally:
             await control.stop()
             await running.stop()
 
 
 async def _pages(platform: Platform, home: Path) -> None:
-    under_load = asyncio.create_task(load(platform.url, 80).run(requests=4000))
-    found = await frame("--home", str(home), "--interval", "2s")
+    async with asyncio.timeout(120):
+        # A program that a busy machine keeps from answering within two seconds is told as a problem.
+        while (found := await frame("--home", str(home), "--interval", "2s"))["problems"]:
+            pass
     (champion,) = found["services"]
     assert champion["rate"] > 10
     assert champion["errors"] == 0
@@ -92,18 +97,15 @@ async def _pages(platform: Platform, home: Path) -> None:
         found = await frame("--home", str(home))
         return bool(found["drift"] and found["drift"][0]["features"] and found["labels"])
 
-    for _ in range(20):
-        if await judged():
-            break
-    else:
-        raise AssertionError("drift and labels were never shown")
+    async with asyncio.timeout(120):
+        while not await judged():
+            pass
     await platform.start_rollout(spec_for(3), by="ann")
-    await platform.wait_rollout(Phase.ROLLED_BACK, timeout=60)
+    await platform.wait_rollout(Phase.ROLLED_BACK, timeout=90)
     (rollout,) = (await frame("--home", str(home)))["rollouts"]
     assert rollout["phase"] == "RolledBack"
     assert rollout["evidence"] >= rollout["threshold"]
     assert rollout["guards"][0][0] == "errors"
-    under_load.cancel()
     code, out, error = await watched("--home", str(home))
     assert (code, error) == (0, "")
     for section in ("SERVICE", "ROLLOUT", "RolledBack", "DRIFT", "LABELS", "nothing is reported of: alerts"):
@@ -114,9 +116,9 @@ async def _pages(platform: Platform, home: Path) -> None:
 async def _prometheus(platform: Platform, running: monitoring.Monitoring) -> None:
     running.set_targets(scraping.targets(platform))
     await eventually(
-        lambda: ask(running, "query", query='serinus_rollout_phase{phase="RolledBack"}')["result"], 30
+        lambda: ask(running, "query", query='serinus_rollout_phase{phase="RolledBack"}')["result"], 90
     )
-    await eventually(lambda: "SerinusCanaryRolledBack" in firing(running), 30)
+    await eventually(lambda: "SerinusCanaryRolledBack" in firing(running), 90)
     found = await frame("--prometheus", running.prometheus_url, "--over", "10s")
     assert (
         [s["predictor"] for s in found["services"]][:1] == [platform.champion.name]
