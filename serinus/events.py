@@ -31,7 +31,7 @@ from serinus.chain import (
     read_on,
     verify_chain,
 )
-from serinus.chain.finding import last_line_with
+from serinus.chain.finding import last_entry_with
 from serinus.chain.segments import segment_number
 from serinus.chain.standing import cut_short, held
 from serinus.chain.verify import unreadable
@@ -333,7 +333,7 @@ def find_decisions(
     found = [
         one
         for path in logs
-        if (last := last_line_with(path, start + b'"', start + b"."))
+        if (last := last_entry_with(path, start + b'"', start + b"."))
         for one in _by_id(path, start, request_id, last, keys, told, vouching(path))
         if model is None or one.event.data.model == model
     ]
@@ -366,15 +366,15 @@ def _by_id(
     gaps: Gaps,
     vouched: Mapping[int, str],
 ) -> list[Found]:
-    """Those of one log, in which line ``last`` is the last that can be one."""
+    """Those of one log, in which entry ``last`` is the last that can be one."""
     place, found, passed = Place(gaps.of(path)), list[Found](), 0
     waiting = 0  # the first on the stretch that is being read, with no checkpoint yet
 
     try:
-        for line, body in enumerate(read_on(path, place), 1):
+        for body in read_on(path, place):
             if len(place.gaps) > passed:
                 passed, waiting = len(place.gaps), len(found)
-                if line > last:
+                if place.seq > last:
                     break
             digest = held(place, vouched) if vouched else None
             if body.startswith(start):
@@ -385,7 +385,7 @@ def _by_id(
             if digest is not None:
                 found[waiting:] = [one._replace(vouched=place.seq) for one in found[waiting:]]
                 waiting = len(found)
-                if line >= last:
+                if place.seq >= last:
                     break
         else:
             # A lone segment is held against what it holds.

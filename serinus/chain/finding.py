@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from serinus.chain.segments import segment_number
-from serinus.chain.verify import Broken, Place, open_files, unreadable
+from serinus.chain.verify import LONGEST, Broken, Place, open_files, unreadable
 
 _CHUNK = 1 << 20
+_NUMBER = re.compile(rb'\{"seq":(\d{1,18}),')
 ALL = 1 << 62
-"""For a log whose files are not all there: no line is known to be the last."""
+"""For a log of which it cannot be said: no entry is known to be the last."""
 
 
-def last_line_with(log: Path, *texts: bytes) -> int:
-    """The last line that holds one of the texts, counted from 1 through all segments; 0 if none does.
+def last_entry_with(log: Path, *texts: bytes) -> int:
+    """The number of the last entry whose line holds one of the texts, as that line says it; 0 if none does.
 
-    A tenth of the time in which the lines are verified. Nothing is proven: a line that was altered may have held the
-    text, and one that holds it may have been altered.
+    A fraction of the time in which the lines are verified. Nothing is proven: a line that was altered may have held
+    the text, and one that holds it may have been altered. A line that a writer has not ended counts for nothing.
 
     Args:
         texts: without a line end.
@@ -24,22 +26,23 @@ def last_line_with(log: Path, *texts: bytes) -> int:
     Raises:
         SerinusError: ``SRN-AUDIT-004``, ``-010`` the log cannot be read.
     """
-    lines = last = 0
-    longest = max(map(len, texts))
+    last = 0
     try:
         for _, file in open_files(log, segment_number(log) is not None, Place()):
             with file:
                 rest = b""
                 while chunk := file.read(_CHUNK):
                     piece = rest + chunk
-                    at = max(piece.rfind(text) for text in texts)
+                    end = piece.rfind(b"\n") + 1
+                    at = max(piece.rfind(text, 0, end) for text in texts)
                     if at >= 0:
-                        last = lines + piece.count(b"\n", 0, at) + 1
-                    keep = min(longest - 1, len(piece))
-                    rest = piece[len(piece) - keep :]
-                    lines += piece.count(b"\n") - rest.count(b"\n")
-                # Segments end with a line end, and what a crash left of a line at the log's end counts for nothing.
-                lines += rest.count(b"\n")
+                        number = _NUMBER.match(piece, piece.rfind(b"\n", 0, at) + 1)
+                        if number is None:
+                            return ALL
+                        last = int(number[1])
+                    rest = piece[end:]
+                    if len(rest) > LONGEST:
+                        return ALL
     except Broken:
         return ALL
     except OSError as error:

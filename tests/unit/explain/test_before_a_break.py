@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from serinus.bundle import Bundle, SigningKey
 from serinus.chain import Linker, Place, finding, verify_log
 from serinus.chain.checkpoint import append_checkpoint, checkpoints_path, sign_checkpoint
-from serinus.chain.finding import last_line_with
+from serinus.chain.finding import last_entry_with
 from serinus.chain.verify import scan
 from serinus.cli import main
 from serinus.errors import SerinusError
@@ -214,22 +214,25 @@ def test_only_what_is_needed_is_verified(home: Home, monkeypatch: pytest.MonkeyP
     lines=st.lists(st.text("ab", max_size=6), max_size=12),
     texts=st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=2),
 )
-def test_the_last_line_with_a_text_is_found_wherever_it_is_read_apart(
+def test_the_last_entry_with_a_text_is_found_wherever_it_is_read_apart(
     chunk: int, lines: list[str], texts: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     log = tmp_path_factory.mktemp("found") / "log.jsonl"
     half = len(lines) // 2
-    log.with_name("log.000001.jsonl").write_text("".join(line + "\n" for line in lines[:half]))
-    log.write_text("".join(line + "\n" for line in lines[half:]))
+    written = [f'{{"seq":{n},"x":"{line}"}}\n' for n, line in enumerate(lines, 1)]
+    log.with_name("log.000001.jsonl").write_text("".join(written[:half]))
+    log.write_text("".join(written[half:]) + "ab" * 9)  # what a writer is in the middle of
     expected = max((n for n, line in enumerate(lines, 1) if any(t in line for t in texts)), default=0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finding, "_CHUNK", chunk)
-        assert last_line_with(log, *[text.encode() for text in texts]) == expected
+        assert last_entry_with(log, *[text.encode() for text in texts]) == expected
 
 
-def test_of_a_log_without_one_of_its_segments_no_line_is_known_to_be_the_last(tmp_path: Path) -> None:
+def test_where_it_cannot_be_said_which_is_the_last_the_whole_log_is_read(tmp_path: Path) -> None:
     log = write(tmp_path / "log.jsonl", 20, rotate_bytes=800)
-    assert last_line_with(log, b'{"n":3}') == 4
-    assert last_line_with(log, b'{"n":x}') == 0
+    assert last_entry_with(log, b'{"n":3}') == 4
+    assert last_entry_with(log, b'{"n":x}') == 0
+    log.write_bytes(log.read_bytes().replace(b'{"seq":20', b'{"sex":20'))
+    assert last_entry_with(log, b'{"n":19}') == finding.ALL
     log.with_name("log.000002.jsonl").unlink()
-    assert last_line_with(log, b'{"n":3}') == finding.ALL
+    assert last_entry_with(log, b'{"n":3}') == finding.ALL
