@@ -17,7 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from serinus.bundle import Keyring
-from serinus.chain import Break, ChainBroken, Verification, find_logs, segments, verify_log
+from serinus.chain import Break, ChainBroken, Gaps, Verification, find_logs, read_gaps, segments, verify_log
 from serinus.chain.checkpoint import checkpoints_path, lost_logs, read_checkpoints, vouched
 from serinus.chain.segments import segment_number
 from serinus.cli.auditor import checkpoint, export
@@ -79,6 +79,7 @@ def verify(
     found = list(find_logs(places, unread=unread.append))
     hidden = bool(unread)
     noted = _noted(known or [])
+    told_gaps = _gaps(installation) if logs is None else Gaps()
     if checkpoints is not None and not checkpoints.exists():
         raise click.UsageError(f"there is no file or directory {checkpoints}")
     elsewhere = checkpoints if checkpoints is not None and checkpoints.is_dir() else None
@@ -97,7 +98,9 @@ def verify(
                 kept = read_checkpoints((elsewhere / own.name) if elsewhere else checkpoints or own)
                 # A lone segment can only be held against what it holds.
                 signed = {} if segment_number(log) is not None else vouched(kept, trusted, log)
-                result = verify_log(log, known=signed | noted, progress=told)
+                # Where a gap was told, the entry before it was here.
+                ends = {gap.after: gap.head for gap in told_gaps.of(log).values() if gap.after}
+                result = verify_log(log, known=ends | signed | noted, progress=told)
             except SerinusError as error:
                 if error.code not in _UNREAD:
                     raise
@@ -134,6 +137,14 @@ def verify(
             typer.echo(f"There is no log yet in {installation.root}.{beside(installation)}")
     if lost or unread or any(r.broken is not None for r in results):
         raise typer.Exit(1)
+
+
+def _gaps(home: Home) -> Gaps:
+    """Those that were told; none where their log does not tell: that is found when it is verified."""
+    try:
+        return read_gaps(home.root)
+    except SerinusError:
+        return Gaps()
 
 
 def _unwritten(home: Home, found: Sequence[Path]) -> list[Break]:

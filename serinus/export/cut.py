@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-from serinus.chain import Gap, Place, read_chain
+from serinus.chain import Break, ChainBroken, Gap, Place, read_chain
 from serinus.chain.gaps import GapsOfLog
 from serinus.chain.standing import read_held
 from serinus.export.period import Period
@@ -102,6 +102,9 @@ def bounds(
                 gaps.append(place.gaps[-1])
         before = time or before
         concerned = concerned or about(body)
+    if (told := max((gap.after for gap in known.values()), default=0)) > place.seq:
+        what = f"ends at entry {place.seq:,}, but a gap behind entry {told:,} was told"
+        raise ChainBroken.of(Break(str(place.file), place.line, place.seq, what))
     if not concerned:
         gaps.clear()
     return Span(first, last, tuple(gaps)) if first or gaps else None

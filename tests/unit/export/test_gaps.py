@@ -189,6 +189,10 @@ HARM: dict[str, tuple[Callable[[Home, list[bytes]], object], str]] = {
         lambda h, lines: (checkpoint(h, lines[17]), cut(log_of(h))),
         "ends at entry 17, but a checkpoint vouches for entry 18",
     ),
+    "it ends before its gap": (
+        lambda h, _: [cut(log_of(h)) for _ in range(12)],
+        "ends at entry 4, but a gap behind entry 7 was told",
+    ),
     "it was written anew": (
         lambda h, lines: (checkpoint(h, lines[11].replace(b'"hash":"', b'"hash":"0')),),
         "its hash is not the one for which a checkpoint vouches",
