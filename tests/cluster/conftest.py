@@ -64,7 +64,7 @@ def seldon(kube: Kube, istio: str, tmp_path_factory: pytest.TempPathFactory) -> 
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=node.ROOT, env=environment, stdout=out, stderr=out)
     try:
-        eventually(lambda: "ready" in log.read_text(), 30, what="the stand-in for Seldon's operator")
+        eventually(lambda: "ready" in log.read_text(), 120, what="the stand-in for Seldon's operator")
         yield
         assert process.poll() is None, f"the stand-in ended by itself:\n{log.read_text()[-4000:]}"
     finally:
@@ -85,7 +85,7 @@ def crds(kube: Kube) -> None:
         for crd in filter(None, yaml.safe_load_all(file.read_text())):
             kube.apply(crd)
             crd_name = crd["metadata"]["name"]
-            eventually(lambda name=crd_name: _established(kube, name), 30, what="our resources are served")
+            eventually(lambda name=crd_name: _established(kube, name), 120, what="our resources are served")
 
 
 def _established(kube: Kube, name: str) -> bool:
@@ -99,7 +99,7 @@ def make_namespace(kube: Kube, name: str, enforce: str = "restricted") -> None:
     body: Obj = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
     if kube.delete("Namespace", None, name):
         # A run that was cut short left it.
-        eventually(lambda: kube.get("Namespace", None, name) is None, 120, what=f"the old {name} is gone")
+        eventually(lambda: kube.get("Namespace", None, name) is None, 240, what=f"the old {name} is gone")
     kube.create(body)
     eventually(lambda: kube.get("ServiceAccount", name, "default"), what="the default service account")
 

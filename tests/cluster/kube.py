@@ -67,6 +67,10 @@ class ApiError(Exception):
         self.code = code
 
 
+class BusyError(ApiError):
+    """The API server did not answer in time, or said that it cannot now. That says nothing about what it holds."""
+
+
 class Kube:
     """One API server, as a kubeconfig names it.
 
@@ -110,7 +114,12 @@ class Kube:
             text = error.body.decode() if isinstance(error.body, bytes) else (error.body or "")
             with contextlib.suppress(ValueError):
                 text = json.loads(text).get("message", text)
-            raise ApiError(int(error.status or 0), method, path, text) from None
+            code = int(error.status or 0)
+            raise (BusyError if code >= 500 or code in (0, 429) else ApiError)(
+                code, method, path, text
+            ) from None
+        except urllib3.exceptions.HTTPError as error:
+            raise BusyError(0, method, path, str(error)) from None
         if stream:
             return response
         return json.loads(response.data)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from .conftest import PREFIX, make_namespace
-from .kube import Kube, Obj
+from .kube import ApiError, Kube, Obj
 from .node import REAL_SELDON
 from .seldon.recordings import STATES, Id, by_id, differences, normal, recorded
 from .waiting import eventually
@@ -30,14 +30,24 @@ def models(kube: Kube, seldon: None) -> Iterator[str]:
 
 
 def edit(kube: Kube, namespace: str, spec: Obj) -> None:
-    """Write the spec of a state."""
-    live = kube.get("SeldonDeployment", namespace, "fraud")
-    meta = {"name": "fraud", "namespace": namespace}
-    if live is None:
-        api = "machinelearning.seldon.io/v1"
-        kube.create({"apiVersion": api, "kind": "SeldonDeployment", "metadata": meta, "spec": spec})
-    elif live["spec"] != spec:
-        kube.replace(live | {"spec": spec})
+    """Write the spec of a state; the operator may write its status at the same time."""
+
+    def written() -> bool:
+        live = kube.get("SeldonDeployment", namespace, "fraud")
+        meta = {"name": "fraud", "namespace": namespace}
+        if live is None:
+            api = "machinelearning.seldon.io/v1"
+            kube.create({"apiVersion": api, "kind": "SeldonDeployment", "metadata": meta, "spec": spec})
+        elif live["spec"] != spec:
+            try:
+                kube.replace(live | {"spec": spec})
+            except ApiError as error:
+                if error.code != 409:
+                    raise
+                return False
+        return True
+
+    eventually(written, 60, every=0.1)
 
 
 def world(kube: Kube, namespace: str) -> dict[Id, Obj]:
@@ -77,4 +87,4 @@ def test_the_world_becomes_what_was_recorded(kube: Kube, models: str, state: str
         assert not lines, "\n".join(lines)
         return True
 
-    eventually(same, 120, every=0.25)
+    eventually(same, 240, every=0.25)

@@ -101,7 +101,7 @@ class Traffic:
 
     def _connect(self) -> http.client.HTTPConnection:
         host, _, port = self._gateway.partition(":")
-        return http.client.HTTPConnection(host, int(port), timeout=10)
+        return http.client.HTTPConnection(host, int(port), timeout=30)
 
     def __len__(self) -> int:
         return len(self.answers)

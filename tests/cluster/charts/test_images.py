@@ -51,7 +51,7 @@ def _ended(kube: Kube, namespace: str, name: str) -> int:
         assert "terminated" in state, state
         return [state["terminated"]["exitCode"]]
 
-    return eventually(code, 120, what=name)[0]
+    return eventually(code, 250, what=name)[0]
 
 
 @pytest.mark.parametrize(("image", "program"), PROGRAMS, ids=lambda value: value.replace(".", "-"))

@@ -36,7 +36,7 @@ def definitions(kube: Kube) -> None:
 
 
 def _get(pod: Obj, port: int, path: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(pod["status"]["podIP"], port, timeout=5)
+    connection = http.client.HTTPConnection(pod["status"]["podIP"], port, timeout=30)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -67,14 +67,15 @@ def test_the_platform_is_installed_and_leaves_nothing(
     assert len(pods) == 2
     for pod in pods:
         assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
-        assert _get(pod, 8080, "/readyz")[0] == 200
+        # One that waits for the lease is ready, and again once it leads and watches everything.
+        eventually(lambda pod=pod: _get(pod, 8080, "/readyz")[0] == 200, what="it is ready")
 
     def leader() -> str:
         lease = kube.get("Lease", namespace, "serinus-rollout")
         assert lease, "no lease yet"
         return lease["spec"]["holderIdentity"]
 
-    holder = eventually(leader, 60, what="a leader")
+    holder = eventually(leader, 120, what="a leader")
     assert any(holder.startswith(pod["metadata"]["name"]) for pod in pods), holder
 
     (receiver,) = kube.list("Pod", namespace, "app.kubernetes.io/component=retrain")

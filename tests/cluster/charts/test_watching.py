@@ -28,6 +28,8 @@ from tests.support.s3 import S3Server
 
 from .conftest import Helm
 
+pytestmark = pytest.mark.timeout(1500)
+
 BATCH = 100
 LABELLED = 400
 
@@ -58,7 +60,7 @@ class Model:
 
     def _connect(self) -> http.client.HTTPConnection:
         host, _, port = node.GATEWAY.partition(":")
-        return http.client.HTTPConnection(host, int(port), timeout=10)
+        return http.client.HTTPConnection(host, int(port), timeout=60)
 
     def post(self, path: str, body: Any) -> Any:
         """Through the gateway."""
@@ -96,15 +98,15 @@ class Model:
 
     def get(self, pod: Obj, port: int, path: str) -> str:
         """A page of a pod."""
-        connection = http.client.HTTPConnection(pod["status"]["podIP"], port, timeout=5)
+        connection = http.client.HTTPConnection(pod["status"]["podIP"], port, timeout=30)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
             text = answer.read().decode()
             assert answer.status == 200, text
             return text
-        except OSError as error:
-            raise AssertionError(f"{path}: {error}") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise AssertionError(f"{path}: {error!r}") from error
         finally:
             connection.close()
 
@@ -171,8 +173,8 @@ def test_a_canary_is_compared_with_the_champion_and_both_are_joined_with_their_l
     assert helm.upgrade("fraud", "serinus-model", *values(champion)) == ""
     model = Model(kube, namespace)
     for selector in (f"version={champion.predictor}", *_COMPANIONS):
-        eventually(lambda chosen=selector: model.pod(chosen), 180, what=selector)
-    eventually(lambda: model.score(1, 0), 60, what="an answer through the gateway")
+        eventually(lambda chosen=selector: model.pod(chosen), 300, what=selector)
+    eventually(lambda: model.score(1, 0), 180, what="an answer through the gateway")
 
     # The candidate enters as the controller would let it in, with half of the traffic.
     sdep = kube.must("SeldonDeployment", namespace, "fraud")
@@ -192,7 +194,7 @@ def test_a_canary_is_compared_with_the_champion_and_both_are_joined_with_their_l
         assert told == set(names), told
         return True
 
-    eventually(both_answer, 120, what="both predictors answer")
+    eventually(both_answer, 300, what="both predictors answer")
 
     # Labelled requests: who is declined turns out bad every second time, everybody else every fourth.
     for i in range(LABELLED):
@@ -228,7 +230,7 @@ def test_a_canary_is_compared_with_the_champion_and_both_are_joined_with_their_l
         assert evidence > threshold
         return True
 
-    eventually(compared, 60, what="evidence that the canary scores otherwise, and is asked the same")
+    eventually(compared, 240, what="evidence that the canary scores otherwise, and is asked the same")
     told, page = model.monitor()
     assert told["champion"] == champion.predictor
     assert value(page, "serinus_drift_info", digest=champion.digest) == 1
@@ -255,13 +257,13 @@ def test_a_canary_is_compared_with_the_champion_and_both_are_joined_with_their_l
             assert of.bad[0] > 0
         return True
 
-    eventually(joined, 60, what="every decision and every label at the join")
+    eventually(joined, 240, what="every decision and every label at the join")
     annotations = kube.must("SeldonDeployment", namespace, "fraud")["metadata"]["annotations"]
     assert annotations["serinus.io/outcomes"] == "8091"
 
     # Promoted: the values follow, the predictors stay as they are, and the monitor judges by the new bundle.
     kube.patch("SeldonDeployment", namespace, "fraud", {"spec": {"predictors": [second | {"traffic": 100}]}})
-    eventually(lambda: len(kube.list("Pod", namespace, "seldon-deployment-id=fraud")) == 1, 90)
+    eventually(lambda: len(kube.list("Pod", namespace, "seldon-deployment-id=fraud")) == 1, 180)
     before = model.pod(f"version={candidate.predictor}")["metadata"]["uid"]
     assert helm.upgrade("fraud", "serinus-model", *values(candidate)) == ""
 
@@ -274,7 +276,7 @@ def test_a_canary_is_compared_with_the_champion_and_both_are_joined_with_their_l
         assert told["predictors"][candidate.predictor]["score_status"] != "no_data"
         return True
 
-    eventually(follows, 120, every=2, what="the sidecar counts in the new monitor's bins")
+    eventually(follows, 300, every=2, what="the sidecar counts in the new monitor's bins")
     messages = model.sidecar(candidate.predictor)
     assert messages["refused"] <= 2, "one message, or one under way besides"
     assert model.pod(f"version={candidate.predictor}")["metadata"]["uid"] == before, (

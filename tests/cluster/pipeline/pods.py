@@ -104,7 +104,7 @@ class Cluster:
         meta = {"name": name, "namespace": self._namespace}
         self._kube.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": files})
         self._kube.create(pod(run, task, given, name, self._namespace))
-        ended = eventually(lambda: self._ended(name), 300, what=f"the end of {name}")
+        ended = eventually(lambda: self._ended(name), 600, what=f"the end of {name}")
         assert ended is not None
         self.pods[task] = ended
         if ended["status"]["phase"] != "Succeeded":

@@ -24,7 +24,7 @@ from tests.support.kfp_server import KfpServer
 from tests.support.s3 import S3Server, names
 from tests.unit.components.support import loans, write_csv
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = pytest.mark.timeout(3000)
 CONTRACT = """\
 apiVersion: serinus.io/v1
 kind: DataContract
@@ -210,7 +210,7 @@ def answered(kube: Kube, place: Place, told: Obj) -> None:
             c["type"] == "Ready" and c["status"] == "True" for c in found["status"].get("conditions", ())
         )
 
-    eventually(ready, 120, what="the scorer's readiness")
+    eventually(ready, 300, what="the scorer's readiness")
     path = f"/api/v1/namespaces/{place.namespace}/pods/loans:9000/proxy/api/v1.0/predictions"
     record = {"income": 20.0, "debt": 2.5, "purpose": "car"}
     answer = kube.call("POST", path, {"jsonData": {"records": [record]}}, stream=True)
@@ -225,4 +225,4 @@ def answered(kube: Kube, place: Place, told: Obj) -> None:
         assert found["status"]["phase"] == "Failed", found["status"]
         return found["status"]["initContainerStatuses"][0]["state"]["terminated"]["message"]
 
-    assert "SRN-BUNDLE-008" in eventually(refused, 60, what="the refusal of another digest")
+    assert "SRN-BUNDLE-008" in eventually(refused, 180, what="the refusal of another digest")

@@ -168,5 +168,5 @@ def running(kube: Kube, namespace: str, name: str) -> Pod:
         assert status["phase"] != "Failed", status
         return any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", ()))
 
-    eventually(runs, 120, what=f"{name} runs")
+    eventually(runs, 240, what=f"{name} runs")
     return Pod(namespace, f"pod/{name}")

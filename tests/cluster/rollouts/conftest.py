@@ -52,7 +52,7 @@ def controller(
 
 def forgotten(kube: Kube, models: str) -> None:
     """Wait until the controller let go of what tests deleted, or its finalizer would keep the namespace for ever."""
-    eventually(lambda: not kube.list("ModelRollout", models), 60, what="no ModelRollout is left")
+    eventually(lambda: not kube.list("ModelRollout", models), 180, what="no ModelRollout is left")
 
 
 @pytest.fixture
@@ -73,14 +73,14 @@ def fraud(kube: Kube, models: str, name: str) -> Iterator[Served]:
 
 def answers(served: Served, body: Callable[[int], bytes] = lambda _: BODY) -> None:
     """Wait until the gateway knows the route and the champion answers."""
-    eventually(lambda: sum(served.weights.values()) == 100, 120, what="the champion is routed")
+    eventually(lambda: sum(served.weights.values()) == 100, 240, what="the champion is routed")
 
     def all_well() -> bool:
         with Traffic(served.namespace, served.name, rate=100, limit=20, body=body) as traffic:
             traffic.join()
         return not failed(traffic.answers)
 
-    eventually(all_well, 30, what="the gateway knows the route")
+    eventually(all_well, 90, what="the gateway knows the route")
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ class Pods:
         chart = str(node.ROOT / "charts" / "serinus")
         try:
             install = ["install", "serinus", chart, "-n", self._namespace, *sets, *self._more]
-            node.helm(*install, "--wait", "--timeout", "3m")
+            node.helm(*install, "--wait", "--timeout", "5m")
             self._acting()
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.logs()}") from None
@@ -78,12 +78,12 @@ class Pods:
             holder = leader(self._kube, self._namespace)
             return next((name for name in self._names() if holder.startswith(name)), "")
 
-        return eventually(found, 90, what="a controller acts")
+        return eventually(found, 180, what="a controller acts")
 
     def metrics(self) -> str:
         """The page of the one that acts."""
         pod = self._kube.must("Pod", self._namespace, self._acting())
-        connection = http.client.HTTPConnection(pod["status"]["podIP"], 9090, timeout=5)
+        connection = http.client.HTTPConnection(pod["status"]["podIP"], 9090, timeout=30)
         try:
             connection.request("GET", "/metrics")
             return connection.getresponse().read().decode()
@@ -136,7 +136,7 @@ class Processes:
             holder = leader(self._kube, self._namespace)
             return next((name for name in self._running if holder.startswith(name)), "")
 
-        return eventually(found, 90, what="a controller acts")
+        return eventually(found, 180, what="a controller acts")
 
     def kill_leader(self) -> str:
         name = self._acting()
@@ -153,5 +153,5 @@ class Processes:
         for process in self._running.values():
             process.terminate()
         for process in self._running.values():
-            process.wait(30)
+            process.wait(60)
         self._running.clear()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import threading
 import urllib.request
 from pathlib import Path
 from typing import Self
 
-from tests.cluster.kube import Kube
+from tests.cluster.kube import ApiError, Kube
 from tests.cluster.waiting import eventually
+from tests.support.ports import free_port
 
 _CONFIG = """
 global: {{scrape_interval: 2s, scrape_timeout: 2s}}
@@ -33,8 +33,7 @@ class Prometheus:
 
     def __init__(self, kube: Kube, namespace: str, directory: Path) -> None:
         self._kube, self._namespace, self._directory = kube, namespace, directory
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = int(free.getsockname()[1])
+        self._port = free_port()
         self._targets = directory / "targets.json"
         self._process: subprocess.Popen[bytes] | None = None
         self._stop = threading.Event()
@@ -55,7 +54,7 @@ class Prometheus:
         ]
         with (self._directory / "prometheus.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        eventually(self._ready, 30, what="Prometheus is ready")
+        eventually(self._ready, 90, what="Prometheus is ready")
 
     def _ready(self) -> bool:
         try:
@@ -73,12 +72,16 @@ class Prometheus:
 
     def _find(self) -> None:
         while not self._stop.wait(1.0):
+            try:
+                pods = self._kube.list("Pod", self._namespace)
+            except ApiError:
+                continue  # what was found before stands
             found = [
                 {
                     "targets": [f"{pod['status']['podIP']}:{port['containerPort']}"],
                     "labels": {"namespace": self._namespace, "pod": pod["metadata"]["name"]},
                 }
-                for pod in self._kube.list("Pod", self._namespace)
+                for pod in pods
                 if pod["status"].get("podIP")
                 for container in pod["spec"]["containers"]
                 for port in container.get("ports", [])

@@ -23,9 +23,7 @@ class Rollout:
 
     def start(self, target: str, candidate: Obj, steps: list[Obj] | None = None, **more: Any) -> None:
         """Ask for it; ``candidate`` as the resource has it."""
-        limits = {"readyTimeout": "40s", "noDataTimeout": "30s", "maxDuration": "10m"} | more.pop(
-            "limits", {}
-        )
+        limits = {"readyTimeout": "4m", "noDataTimeout": "30s", "maxDuration": "10m"} | more.pop("limits", {})
         spec = {
             "target": target,
             "candidate": candidate,
@@ -73,7 +71,7 @@ class Rollout:
         mine = [event for event in found if event["involvedObject"].get("name") == self.name]
         return [f"{event['reason']}: {event.get('message', '')}" for event in mine]
 
-    def until(self, *phases: str, seconds: float = 120.0) -> str:
+    def until(self, *phases: str, seconds: float = 300.0) -> str:
         """Wait for one of the phases; which one came."""
 
         def reached() -> str:
@@ -83,6 +81,6 @@ class Rollout:
 
         return eventually(reached, seconds, what=f"{self.name} is {' or '.join(phases)}")
 
-    def until_ended(self, seconds: float = 180.0) -> str:
+    def until_ended(self, seconds: float = 300.0) -> str:
         """Wait for its end; how it ended."""
         return self.until(*ENDED, seconds=seconds)

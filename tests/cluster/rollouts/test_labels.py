@@ -20,7 +20,7 @@ from .conftest import answers
 from .real import Shelf, Stored, host, install, parts, request
 from .rollout import Rollout
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 GUARD = {
     "name": "missed",
@@ -36,7 +36,7 @@ class Client:
 
     def __init__(self, namespace: str, name: str) -> None:
         self._path = f"/seldon/{namespace}/{name}/api/v1.0"
-        self._connection = http.client.HTTPConnection(node.GATEWAY, timeout=10)
+        self._connection = http.client.HTTPConnection(node.GATEWAY, timeout=30)
 
     def post(self, call: str, body: bytes) -> Any:
         """The answer, or None where there was none."""
@@ -48,7 +48,7 @@ class Client:
             text = answer.read()
         except (OSError, http.client.HTTPException):
             self._connection.close()
-            self._connection = http.client.HTTPConnection(node.GATEWAY, timeout=10)
+            self._connection = http.client.HTTPConnection(node.GATEWAY, timeout=30)
             return None
         return json.loads(text) if answer.status == 200 else None
 
@@ -117,9 +117,9 @@ def test_approves_what_turns_out_bad(
         assert rollout.phase in ("RolledBack", "Promoted", "Failed", "Aborted"), rollout.said
         return True
 
-    eventually(ended, 180, every=0.1, what="the rollout's end")
+    eventually(ended, 400, every=0.1, what="the rollout's end")
     assert rollout.phase == "RolledBack", rollout.said
     assert "missed" in rollout.said
-    eventually(lambda: joined.weights == {champion.predictor: 100}, 60, what="the champion has all")
+    eventually(lambda: joined.weights == {champion.predictor: 100}, 120, what="the champion has all")
     with capsys.disabled():
         print(f"\nrolled back by labels after {next(numbers)} requests: {rollout.status['message']}")

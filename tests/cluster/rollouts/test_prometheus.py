@@ -19,7 +19,7 @@ from .rollout import Rollout
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(not available(), reason="no prometheus on the PATH"),
 ]
 
@@ -74,7 +74,7 @@ def test_a_bad_one_is_seen(champion: Served, judged: Rollout) -> None:
     with Traffic(champion.namespace, champion.name, rate=50) as traffic:
         judged.start(champion.name, bad, steps=[{"weight": 10, "minRequests": 100_000}, {"weight": 100}])
         assert judged.until_ended() == "RolledBack"
-        eventually(lambda: champion.weights == {"a": 100} and not champion.pods("b"), 60)
+        eventually(lambda: champion.weights == {"a": 100} and not champion.pods("b"), 120)
     assert codes(traffic.answers).keys() == {200, 500}
     assert codes(traffic.answers)[500] >= judged.status["bad"] > 0
     assert "error" in judged.said
@@ -89,12 +89,12 @@ def test_while_it_is_gone_nothing_is_decided(
     with Traffic(champion.namespace, champion.name, rate=50) as traffic:
         judged.start(champion.name, good, steps=steps, limits={"noDataTimeout": "5m"})
         eventually(
-            lambda: judged.status.get("requests", 0) > 20, 120, what="the canary's requests are counted"
+            lambda: judged.status.get("requests", 0) > 20, 300, what="the canary's requests are counted"
         )
         prometheus.kill()
-        eventually(lambda: judged.conditions().get("DataAvailable") == "False", 60)
+        eventually(lambda: judged.conditions().get("DataAvailable") == "False", 120)
         always(lambda: judged.phase == "Progressing" and champion.weights == {"a": 50, "b": 50}, 15)
         prometheus.start()
-        assert judged.until_ended(240) == "Promoted"
-        eventually(lambda: champion.weights == {"b": 100} and not champion.pods("a"), 60)
+        assert judged.until_ended() == "Promoted"
+        eventually(lambda: champion.weights == {"b": 100} and not champion.pods("a"), 120)
     assert codes(traffic.answers).keys() == {200}

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from tests.cluster.kube import Kube
+from tests.cluster.waiting import eventually
 
 from .loop import Operator
 from .objects import EXECUTOR_IMAGE
@@ -21,8 +22,17 @@ CRD = Path(__file__).with_name("crd.yaml")
 def install(kube: Kube) -> None:
     """Bring the definition of SeldonDeployments, unless there is one."""
     crd = yaml.safe_load(CRD.read_text())
-    if kube.get("CustomResourceDefinition", None, crd["metadata"]["name"]) is None:
+    name = crd["metadata"]["name"]
+    if kube.get("CustomResourceDefinition", None, name) is None:
         kube.create(crd)
+
+    def established() -> bool:
+        status = kube.must("CustomResourceDefinition", None, name).get("status") or {}
+        return any(
+            one["type"] == "Established" and one["status"] == "True" for one in status.get("conditions", [])
+        )
+
+    eventually(established, what="SeldonDeployments are served")
 
 
 def main() -> None:
