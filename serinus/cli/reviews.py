@@ -132,9 +132,8 @@ def due(
     installation = existing_home(home)
     registry = Registry(installation)
     if model:
-        registry.get(
-            model
-        )  # a name that nothing is registered under is never due, and would be quiet for ever
+        # A name that nothing is registered under is never due: it would be quiet for ever.
+        registry.get(model)
     book = ReviewBook(registry, load_policy(installation))
     found = book.due([model] if model else None)
     if output is Output.json:
