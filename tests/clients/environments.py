@@ -31,7 +31,7 @@ def ask(name: str, script: str, *arguments: str, given: Any = None) -> Any:
         input=json.dumps(given),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]

@@ -11,13 +11,14 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.support.ports import free_port
 
 BINARY = os.environ.get("SELDON_EXECUTOR", "")
 
@@ -33,7 +34,7 @@ class Executor:
         self, method: str, path: str, document: Any = None, **headers: str
     ) -> tuple[int, Any, dict[str, str]]:
         """Status, decoded body and headers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=60)
         sent = {"Content-Type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}}
         try:
             body = None if document is None else json.dumps(document)
@@ -67,7 +68,7 @@ def predictor(http_port: int, grpc_port: int) -> dict[str, Any]:
 @contextmanager
 def executor(scorer_http: int, scorer_grpc: int, *, protocol: str, folder: Path) -> Generator[Executor]:
     """An executor in front of a scorer, ready by its full health checks."""
-    http_port, grpc_port = _free(), _free()
+    http_port, grpc_port = free_port(), free_port()
     given = base64.b64encode(json.dumps(predictor(scorer_http, scorer_grpc)).encode()).decode()
     command = [
         BINARY, "--sdep", "shop", "--namespace", "bank", "--predictor", "champion",
@@ -93,7 +94,7 @@ def executor(scorer_http: int, scorer_grpc: int, *, protocol: str, folder: Path)
 
 
 def _until_ready(made: Executor, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 90
     while time.monotonic() < until:
         if process.poll() is not None:
             raise AssertionError(f"the executor ended with {process.returncode}")
@@ -103,10 +104,4 @@ def _until_ready(made: Executor, process: subprocess.Popen[bytes]) -> None:
         except OSError:
             pass
         time.sleep(0.05)
-    raise AssertionError("the executor did not become ready in 30 s")
-
-
-def _free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    raise AssertionError("the executor did not become ready in 90 s")

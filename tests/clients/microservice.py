@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.clients.environments import ROOT, python
+from tests.support.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Microservice:
 
     def ask(self, method: str, path: str, document: Any = None, *, port: int = 0) -> tuple[int, Any]:
         """Status, and the body decoded if it is JSON."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.http_port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.http_port, timeout=60)
         try:
             body = None if document is None else json.dumps(document)
             connection.request(method, path, body=body, headers={"Content-Type": "application/json"})
@@ -43,7 +44,7 @@ class Microservice:
 @contextmanager
 def microservice(parameters: dict[str, str], log: Path, env: dict[str, str]) -> Generator[Microservice]:
     """The wrapper with REST, gRPC and metrics up; its processes are gone on exit."""
-    ports = Microservice(*(_free() for _ in range(3)))
+    ports = Microservice(*(free_port() for _ in range(3)))
     given = [{"name": name, "value": value, "type": "STRING"} for name, value in parameters.items()]
     command = [
         str(python("seldon").parent / "seldon-core-microservice"),
@@ -68,28 +69,22 @@ def microservice(parameters: dict[str, str], log: Path, env: dict[str, str]) -> 
             for number in (signal.SIGTERM, signal.SIGKILL):
                 try:
                     os.killpg(process.pid, number)
-                    process.wait(10)
+                    process.wait(30)
                 except (ProcessLookupError, subprocess.TimeoutExpired):
                     continue
 
 
 def _until_up(ports: Microservice, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 90
+    until = time.monotonic() + 150
     while time.monotonic() < until:
         if process.poll() is not None:
             break
         try:
             if ports.ask("GET", "/health/status")[0] == 200:
                 for port in (ports.grpc_port, ports.metrics_port):
-                    socket.create_connection(("127.0.0.1", port), 1).close()
+                    socket.create_connection(("127.0.0.1", port), 20).close()
                 return
         except OSError:
             pass
         time.sleep(0.1)
     raise AssertionError(f"seldon-core-microservice did not come up:\n{log.read_text()[-4000:]}")
-
-
-def _free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -67,7 +67,7 @@ def rpc(
     with grpc.insecure_channel(f"127.0.0.1:{made.grpc_port}") as channel:
         call = channel.unary_unary(method)
         sent = tuple((name.replace("_", "-"), value) for name, value in metadata.items())
-        raw, ended = call.with_call(message.SerializeToString(), metadata=sent, timeout=10)
+        raw, ended = call.with_call(message.SerializeToString(), metadata=sent, timeout=60)
         got = {**dict(ended.initial_metadata()), **dict(ended.trailing_metadata())}
         return answer.FromString(raw), {name: str(value) for name, value in got.items()}
 

@@ -12,6 +12,7 @@ import pytest
 
 from serinus.events import read_decisions, verify_decisions
 from serving.scorer.grpc import messages as pb
+from tests.local.scorer.load import until
 from tests.local.scorer.process import ScorerProcess, connection
 from tests.support.bundles import small_bundle, small_home
 from tests.unit.scorer.support import BAD, GOOD, v1
@@ -37,7 +38,7 @@ def test_all_three_ports_answer_and_the_parameters_count(tmp_path: Path) -> None
         decision = answer["meta"]["tags"]["decisions"][0]
         assert (decision["decision"], decision["reasons"]) == ("decline", [])
         with grpc.insecure_channel(f"127.0.0.1:{scorer.ready['grpc_port']}") as channel:
-            raw = channel.unary_unary(PREDICT)(seldon_rows(GOOD).SerializeToString(), timeout=10)
+            raw = channel.unary_unary(PREDICT)(seldon_rows(GOOD).SerializeToString(), timeout=60)
         assert pb.SeldonMessage.FromString(raw).data.names == ["probability"]
         with connection(scorer.ready["metrics_port"]) as client:
             status, headers, text = client.get("/prometheus")
@@ -73,7 +74,7 @@ class Load:
             call = channel.unary_unary(PREDICT)
             while not self._stop.is_set():
                 try:
-                    self.ids.append(pb.SeldonMessage.FromString(call(message, timeout=10)).meta.puid)
+                    self.ids.append(pb.SeldonMessage.FromString(call(message, timeout=60)).meta.puid)
                     self.codes.append("OK")
                 except grpc.RpcError as error:
                     told: Any = error
@@ -86,22 +87,18 @@ class Load:
     def until(self, answers: int) -> None:
         """Wait for that many more answers."""
         wanted = len(self.codes) + answers
-        waited = threading.Event()
-        for _ in range(3000):
-            if len(self.codes) >= wanted:
-                return
-            waited.wait(0.01)
-        raise AssertionError(f"only {len(self.codes)} of {wanted} answers in 30 s")
+        until(lambda: len(self.codes) >= wanted)
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(90)
 
 
 def test_a_replica_that_is_told_to_go_fails_no_grpc_call_and_loses_no_decision(tmp_path: Path) -> None:
     bundle, home = small_bundle(tmp_path), small_home(tmp_path)
     logs = [home.decisions / f"{name}.jsonl" for name in ("a", "b")]
-    flags = [("--grpc-port", "0", "--drain-delay", "0.5", "--log", str(log)) for log in logs]
+    # The time that its clients have to notice: on a busy machine more than they need.
+    flags = [("--grpc-port", "0", "--drain-delay", "5", "--log", str(log)) for log in logs]
     with (
         ScorerProcess(bundle.path, home.root, *flags[0]) as stays,
         ScorerProcess(bundle.path, home.root, *flags[1]) as goes,

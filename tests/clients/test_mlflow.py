@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -23,8 +22,9 @@ from serinus.registry.telling import pending
 from serinus.retelling import Keeper, catalogue_keeper
 from tests.clients.environments import python
 from tests.support.bundles import small_home, small_parts
+from tests.support.ports import free_port
 
-pytestmark = [pytest.mark.local, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.local, pytest.mark.timeout(400)]
 
 
 class Server:
@@ -32,9 +32,7 @@ class Server:
 
     def __init__(self, place: Path) -> None:
         self._place = place
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self.uri = f"http://127.0.0.1:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -49,7 +47,7 @@ class Server:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, cwd=self._place, env=env, start_new_session=True
             )
-        until = time.monotonic() + 150
+        until = time.monotonic() + 240
         while not self._healthy():
             if self._process.poll() is not None or time.monotonic() > until:
                 pytest.fail((self._place / "log").read_text()[-3000:])
@@ -67,12 +65,12 @@ class Server:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     def _healthy(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.uri}/health", timeout=2) as answer:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=20) as answer:
                 return answer.status == 200
         except OSError:
             return False
@@ -183,7 +181,7 @@ def test_mlflows_own_client_loads_by_the_alias(server: Server, tmp_path: Path) -
         "print(sorted(p.name for p in pathlib.Path(place).iterdir()))"
     ).format(server.uri, server.uri, desk.name, str(tmp_path / "down"))
     done = subprocess.run(
-        [str(python("mlflow")), "-c", script], capture_output=True, text=True, timeout=120, check=True
+        [str(python("mlflow")), "-c", script], capture_output=True, text=True, timeout=200, check=True
     )
     assert "manifest.json" in done.stdout.splitlines()[-1]
 

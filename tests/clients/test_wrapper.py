@@ -47,7 +47,7 @@ def from_scorer(scorer: ScorerProcess, document: Any) -> Any:
 
 def rpc(made: Microservice, method: str, message: Any) -> Any:
     with grpc.insecure_channel(f"127.0.0.1:{made.grpc_port}") as channel:
-        raw = channel.unary_unary(f"/seldon.protos.{method}")(message.SerializeToString(), timeout=20)
+        raw = channel.unary_unary(f"/seldon.protos.{method}")(message.SerializeToString(), timeout=60)
     return raw
 
 

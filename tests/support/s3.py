@@ -69,7 +69,7 @@ class S3Server:
         deadline = time.monotonic() + 120
         while True:
             try:
-                urllib.request.urlopen(self.url, timeout=2).close()
+                urllib.request.urlopen(self.url, timeout=20).close()
                 return self
             except (urllib.error.URLError, OSError):
                 if self._process.poll() is not None or time.monotonic() > deadline:
@@ -79,7 +79,7 @@ class S3Server:
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(60)
 
 
 def names(client: Client, prefix: str | None = None) -> list[str]:
