@@ -38,7 +38,7 @@ def standings_of(home: Home, found: Sequence[Found], gaps: Gaps) -> list[Standin
     for one in found:
         if one.gaps:
             behind.setdefault(one.log, set()).add(one.seq)
-    trusted = Keyring.load(home.keys)
+    trusted = _trusted(home)
     stands = {
         log: standings(
             log, seqs, gaps.of(log), vouched(read_checkpoints(checkpoints_path(log)), trusted, log)
@@ -60,14 +60,19 @@ def proven(stands: Standing | None) -> bool:
     return stands is None or (not stands.gaps and stands.vouched is not None)
 
 
+def _trusted(home: Home) -> Keyring:
+    """Whose checkpoints count; whoever only reads a log makes no installation."""
+    return Keyring.load(home.root / "keys")
+
+
 def vouching_of(home: Home) -> Vouching:
     """What the checkpoints beside a log vouch for. Of false ones, or such as nobody here trusts, it is said on stderr,
     and they count for nothing."""
-    trusted = Keyring.load(home.keys)
 
     def vouching(log: Path) -> Mapping[int, str]:
         try:
-            return vouched(read_checkpoints(checkpoints_path(log)), trusted, log)
+            kept = read_checkpoints(checkpoints_path(log))
+            return vouched(kept, _trusted(home), log) if kept else {}
         except SerinusError as error:
             typer.echo(f"serinus: {error}", err=True)
             return {}

@@ -178,6 +178,18 @@ def hash_of(log: Path, seq: int) -> str:
     return json.loads(log.read_bytes().splitlines()[seq - 1])["hash"]
 
 
+def test_who_reads_a_log_elsewhere_makes_no_installation(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint(home, 5)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    monkeypatch.delenv("SERINUS_HOME", raising=False)
+    assert main(["decisions", "show", "r2", "--log", str(log_of(home))]) == 0
+    assert "SRN-AUDIT-008" in capsys.readouterr().err, "nobody is trusted here"
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
 def test_at_the_break_and_behind_it_nothing_is_explained(home: Home, run: Run) -> None:
     edit(log_of(home), 7)
     for name in ("r7", "r8"):
