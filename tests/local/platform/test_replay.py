@@ -140,7 +140,9 @@ async def test_a_server_that_closes_after_each_answer_loses_nothing() -> None:
         # Sent at once, so that most of them wait for a connection when nothing more is sent.
         replay = Replay(url, itertools.cycle(ROWS), 1e6, deadline=PATIENT, connections=4)
         tally = await asyncio.wait_for(replay.run(requests=40), PATIENT / 2)
-    assert (tally.answered, tally.bad, len(connections)) == (40, 0, 40)
+    assert (tally.answered, tally.bad) == (40, 0)
+    # Another may have been dialled for what the one before it took.
+    assert [carried for carried in connections if carried] == [1] * 40
 
 
 async def test_without_a_server_every_request_is_refused() -> None:
