@@ -33,6 +33,8 @@ def peer(serve: Serve, tls: ssl.SSLContext | None) -> Generator[str]:
             yield f"http{'s' if tls else ''}://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             over.set()
+            with suppress(OSError):
+                listening.shutdown(socket.SHUT_RDWR)  # nobody has to have called
             thread.join()
 
 
