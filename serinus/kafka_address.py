@@ -34,6 +34,9 @@ def parse_address(text: str, *, code: str) -> Address:
         config = options.pop("config", None)
         if parts.scheme != "kafka" or not parts.netloc or not topic or "/" in topic:
             raise ValueError("it has no servers or no topic")
+        if "@" in parts.netloc:
+            # Kafka takes none there, and its client would quote it in each of its errors.
+            raise ValueError("it names a user: user and password are settings in the file of config=")
         if config is not None:
             lines = (line.strip() for line in Path(config).read_text().splitlines())
             pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))

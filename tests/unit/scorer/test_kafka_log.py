@@ -155,11 +155,13 @@ def test_the_address_carries_servers_topic_deadline_and_settings(tmp_path: Path)
         "kafka://a:1/t/u",
         "kafka://a:1/t?deadline=soon",
         "kafka://a:1/t?config=/absent",
+        "kafka://ann:secret@a:1,b:1/t",
     ],
 )
 def test_another_address_is_refused(text: str) -> None:
-    with pytest.raises(SerinusError, match="SRN-SCORER-008"):
+    with pytest.raises(SerinusError, match="SRN-SCORER-008") as refused:
         parse_address(text, code="SRN-SCORER-008")
+    assert "secret" not in str(refused.value)
 
 
 def test_a_setting_librdkafka_does_not_know_is_refused(tmp_path: Path) -> None:
