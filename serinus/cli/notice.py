@@ -159,11 +159,12 @@ def _decision(
 
 
 def _features(home: Home) -> dict[str, tuple[str, ...]]:
-    """The features of every model, of its latest version; of one whose bundle cannot be read, none."""
+    """The features of every model, of all its versions; of one whose bundle cannot be read, none."""
     registry, found = Registry(home), dict[str, tuple[str, ...]]()
-    for model in registry.models():
+    for version in registry.every_version():
         with contextlib.suppress(SerinusError):
-            found[model] = registry.bundle(registry.get(model)).contract.feature_names
+            names = registry.bundle(version).contract.feature_names
+            found[version.model] = (*found.get(version.model, ()), *names)
     return found
 
 

@@ -34,11 +34,12 @@ def used_scores(
     """The scores of the policy that the decision used, as they were logged with it.
 
     A model uses a score if it is a feature of its contract that training was not told to leave out, however little it
-    weighed. Of a score that is another model's nothing is said. Whose it is, ``models`` of the policy says, or that
-    other model's having the feature: a name that no model has is misspelt, and silence would be a letter with a hole.
+    weighed. Of a score that is another model's, or another version's, nothing is said. Whose it is, ``models`` of the
+    policy says, or their having the feature: a name that nobody has is misspelt, and silence would be a letter with a
+    hole.
 
     Args:
-        features: of every model that there is.
+        features: of every model that there is, in any of its versions.
 
     Raises:
         SerinusError: ``SRN-NOTICE-009`` value, day or factors are missing or cannot be true, or what the policy
@@ -64,9 +65,13 @@ def _is_its(event: DecisionEvent, bundle: Bundle, score: Score, features: Featur
                 f"{', '.join(score.models)} only",
                 f"Add {bundle.name} to models.",
             )
-        return bundle.name in score.models
+        if bundle.name not in score.models:
+            return False
     if set(_needed(score)) & set(names):
         return True
+    if score.models:
+        # A version that reads the score no more, or not yet, used none; a name that no version has is misspelt.
+        return score.feature not in features().get(bundle.name, ())
     known = dict(features())
     if any(score.feature in theirs for theirs in known.values()):
         return False

@@ -73,6 +73,14 @@ def test_a_score_of_another_model_was_not_used(bundle: Bundle, without: Bundle) 
     assert used_scores(event_of(without, "decline"), without, rules(), lambda: there) == ()
 
 
+@pytest.mark.parametrize("named", [{}, {"models": ["small"]}])
+def test_a_version_that_reads_the_score_no_more_used_none(
+    bundle: Bundle, without: Bundle, named: dict[str, Any]
+) -> None:
+    there = {"small": (*bundle.contract.feature_names, *without.contract.feature_names)}
+    assert used_scores(event_of(without, "decline"), without, rules(**named), lambda: there) == ()
+
+
 def test_a_score_of_models_that_are_named_needs_no_look_at_the_others(without: Bundle) -> None:
     assert used_scores(event_of(without, "decline"), without, rules(models=["loans"]), pytest.fail) == ()
 
