@@ -150,7 +150,8 @@ def printed(cell: Cell, kind: Kind) -> str:
     if isinstance(cell, str):
         return cell
     if kind == "share":
-        return f"{100 * cell:.{_digits(cell)}f} %".replace("-0.00 %", "0.00 %")
+        said = f"{100 * cell:.{_digits(cell)}f} %"
+        return said.removeprefix("-") if said in ("-0.0 %", "-0.00 %") else said
     return figure(cell)
 
 

@@ -157,7 +157,7 @@ def findings(e: Evidence) -> Section:
 
 SEVERITY = (
     "Critical: a demand that stops the pipeline is not met. Medium: a limit that only reports is passed, or a fairness "
-    "verdict may be chance. Low: could not be measured, or a limit of use."
+    "verdict may be chance. Low: could not be measured, moved far where no limit is set, or a limit of use."
 )
 
 
@@ -185,12 +185,14 @@ def found(e: Evidence) -> list[tuple[str, str, str]]:
         for f in e.fairness.get("findings", [])
         if f["verdict"] == "pass" and not f["sure"]
     ]
-    moved = moved_far(e.challenge)
-    if moved and not any(d.metric == "feature_psi" and d.threshold != REPORTED for d in e.demands):
-        text = (
-            f"Moved further than {MOVED} and than chance gives: {', '.join(moved)}; the policy sets no limit."
-        )
-        items.append(("low", "feature_psi", text))
+    limited, far = {d.metric for d in e.demands if d.threshold != REPORTED}, moved_far(e.challenge)
+    for metric, moved in (
+        ("score_psi", [name for name in far if name == "score"]),
+        ("feature_psi", [name for name in far if name != "score"]),
+    ):
+        if moved and metric not in limited:
+            what = f"Moved further than {MOVED} and than chance gives: {', '.join(moved)}"
+            items.append(("low", metric, f"{what}; the policy sets no limit."))
     items += [("low", "limit of use", text) for text in e.card.get("limits", [])]
     order = {"critical": 0, "medium": 1, "low": 2}
     return sorted(items, key=lambda item: order[item[0]])

@@ -30,6 +30,7 @@ WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min
         (0.0, "share", "0.0 %"),
         (0.0023, "share", "0.23 %"),
         (-0.00001, "share", "0.00 %"),
+        (-0.0, "share", "0.0 %"),
         (-0.001, "share", "-0.10 %"),
         (0.01, "share", "1.0 %"),
         ((0.1, 0.2), "interval", "0.1 to 0.2"),

@@ -321,14 +321,15 @@ def test_a_note_keeps_its_words_behind_an_interval_with_commas(made: Made) -> No
         assert shown in str(row[-1])
 
 
-def moved(evidence: Evidence, psi: float, **demand: Any) -> list[tuple[str, str]]:
-    """The findings on features' PSI where ``debt`` moved so far."""
-    columns = [{"column": "debt", "psi": psi, "low": 0.0, "high": 9.0, "chance": 0.01, "missing": 0.0}]
+def moved(evidence: Evidence, psi: float, column: str = "debt", **demand: Any) -> list[tuple[str, str]]:
+    """The findings on PSI where that column moved so far."""
+    metric = "score_psi" if column == "score" else "feature_psi"
+    columns = [{"column": column, "psi": psi, "low": 0.0, "high": 9.0, "chance": 0.01, "missing": 0.0}]
     challenge = evidence.challenge | {"psi": columns}
     found = dataclasses.replace(evidence, card=evidence.card | {"challenge": challenge})
-    found = changed(found, metric="feature_psi", value=psi, **demand)
+    found = changed(found, metric=metric, value=psi, **demand)
     return [(str(row[0]), str(row[2])) for row in table(section(found, 14), "Findings of this report").rows
-            if row[1] == "feature_psi"]  # fmt: skip
+            if row[1] in ("score_psi", "feature_psi")]  # fmt: skip
 
 
 def test_features_that_moved_far_are_a_finding_where_no_limit_judges_them(made: Made) -> None:
@@ -338,6 +339,14 @@ def test_features_that_moved_far_are_a_finding_where_no_limit_judges_them(made: 
     assert moved(made.outside, 0.2, threshold="reported") == []
     ((severity, _),) = moved(made.outside, 1.76, threshold="<= 0.25", verdict="fail", blocks=False)
     assert severity == "medium", "the limit's own finding, and no other"
+
+
+def test_a_score_that_moved_far_is_judged_by_its_own_limit(made: Made) -> None:
+    ((severity, text),) = moved(made.outside, 0.3, "score", threshold="reported")
+    assert (severity, "score; the policy sets no limit" in text) == ("low", True)
+    assert moved(made.outside, 0.3, "score", threshold="<= 0.5", verdict="pass") == []
+    ((severity, _),) = moved(made.outside, 0.3, "score", threshold="<= 0.25", verdict="fail", blocks=True)
+    assert severity == "critical", "the limit's own finding, and no other"
 
 
 def test_the_yardstick_says_what_its_figures_are(made: Made) -> None:
