@@ -14,6 +14,20 @@ from serinus.chain import ChainWriter, Gap
 from serinus.errors import SerinusError
 
 
+class _Run:
+    """Lines that follow each other, behind a gap or None; number and hash of the last."""
+
+    def __init__(self, gap: Gap | None = None) -> None:
+        self.gap = gap
+        self.lines: list[bytes] = []
+        self.seq, self.head = 0, ""
+
+    def add(self, line: bytes, seq: int, head: str) -> None:
+        """One more."""
+        self.lines.append(line + b"\n")
+        self.seq, self.head = seq, head
+
+
 class Log:
     """One writer's chain: what arrives of it goes to its end, into its gaps' log, or aside.
 
@@ -45,7 +59,7 @@ class Log:
         """
         after = self.chain.seq
         steps: list[Step] = []
-        blocks: list[bytes] = []
+        runs: list[_Run] = [_Run()]  # of lines without a gap between them
         aside: list[tuple[str, bytes]] = []
         gaps: list[Gap] = []
         for line in lines:
@@ -54,27 +68,32 @@ class Log:
             steps.append(step)
             if step.missing and step.entry is not None:
                 gaps.append(self._gaps.between(self.path, seq, head, step.entry))
+                runs.append(_Run(gaps[-1]))
             if step.fate == "kept":
                 self._kept.add(self.chain.seq, self.chain.head)
-                blocks.append(line + b"\n")
+                runs[-1].add(line, self.chain.seq, self.chain.head)
             elif step.fate == "aside":
                 aside.append((step.why, line))
         first_gap = gaps[0].before if gaps else 0
         if gaps:
             hold(first_gap)
-            self._gaps.tell(gaps)
-        if blocks:
-            data = b"".join(blocks)
-            self._writer.write([data], self.chain.seq, self.chain.head, after=after)
+        for run in runs:
+            if run.gap is not None:
+                # What stands before it is on the disk by now: the gap says that it was here.
+                self._gaps.tell([run.gap])
+            if run.lines:
+                self._writer.write([b"".join(run.lines)], run.seq, run.head, after=after)
+                after = run.seq
+        kept = [line for run in runs for line in run.lines]
         new = self._aside.add(aside)
         self._kept.settled()
         return Taken(
-            kept=len(blocks),
-            duplicate=len(lines) - len(blocks) - new,
+            kept=len(kept),
+            duplicate=len(lines) - len(kept) - new,
             aside=new,
             gaps=len(gaps),
             missing=sum(step.missing for step in steps),
-            bytes=sum(map(len, blocks)),
+            bytes=sum(map(len, kept)),
             first_gap=first_gap,
             why=aside[0][0] if new else "",
         )

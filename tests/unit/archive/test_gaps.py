@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serinus.archive import Archive
-from serinus.chain import ChainBroken, Gaps, Place, gaps_log, read_gaps, read_on, verify_log
+from serinus.chain import ChainBroken, ChainWriter, Gaps, Place, gaps_log, read_gaps, read_on, verify_log
 from serinus.chain.standing import Standing, standings
 from serinus.errors import SerinusError
 from serinus.home import Home
@@ -139,6 +141,40 @@ def test_told_and_killed_before_it_was_written_it_is_not_told_twice(
     assert verify_log(gaps_log(tmp_path)).entries == 1
     log = home.decisions / "m-x.jsonl"
     assert list(read_on(log, Place(read_gaps(tmp_path).of(log)))) == bodies(CAME)
+
+
+@pytest.mark.parametrize(("writes", "there", "told"), [(0, 3, 0), (1, 5, 1), (2, 7, 2)])
+def test_wherever_it_is_killed_the_entry_before_a_gap_that_was_told_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int, there: int, told: int
+) -> None:
+    came = LINES[3:5] + LINES[6:8] + LINES[10:]  # 6, 9 and 10 are missing
+    home = Home(tmp_path)
+    log = home.decisions / "m-x.jsonl"
+    archive = Archive(home, clock=lambda: 1.79e9)
+    archive.take("m-x", LINES[:3])
+    real, calls = ChainWriter.write, itertools.count()
+
+    def killed(writer: ChainWriter, *given: Any, **named: Any) -> None:
+        if writer.path == log and next(calls) == writes:
+            raise KeyboardInterrupt
+        real(writer, *given, **named)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ChainWriter, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            archive.take("m-x", came)
+    archive.close()
+    assert content(home.decisions, "m-x") == (LINES[:3] + came)[:there]
+    gaps = read_gaps(tmp_path).of(log)
+    assert len(gaps) == told
+    place = Place(gaps)
+    assert list(read_on(log, place)) == bodies((LINES[:3] + came)[:there])
+    assert all(gap.after <= place.seq for gap in gaps.values())
+    archive = Archive(home, clock=lambda: 1.8e9)
+    assert archive.take("m-x", came).gaps == 2 - max(0, told - 1)
+    archive.close()
+    assert content(home.decisions, "m-x") == LINES[:3] + came
+    assert verify_log(gaps_log(tmp_path)).entries == 2
 
 
 def test_a_gap_that_cannot_be_told_is_not_written(tmp_path: Path) -> None:
