@@ -101,6 +101,7 @@ class Keeper:
         if turn.seq > last + 1:
             self._gap(one, last + 1, turn.seq - 1)
         candidate, missed = self._known(one.digest)
+        unknown = candidate is None and not missed
         champion, damaged = self._known(one.champion)
         missed += [*damaged, *self._book.follow(turn, candidate, champion)]
         details = self._details(one, turn.seq) | {
@@ -113,15 +114,15 @@ class Keeper:
             details["unknown_champion"] = one.champion
         if turn.seq == 0:
             details |= {"started_by": one.started_by, "built_by": one.built_by}
-        if candidate is None and not missed:
-            details["registry"] = UNKNOWN if one.digest else "no bundle, so no digest"
-            if one.uid not in self._unknown:
-                self._unknown.add(one.uid)
-                self.counts["unknown"] += 1
-                log.warning("rollout %s/%s: the registry does not know its digest %s", one.namespace, one.name,
-                            one.digest or "(none)")  # fmt: skip
+        said = [UNKNOWN if one.digest else "no bundle, so no digest"] if unknown else []
+        if unknown and one.uid not in self._unknown:
+            self._unknown.add(one.uid)
+            self.counts["unknown"] += 1
+            log.warning("rollout %s/%s: the registry does not know its digest %s", one.namespace, one.name,
+                        one.digest or "(none)")  # fmt: skip
+        if said or missed:
+            details["registry"] = "; ".join([*said, *missed])
         if missed:
-            details["registry"] = "; ".join(missed)
             self.counts["unfollowed"] += 1
             log.error(
                 "rollout %s/%s: the registry did not follow: %s", one.namespace, one.name, "; ".join(missed)

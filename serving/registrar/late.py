@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -76,7 +78,7 @@ class Awaited:
         at, seq = details.get("at"), details.get("seq")
         if not isinstance(at, int | float) or not isinstance(seq, int):
             return
-        waiting = [digest] if digest and details.get("registry") == UNKNOWN else []
+        waiting = [digest] if digest and _unknown(details) else []
         waiting += [str(details["unknown_champion"])] if details.get("unknown_champion") else []
         for one in waiting:
             late = self._of(one, record)
@@ -99,6 +101,11 @@ class Awaited:
         if rollout not in late.rollouts:
             late.rollouts.append(rollout)
         return late
+
+
+def _unknown(details: Mapping[str, Any]) -> bool:
+    """Other things that the registry could not do may be said behind it."""
+    return str(details.get("registry") or "").partition("; ")[0] == UNKNOWN
 
 
 def _word(record: Record) -> Word | None:

@@ -19,7 +19,7 @@ from serving.registrar.book import HomeBook
 from serving.registrar.callers import Caller, MemoryCallers
 from serving.registrar.follow import Desk
 from serving.registrar.keeper import Keeper
-from serving.registrar.late import CAUGHT_UP
+from serving.registrar.late import CAUGHT_UP, UNKNOWN
 from serving.registrar.memory import MemoryBook
 from serving.registrar.pages import build_app
 from serving.registrar.records import Known
@@ -275,3 +275,14 @@ def test_in_memory_too() -> None:
     keeper.arrived()
     assert kept.stages == {"fraud/2": "champion", "fraud/1": "retired"}
     assert [r.action for r in kept.records if r.action == CAUGHT_UP] == [CAUGHT_UP] * 2
+
+
+def test_a_damaged_record_of_the_champion_does_not_keep_a_late_version_from_following() -> None:
+    kept = MemoryBook({OLD: Known(unreadable="SRN-REGISTRY-011 the record of fraud/1 cannot be read")})
+    keeper = Keeper(kept)
+    keeper.listed([rollout(CANARY, PROMOTED)])
+    said = f"{UNKNOWN}; SRN-REGISTRY-011 the record of fraud/1 cannot be read"
+    assert {str(r.details["registry"]) for r in kept.records} == {said}
+    kept.versions[NEW] = Known(model="fraud", version=2)
+    keeper.arrived(NEW)
+    assert kept.stages == {"fraud/2": "champion"}
