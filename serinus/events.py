@@ -342,8 +342,13 @@ def find_decisions(
             raise ChainBroken.of(one.behind)
     if not found:
         for path in logs:
-            for _ in read_on(path, Place(told.of(path))):
-                pass
+            place, signed = Place(told.of(path)), vouching(path)
+            for _ in read_on(path, place):
+                if signed:
+                    held(place, signed)
+            short = None if segment_number(path) is not None else cut_short(place, signed)
+            if short is not None:
+                raise ChainBroken.of(short)
         raise SerinusError(
             "SRN-AUDIT-005",
             f"no decision with the request id {request_id} is in {len(logs)} log{'' if len(logs) == 1 else 's'}"
@@ -393,7 +398,8 @@ def _by_id(
             if short is not None:
                 raise ChainBroken.of(short)
     except ChainBroken as broken:
-        if not found or broken.found is None:
+        # Another on the request stands, or stood, at or behind the break: what is found may be half of the answer.
+        if not found or broken.found is None or found[-1].seq < last:
             raise
         return [one._replace(behind=broken.found) for one in found]
     return found

@@ -89,7 +89,12 @@ def export_archive(
     for log in found:
         progress(log)
         signed = vouched(read_checkpoints(checkpoints_path(log)), trusted, log)
-        span = bounds(log, period, of_model(model), told.gaps.of(log), signed)
+        try:
+            span = bounds(log, period, of_model(model), told.gaps.of(log), signed)
+        except ChainBroken:
+            # An archive at work may have told a gap since, and gone on behind it.
+            told = told_gaps(home.root, trusted)
+            span = bounds(log, period, of_model(model), told.gaps.of(log), signed)
         if span is not None:
             spans[log] = span
     if not spans:

@@ -89,6 +89,7 @@ def bounds(
     first = last = 0
     place, before, concerned = Place(known), "", not known
     gaps: list[Gap] = []
+    elsewhere: list[Gap] = []  # by the clocks on both sides, which may have been wrong
     passed = 0
     for entry in read_held(log, place, vouched):
         body = bytes(entry.body)
@@ -98,13 +99,16 @@ def bounds(
             first, last = first or entry.seq, entry.seq
         if len(place.gaps) > passed:
             passed = len(place.gaps)
-            if not (before and period.is_over(before)) and not (time and period.is_ahead(time)):
-                gaps.append(place.gaps[-1])
+            outside = (before and period.is_over(before)) or (time and period.is_ahead(time))
+            (elsewhere if outside else gaps).append(place.gaps[-1])
         before = time or before
         concerned = concerned or about(body)
     if (told := max((gap.after for gap in known.values()), default=0)) > place.seq:
         what = f"ends at entry {place.seq:,}, but a gap behind entry {told:,} was told"
         raise ChainBroken.of(Break(str(place.file), place.line, place.seq, what))
+    # One between two entries that are handed over is in the archive's chain, whatever the clocks say.
+    gaps += [gap for gap in elsewhere if first <= gap.after and gap.before <= last]
+    gaps.sort(key=lambda gap: gap.before)
     if not concerned:
         gaps.clear()
     return Span(first, last, tuple(gaps)) if first or gaps else None
