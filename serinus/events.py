@@ -311,8 +311,8 @@ def find_decisions(
     """The decisions on one request, oldest first, each with its log, verified up to there.
 
     A log that holds the request is verified from its beginning up to the first checkpoint at or behind the last
-    decision on it, or up to its end. One that does not hold it is verified only where none does: that nothing was
-    decided on a request is said of sound logs alone.
+    decision on it, or up to its end. One that does not hold it is verified only where none does, and held against its
+    checkpoints: that nothing was decided on a request is said of sound logs alone.
 
     Args:
         places: logs, or directories of logs.
@@ -325,8 +325,9 @@ def find_decisions(
 
     Raises:
         SerinusError: ``SRN-AUDIT-003`` a log is broken before the decision, and not at a gap that was told, or behind
-            it, and no checkpoint vouches for it; or it contradicts a checkpoint; ``-004``, ``-010`` it cannot be
-            read; ``-005`` no log holds the request.
+            it, and no checkpoint vouches for it; or another on the request stands, or may stand, at or behind the
+            break; or it contradicts a checkpoint; ``-004``, ``-010`` it cannot be read; ``-005`` no log holds the
+            request.
     """
     logs, told = list(find_logs(places)), gaps or Gaps()
     start = b'{"id":' + _encode(request_id)[:-1]

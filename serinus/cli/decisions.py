@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from rich.table import Table
 from serinus.chain import find_logs, last_bodies, read_gaps
 from serinus.cli.options import HomeOption, Output, OutputOption, group, print_json, print_table
 from serinus.cli.standing import vouching_of, warn_of_gaps
-from serinus.events import WithheldEvent, find_decisions, read_decision
+from serinus.events import DecisionEvent, WithheldEvent, find_decisions, read_decision
 from serinus.home import existing_home
 from serinus.privacy import find_keys
 
@@ -37,7 +38,8 @@ def show(
     """Show a decision by its request id, verifying the log up to there; or the newest ones.
 
     Where the log has a gap before it, of which the archive told, or is broken behind it, that and what the chain still
-    proves is said on stderr.
+    proves is said on stderr. In front of a break the exit code is 1 unless a signed checkpoint between the two vouches
+    for it: it may be this decision that was changed.
 
     One decision is printed whole, as JSON; several as a table. What is sealed is opened where its
     key is; where it was destroyed, or is not here, that is said in its place.
@@ -46,6 +48,7 @@ def show(
         raise click.UsageError("give a request id, or --last N")
     installation = existing_home(home, needed=log is None)
     place, keys = log or installation.decisions, find_keys(installation)
+    unproven = False
     if last is None:
         gaps = read_gaps(installation.root)
         placed = find_decisions(
@@ -59,6 +62,7 @@ def show(
         )
         warn_of_gaps(installation, placed, gaps)
         found = [one.event for one in placed]
+        unproven = any(one.behind is not None and one.vouched is None for one in placed)
     else:
         newest = [
             read_decision(path, body, keys) for path in find_logs([place]) for body in last_bodies(path, last)
@@ -71,7 +75,13 @@ def show(
             return
     if output is Output.json or (request_id is not None and len(found) == 1):
         print_json(found)
-        return
+    else:
+        _print(found)
+    if unproven:
+        raise typer.Exit(1)
+
+
+def _print(found: Sequence[DecisionEvent | WithheldEvent]) -> None:
     table = Table("time", "request", "model", "predictor", "probability", "decision", "reasons", box=None)
     for event in found:
         data = event.data

@@ -128,6 +128,23 @@ def test_a_checkpoint_proves_nothing_of_an_entry_that_it_contradicts(home: Home,
     assert (code, out, "its hash is not the one for which a checkpoint vouches" in error) == (1, "", True)
 
 
+@pytest.mark.parametrize("broken", [5, 6], ids=["the break is before the second", "the second was edited"])
+def test_of_two_decisions_on_a_request_the_first_alone_is_no_answer(
+    broken: int, home: Home, run: Run
+) -> None:
+    checkpoint(home, 4)
+    edit(log_of(home), broken)
+    for command in (("explain", "twice"), ("decisions", "show", "twice")):
+        code, out, error = run(*command)
+        assert (code, out, "SRN-AUDIT-003" in error) == (1, "", True)
+        assert f"line {broken}, entry {broken}: the entry was changed" in error
+    vouching = {4: hash_of(log_of(home), 4)}
+    for unproven in (False, True):
+        with pytest.raises(SerinusError, match="SRN-AUDIT-003"):
+            find_decisions([home.decisions], "twice", vouching=lambda log: vouching, unproven=unproven)
+    assert run("explain", "r4")[0] == 0, "it has no second"
+
+
 def test_a_log_that_was_cut_behind_it_is_told(home: Home, run: Run) -> None:
     checkpoint(home, 9)
     lines = log_of(home).read_bytes().splitlines(keepends=True)
@@ -166,12 +183,23 @@ def test_a_false_checkpoint_is_told_and_vouches_for_nothing(home: Home, run: Run
 def test_shown_it_comes_with_a_warning_and_whoever_acts_on_it_is_refused(home: Home, run: Run) -> None:
     edit(log_of(home), 7)
     code, out, error = run("decisions", "show", "r2")
-    assert (code, json.loads(out)[0]["id"]) == (0, "r2")
+    assert (code, json.loads(out)[0]["id"]) == (1, "r2")
     assert "BROKEN behind it" in error
     with pytest.raises(SerinusError, match="SRN-AUDIT-003"):
         find_decisions([home.decisions], "r2")
     (found,) = find_decisions([home.decisions], "r2", vouching=lambda log: {5: hash_of(log, 5)})
     assert (found.vouched, found.behind) == (5, None)
+
+
+def test_shown_it_fails_if_nobody_vouches_for_one_of_them(home: Home, run: Run) -> None:
+    checkpoint(home, 5)
+    edit(log_of(home), 7)
+    code, out, error = run("decisions", "show", "r4")
+    assert (code, json.loads(out)[0]["id"], error) == (0, "r4", "")
+    for arguments in ((), ("-o", "json")):
+        code, out, error = run("decisions", "show", "twice", *arguments)
+        assert (code, out.count("twice"), error.count("no signed checkpoint between vouches")) == (1, 2, 1)
+    assert run("decisions", "show", "--last", "9")[0] == 0, "these are unverified"
 
 
 def hash_of(log: Path, seq: int) -> str:
@@ -202,6 +230,46 @@ def test_the_break_of_another_log_hides_no_decision_and_no_absence(home: Home, r
     assert run("explain", "elsewhere")[0] == 0
     code, _, error = run("explain", "nobody")
     assert (code, "SRN-AUDIT-003" in error, "SRN-AUDIT-005" in error) == (1, True, False)
+
+
+def shortened(home: Home) -> None:
+    log_of(home).write_bytes(b"".join(log_of(home).read_bytes().splitlines(keepends=True)[:3]))
+
+
+def written_anew(home: Home) -> None:
+    """The whole log, with another request in the place of r4."""
+    entries = [json.loads(line) for line in log_of(home).read_bytes().splitlines()]
+    bodies = [json.dumps(entry["body"]).replace('"r4"', '"r0"').encode() for entry in entries]
+    log_of(home).write_bytes(b"".join(Linker(0, entries[0]["prev"]).link(bodies)))
+    assert verify_log(log_of(home)).broken is None
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (shortened, "ends at entry 3, but a checkpoint vouches for entry 5"),
+        (written_anew, "its hash is not the one for which a checkpoint vouches"),
+    ],
+)
+def test_of_a_log_that_is_not_what_a_checkpoint_says_no_absence_is_told(
+    harm: Callable[[Home], None], said: str, home: Home, run: Run
+) -> None:
+    checkpoint(home, 5)
+    code, _, error = run("explain", "nobody")
+    assert (code, "SRN-AUDIT-005" in error, "SRN-AUDIT-003" in error) == (1, True, False)
+    harm(home)
+    for command in (("explain", "r4"), ("decisions", "show", "r4")):
+        code, out, error = run(*command)
+        assert (code, out, "SRN-AUDIT-003" in error, "SRN-AUDIT-005" in error) == (1, "", True, False)
+        assert said in error
+
+
+def test_a_segment_alone_need_not_hold_what_a_checkpoint_of_a_later_one_says(home: Home, run: Run) -> None:
+    checkpoint(home, 9)
+    segment = log_of(home).with_name("small-champion.000001.jsonl")
+    segment.write_bytes(b"".join(log_of(home).read_bytes().splitlines(keepends=True)[:6]))
+    code, _, error = run("explain", "r8", "--log", str(segment))
+    assert (code, "SRN-AUDIT-005" in error) == (1, True)
 
 
 def test_only_what_is_needed_is_verified(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

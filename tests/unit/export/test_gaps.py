@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from serinus.archive import Archive
 from serinus.bundle import SigningKey
 from serinus.chain import gaps_log
 from serinus.chain.checkpoint import append_checkpoint, checkpoints_path, sign_checkpoint
 from serinus.events import DecisionLog
+from serinus.export.archive import export_archive
+from serinus.export.period import parse_period
 from serinus.home import Home
 from serinus.registry import Registry
 from tests.support.bundles import small_bundle, small_home
@@ -118,6 +122,58 @@ def test_a_gap_counts_where_entries_of_the_period_may_be_missing(
     code, said = verify(archive, "--chain")
     assert code == (3 if told else 0), said
     assert said.count("GAP: ") == int(told)
+
+
+def test_a_gap_between_entries_that_are_handed_over_counts_whatever_the_clocks_on_both_sides_say(
+    home: Home, tmp_path: Path
+) -> None:
+    pod = tmp_path / "pods" / "small-pod.jsonl"
+    times = (
+        "2026-09-30T23:59:59.990000Z",
+        "2026-10-01T00:00:00.001000Z",
+        "2026-10-01T00:00:00.002000Z",  # never came
+        "2026-09-30T23:59:59.999000Z",
+        "2026-10-01T00:00:01.000000Z",
+        "2026-10-01T00:00:02.000000Z",  # nor did this one, behind the last of the period
+        "2026-10-01T00:00:03.000000Z",
+    )
+    with DecisionLog(pod) as log:
+        log.extend([replace(decision("", n), time=time) for n, time in enumerate(times)])
+    lines = pod.read_bytes().splitlines()
+    archive = Archive(home)
+    for came in (lines[:2], lines[3:5], lines[6:]):
+        archive.take("small-pod", came)
+    archive.close()
+    made = unpack(home, tmp_path, "--for", "2026-Q3")
+    (entries,) = [log for log in index(made)["logs"] if log["log"] == "decisions.small-pod.jsonl"]
+    assert (entries["first"], entries["last"]) == (1, 4)
+    assert [(gap["first"], gap["last"]) for gap in index(made)["missing"]] == [(3, 3)]
+    assert index(made)["complete"] is False
+    code, said = verify(made, "--chain")
+    assert (code, said.count("GAP: "), "FALSE" in said) == (3, 1, False), said
+
+
+def test_a_gap_that_an_archive_at_work_tells_meanwhile_is_told(home: Home, tmp_path: Path) -> None:
+    pod = tmp_path / "pods" / "small-pod.jsonl"
+    with DecisionLog(pod) as log:
+        log.extend([decision("2026-07-10", n) for n in range(20)])
+    lines = pod.read_bytes().splitlines()
+    archive = Archive(home)
+    archive.take("small-pod", lines[:7])
+
+    def goes_on(log: Path) -> None:
+        if log.name == "small-pod.jsonl":
+            archive.take("small-pod", lines[9:])
+
+    out = tmp_path / "a.tar.gz"
+    made = export_archive(home, parse_period("2026-Q3"), None, out, by="eva", now=1.79e9, progress=goes_on)
+    archive.close()
+    assert [(gap.log, gap.first, gap.last) for gap in made.missing] == [("decisions.small-pod.jsonl", 8, 9)]
+    assert made.complete is False
+    with tarfile.open(out) as tar:
+        tar.extractall(tmp_path, filter="data")
+    assert index(tmp_path / "a")["complete"] is False
+    assert verify(tmp_path / "a", "--chain")[0] == 3
 
 
 def test_another_models_gap_is_its_own_business(home: Home, tmp_path: Path) -> None:
