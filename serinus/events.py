@@ -33,7 +33,7 @@ from serinus.chain import (
 )
 from serinus.chain.finding import last_entry_with
 from serinus.chain.segments import segment_number
-from serinus.chain.standing import cut_short, held
+from serinus.chain.standing import cut_short, held, never_here
 from serinus.chain.verify import unreadable
 from serinus.errors import SerinusError
 from serinus.model.decision import ReasonCode
@@ -343,10 +343,14 @@ def find_decisions(
             raise ChainBroken.of(one.behind)
     if not found:
         for path in logs:
-            place, signed = Place(told.of(path)), vouching(path)
+            place, signed, passed = Place(told.of(path)), vouching(path), 0
             for _ in read_on(path, place):
-                if signed:
-                    held(place, signed)
+                if not signed:
+                    continue
+                if len(place.gaps) > passed:
+                    passed = len(place.gaps)
+                    never_here(place, place.gaps[-1], signed)
+                held(place, signed)
             short = None if segment_number(path) is not None else cut_short(place, signed)
             if short is not None:
                 raise ChainBroken.of(short)

@@ -58,7 +58,7 @@ def standings(
                 waiting.clear()
                 if len(found) == len(wanted):
                     break
-                _never_here(place, place.gaps[-1], vouched)
+                never_here(place, place.gaps[-1], vouched)
             digest = held(place, vouched)
             if place.seq in wanted:
                 found[place.seq] = None
@@ -92,7 +92,7 @@ def read_held(log: Path, place: Place, vouched: Mapping[int, str]) -> Iterator[E
     for entry in read_chain(log, place):
         if len(place.gaps) > passed:
             passed = len(place.gaps)
-            _never_here(place, place.gaps[-1], vouched)
+            never_here(place, place.gaps[-1], vouched)
         held(place, vouched)
         yield entry
     if (short := cut_short(place, vouched)) is not None:
@@ -125,7 +125,7 @@ def _vouched(standing: Standing | None, by: int) -> Standing | None:
     return standing and msgspec.structs.replace(standing, vouched=by)
 
 
-def _never_here(place: Place, gap: Gap, vouched: Mapping[int, str]) -> None:
+def never_here(place: Place, gap: Gap, vouched: Mapping[int, str]) -> None:
     """A gap tells of entries that never came. Whoever has taken one away wants it told so: raises ``ChainBroken``."""
     removed = sorted(seq for seq in vouched if gap.after < seq < gap.before)
     if removed:

@@ -102,7 +102,7 @@ def test_what_a_checkpoint_vouches_for_was_removed_whatever_the_archive_told_of_
 ) -> None:
     checkpoint(small_home(tmp_path), lines[4])
     checkpoint(small_home(tmp_path), lines[7])
-    for command in (("explain", "r7"), ("decisions", "show", "r7")):
+    for command in (("explain", "r7"), ("decisions", "show", "r7"), ("explain", "r5")):
         code, out, error = run(*command)
         assert (code, "vouches for that" in out + error) == (1, False)
         assert "SRN-AUDIT-003" in error
