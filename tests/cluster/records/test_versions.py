@@ -86,6 +86,7 @@ def digests(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Home, dict[
 @pytest.fixture(scope="module")
 def place(
     kube: Kube,
+    seldon: None,  # the controller of the same release is not ready before there are SeldonDeployments to watch
     crds: None,
     digests: tuple[Home, Home, dict[int, str]],
     tmp_path_factory: pytest.TempPathFactory,

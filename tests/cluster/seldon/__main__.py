@@ -29,7 +29,7 @@ def install(kube: Kube) -> None:
     def established() -> bool:
         status = kube.must("CustomResourceDefinition", None, name).get("status") or {}
         return any(
-            one["type"] == "Established" and one["status"] == "True" for one in status.get("conditions", [])
+            one["type"] == "Established" and one["status"] == "True" for one in status.get("conditions") or ()
         )
 
     eventually(established, what="SeldonDeployments are served")
