@@ -22,9 +22,8 @@ from serinus.home import Home
 from serinus.registry import Registry
 from tests.support.bundles import small_bundle, small_home
 from tests.unit.audit.support import write
+from tests.unit.explain.conftest import Run
 from tests.unit.explain.test_command import event
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -39,16 +38,6 @@ def home(tmp_path: Path) -> Home:
     with DecisionLog(home.decisions / "small-shadow.jsonl") as log:
         log.extend([event(bundle, "elsewhere"), event(bundle, "more")])
     return home
-
-
-@pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*arguments: str) -> tuple[int, str, str]:
-        code = main([*arguments, "--home", str(small_home(tmp_path).root)])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return command
 
 
 def log_of(home: Home) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,11 @@ from serinus.bundle import Bundle, Keyring, SigningKey
 from serinus.chain import Place, gaps_log
 from serinus.chain.checkpoint import append_checkpoint, checkpoints_path, sign_checkpoint
 from serinus.chain.verify import scan
-from serinus.cli import main
 from serinus.events import DecisionLog
 from serinus.home import Home
 from serinus.registry import Registry
 from tests.support.bundles import small_bundle, small_home
+from tests.unit.explain.conftest import Run
 from tests.unit.explain.test_command import event
 
 
@@ -36,19 +36,6 @@ def lines(tmp_path: Path) -> list[bytes]:
     archive.take("small-pod", lines[5:])
     archive.close()
     return lines
-
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*arguments: str) -> tuple[int, str, str]:
-        code = main([*arguments, "--home", str(small_home(tmp_path).root)])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return command
 
 
 def checkpoint(home: Home, line: bytes) -> None:
